@@ -1,0 +1,300 @@
+# Builds the shim, policygen, the pinion command and the tests; everything it writes is under build/.
+#
+#   make [all]      the product                     make test    install what is missing, build, run every test
+#   make demo       the demonstration               make lint    clang-format, clang-tidy, cppcheck, shellcheck
+#   make bench      measure                         make fuzz    each fuzzer for FUZZ_SECONDS
+#   make install    DESTDIR and PREFIX as usual     make uninstall, make clean
+#
+# make test TESTS="policy shim_file" runs those alone. CC may be gcc or clang.
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 60
+TESTS ?=
+
+.SUFFIXES:
+.SECONDEXPANSION:
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+.PHONY: all demo test bench lint fuzz install uninstall clean test-programs bench-programs fuzz-programs FORCE
+FORCE:
+
+ifeq ($(findstring j,$(firstword -$(MAKEFLAGS))),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
+# ---- Debian packages, before anything is looked at ----
+
+PACKAGES_all := build
+PACKAGES_install := build
+PACKAGES_test := build test
+PACKAGES_demo := build demo
+PACKAGES_bench := build bench
+PACKAGES_lint := build lint
+PACKAGES_fuzz := build fuzz
+package_groups := $(sort $(foreach goal,$(or $(MAKECMDGOALS),all),$(PACKAGES_$(goal))))
+ifneq ($(package_groups),)
+ifeq ($(findstring n,$(firstword -$(MAKEFLAGS))),)
+$(shell .ci/packages $(package_groups) >&2 </dev/null)
+ifneq ($(.SHELLSTATUS),0)
+$(error cannot go on without these packages)
+endif
+endif
+endif
+
+# ---- Flags ----
+
+WARNINGS := -std=gnu17 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla
+DEPENDENCIES = -MMD -MP -MF $(@:.o=.d) -MT $@
+INCLUDES := -I.
+
+TOOL_CFLAGS := -O2 -g -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -fPIE -fstack-protector-strong -fstack-clash-protection \
+	-fcf-protection -fno-strict-aliasing $(WARNINGS) $(INCLUDES) $(CFLAGS)
+TOOL_LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed $(LDFLAGS)
+POLICYGEN_LIBS := -lconfig -ljansson -ldw -lelf -lZydis -lcrypto
+PINION_LIBS := -lconfig -ljansson -ldw -lelf -lZydis -lcrypto
+
+# The shim runs under any libc and so sees none: musl's headers for the shapes of ELF, the kernel's, the
+# compiler's, and libunwind's. It may use no vector register (its callers' arguments live there), no stack
+# protector and no thread-local model that calls __tls_get_addr.
+KERNEL_HEADERS := build/kernel-headers
+LIBUNWIND_CFLAGS := -DHAVE_CONFIG_H $(addprefix -isystem build/libunwind/src/,include include/tdep-x86_64 src)
+SHIM_HEADERS = -nostdinc -isystem /usr/include/x86_64-linux-musl -isystem $(KERNEL_HEADERS) \
+	-isystem $(shell $(CC) -print-file-name=include)
+# clang refuses long double, which libunwind's internal headers mention, under -mgeneral-regs-only; gcc makes
+# memcpy's own loop a call of memcpy unless told otherwise.
+ifneq ($(findstring clang,$(CC)),)
+SHIM_COMPILER := -mno-sse -mno-mmx
+else
+SHIM_COMPILER := -mgeneral-regs-only -fno-tree-loop-distribute-patterns
+endif
+SHIM_CODE := -O2 -g -ffreestanding -fPIC -fvisibility=hidden $(SHIM_COMPILER) -fno-stack-protector \
+	-ftls-model=initial-exec -fcf-protection=branch -fasynchronous-unwind-tables -fno-strict-aliasing \
+	-ffunction-sections -fdata-sections -fno-builtin
+SHIM_CFLAGS = -DPINION_SHIM $(SHIM_CODE) $(WARNINGS) $(INCLUDES) $(SHIM_HEADERS) $(LIBUNWIND_CFLAGS)
+SHIM_LDFLAGS := -shared -nostdlib -nostartfiles -Wl,-z,relro,-z,now,-z,initfirst,-z,noexecstack,-z,separate-code,-z,defs \
+	-Wl,--gc-sections,--build-id=sha1,--hash-style=gnu,--no-undefined-version
+
+# ---- Sources ----
+
+# The files of runtime/ that are free of libc: the shim has them too, compiled its own way.
+SHIM_RUNTIME := $(filter $(addprefix runtime/,api.c policy.c rule.c match.c identity.c),$(wildcard runtime/*.c))
+SHIM_OBJECTS := $(patsubst %,build/shim/%.o,$(basename $(wildcard preload/*.c preload/*.S) $(SHIM_RUNTIME)))
+RUNTIME_OBJECTS := $(patsubst %.c,build/object/%.o,$(wildcard runtime/*.c))
+POLICYGEN_OBJECTS := $(patsubst %.c,build/object/%.o,$(wildcard policygen/*.c))
+TOOLS_OBJECTS := $(patsubst %.c,build/object/%.o,$(wildcard tools/*.c))
+
+# One part is left out while it has no sources.
+PRODUCT := $(if $(wildcard preload/*.c preload/*.S),build/libpinion.so) \
+	$(if $(wildcard policygen/main.c),build/policygen) \
+	$(if $(wildcard tools/pinion.c),build/pinion)
+
+all: $(PRODUCT)
+
+# ---- What the commands on the last line were: another compiler or other flags rebuild ----
+
+build/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC)' '$(TOOL_CFLAGS)' '$(SHIM_CODE) $(LIBUNWIND_CFLAGS)' '$(TOOL_LDFLAGS)' >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# ---- libunwind ----
+
+LIBUNWIND := build/libunwind/libunwind.a
+
+build/libunwind/origin: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(LIBUNWIND_SRC)' >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(LIBUNWIND): .ci/libunwind build/libunwind/origin
+	.ci/libunwind build/libunwind $(LIBUNWIND_SRC)
+
+$(KERNEL_HEADERS)/stamp: Makefile
+	@mkdir -p $(@D)
+	@ln -sfn /usr/include/linux $(@D)/linux
+	@ln -sfn /usr/include/asm-generic $(@D)/asm-generic
+	@ln -sfn /usr/include/x86_64-linux-gnu/asm $(@D)/asm
+	@touch $@
+
+# ---- The shim ----
+
+build/shim/%.o: %.c build/flags $(LIBUNWIND) $(KERNEL_HEADERS)/stamp
+	@mkdir -p $(@D)
+	$(CC) $(SHIM_CFLAGS) $(DEPENDENCIES) -c $< -o $@
+
+build/shim/%.o: %.S build/flags $(KERNEL_HEADERS)/stamp
+	@mkdir -p $(@D)
+	$(CC) $(SHIM_CFLAGS) $(DEPENDENCIES) -c $< -o $@
+
+build/exports.map: preload/exports.map.in $(wildcard runtime/*.def) build/flags
+	$(CC) -E -P -undef $(INCLUDES) -x c $< -o $@
+
+build/libpinion.so: $(SHIM_OBJECTS) $(LIBUNWIND) build/exports.map
+	$(CC) $(SHIM_LDFLAGS) -Wl,--version-script=build/exports.map $(SHIM_OBJECTS) $(LIBUNWIND) \
+		$(shell $(CC) -print-libgcc-file-name) -o $@
+
+# ---- The tools ----
+
+build/object/%.o: %.c build/flags
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_CFLAGS) $(DEPENDENCIES) -c $< -o $@
+
+build/libruntime.a: $(RUNTIME_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+build/policygen: $(POLICYGEN_OBJECTS) build/libruntime.a
+	$(CC) $(TOOL_LDFLAGS) $^ $(POLICYGEN_LIBS) -o $@
+
+build/pinion: $(TOOLS_OBJECTS) build/libruntime.a
+	$(CC) $(TOOL_LDFLAGS) $^ $(PINION_LIBS) -o $@
+
+# ---- Unit tests: one cmocka program per tests/unit/test_*.c ----
+#
+# test_policygen_x and test_tools_x are linked with their folder (without its main), test_preload_x with the
+# shim's own object of preload/x. tests/unit/programs.mk may name more sources for a test, as
+# UNIT_SOURCES_test_preload_x := preload/y.c.
+
+-include tests/unit/programs.mk
+
+UNIT_TESTS := $(patsubst %.c,build/%,$(wildcard tests/unit/test_*.c))
+
+unit_folder = $(word 2,$(subst _, ,$1))
+unit_preload = $(patsubst test_preload_%,preload/%.c,$(filter test_preload_%,$1))
+unit_objects = $(if $(filter policygen,$(call unit_folder,$1)),$(filter-out build/object/policygen/main.o,$(POLICYGEN_OBJECTS))) \
+	$(if $(filter tools,$(call unit_folder,$1)),$(filter-out build/object/tools/pinion.o,$(TOOLS_OBJECTS))) \
+	$(patsubst %,build/shim/%.o,$(basename $(filter preload/%,$(sort $(wildcard $(call unit_preload,$1)) $(UNIT_SOURCES_$1))))) \
+	$(patsubst %.c,build/object/%.o,$(filter-out preload/%,$(UNIT_SOURCES_$1)))
+
+build/tests/unit/%: build/object/tests/unit/%.o $$(call unit_objects,$$*) build/libruntime.a
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_LDFLAGS) -Wl,--gc-sections $^ -lcmocka $(PINION_LIBS) $(UNIT_LIBS_$*) -o $@
+
+# ---- Hazard programs: tests/hazards/*.c, each one small program; lib*.c are modules that they load ----
+#
+# tests/hazards/programs.mk may set for program x: HAZARD_CC_x, HAZARD_FLAGS_x, HAZARD_LIBS_x, and add a program
+# made from another's source: HAZARD_PROGRAMS += x and HAZARD_SOURCE_x := y.c.
+
+HAZARD_PROGRAMS := $(filter-out lib%,$(patsubst tests/hazards/%,%,$(basename $(wildcard tests/hazards/*.c tests/hazards/*.S))))
+-include tests/hazards/programs.mk
+HAZARD_MODULES := $(patsubst tests/hazards/%.c,build/tests/hazards/%.so,$(wildcard tests/hazards/lib*.c))
+
+hazard_source = $(firstword $(wildcard $(if $(HAZARD_SOURCE_$1),tests/hazards/$(HAZARD_SOURCE_$1),tests/hazards/$1.c tests/hazards/$1.S)))
+HAZARD_CFLAGS := -std=gnu17 -Wall -Wextra -Werror -D_GNU_SOURCE -O1 -g $(INCLUDES)
+
+build/tests/hazards/%.so: tests/hazards/%.c build/flags
+	@mkdir -p $(@D)
+	$(or $(HAZARD_CC_$*),$(CC)) $(HAZARD_CFLAGS) -fPIC -shared -MMD -MP -MF $@.d $(HAZARD_FLAGS_$*) $< $(HAZARD_LIBS_$*) -o $@
+
+build/tests/hazards/%: $$(call hazard_source,$$*) build/flags tests/hazards/$$(wildcard none)
+	@mkdir -p $(@D)
+	$(or $(HAZARD_CC_$*),$(CC)) $(HAZARD_CFLAGS) -MMD -MP -MF $@.d $(HAZARD_FLAGS_$*) $< $(HAZARD_LIBS_$*) -ldl -pthread -o $@
+
+# ---- Samples: samples/*.c, vulnerable on purpose; samples/programs.mk may set SAMPLE_FLAGS_x and SAMPLE_LIBS_x ----
+
+-include samples/programs.mk
+SAMPLES := $(patsubst samples/%.c,build/samples/%,$(wildcard samples/*.c))
+
+build/samples/%: samples/%.c build/flags
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -Wall -Wextra -D_GNU_SOURCE -O1 -g -MMD -MP -MF $@.d $(SAMPLE_FLAGS_$*) $< $(SAMPLE_LIBS_$*) -ldl -pthread -o $@
+
+# ---- Running ----
+
+test-programs: $(UNIT_TESTS) $(HAZARD_MODULES) $(addprefix build/tests/hazards/,$(HAZARD_PROGRAMS)) $(SAMPLES)
+
+test: all test-programs
+	@CC='$(CC)' tests/run $(TESTS)
+
+demo: all $(SAMPLES)
+	@samples/demo.sh
+
+-include tests/bench/programs.mk
+BENCH_PROGRAMS := $(patsubst %.c,build/%,$(wildcard tests/bench/*.c))
+
+build/tests/bench/%: tests/bench/%.c build/flags
+	@mkdir -p $(@D)
+	$(CC) -O2 -g -D_GNU_SOURCE $(WARNINGS) $(INCLUDES) -MMD -MP -MF $@.d $(BENCH_FLAGS_$*) $< $(BENCH_LIBS_$*) -ldl -pthread -o $@
+
+bench-programs: $(BENCH_PROGRAMS)
+
+bench: all bench-programs
+	@tests/bench/run
+
+# ---- Fuzzing: one program per tests/fuzz/fuzz_*.c; fuzz_tools_x and fuzz_policygen_x see their folder ----
+
+FUZZ_CFLAGS := -O1 -g -D_GNU_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	$(WARNINGS) $(INCLUDES)
+FUZZERS := $(patsubst %.c,build/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz_objects = $(patsubst %.c,build/fuzz/%.o,$(wildcard runtime/*.c) \
+	$(if $(filter policygen,$(call unit_folder,$1)),$(filter-out policygen/main.c,$(wildcard policygen/*.c))) \
+	$(if $(filter tools,$(call unit_folder,$1)),$(filter-out tools/pinion.c,$(wildcard tools/*.c))))
+
+build/fuzz/%.o: %.c build/flags
+	@mkdir -p $(@D)
+	clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link $(DEPENDENCIES) -c $< -o $@
+
+build/tests/fuzz/%: build/fuzz/tests/fuzz/%.o $$(call fuzz_objects,$$*)
+	@mkdir -p $(@D)
+	clang $(FUZZ_CFLAGS) -fsanitize=fuzzer $^ $(PINION_LIBS) -o $@
+
+fuzz-programs: $(FUZZERS)
+
+fuzz: fuzz-programs
+	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZERS)
+
+# ---- Lint ----
+
+C_FILES := $(wildcard $(foreach folder,runtime preload policygen tools samples tests/*,$(folder)/*.c $(folder)/*.h))
+TIDY_FILES := $(filter %.c,$(filter-out samples/% tests/hazards/%,$(C_FILES)))
+TIDY_STAMPS := $(patsubst %,build/lint/%.tidy,$(TIDY_FILES))
+SCRIPTS = $(shell grep -rlE '^\#!.*\b(ba)?sh\b' .ci preload policygen tools samples tests runtime 2>/dev/null)
+.PHONY: lint-format lint-tidy lint-cppcheck lint-shell
+
+lint-format:
+	$(if $(C_FILES),clang-format --dry-run -Werror $(C_FILES))
+
+tidy_flags = $(if $(filter preload/%,$1),$(filter-out -fcf-protection=%,$(subst -print-file-name,-print-file-name,$(SHIM_CFLAGS))),$(TOOL_CFLAGS))
+
+build/lint/%.tidy: % .clang-tidy build/flags $(filter %.h,$(C_FILES)) $(wildcard runtime/*.def) | $(LIBUNWIND) $(KERNEL_HEADERS)/stamp
+	@mkdir -p $(@D)
+	clang-tidy --quiet $< -- $(call tidy_flags,$<)
+	@touch $@
+
+lint-tidy: $(TIDY_STAMPS)
+
+lint-cppcheck:
+	@mkdir -p build/lint/cppcheck
+	cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr --std=c11 \
+		--library=posix,gnu --cppcheck-build-dir=build/lint/cppcheck -j$(shell nproc) $(INCLUDES) -D_GNU_SOURCE -D__x86_64__ \
+		$(filter %.c,$(filter-out samples/% tests/hazards/%,$(C_FILES)))
+
+lint-shell:
+	$(if $(SCRIPTS),shellcheck $(SCRIPTS))
+
+lint: lint-format lint-tidy lint-cppcheck lint-shell
+
+# ---- Installing ----
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/pinion
+	install -m 0755 build/libpinion.so $(DESTDIR)$(PREFIX)/lib/libpinion.so
+	install -m 0755 build/policygen build/pinion $(DESTDIR)$(PREFIX)/bin
+	install -m 0644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/pinion
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/lib/libpinion.so $(addprefix $(DESTDIR)$(PREFIX)/bin/,policygen pinion)
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/pinion
+
+clean:
+	rm -rf build
+
+# ---- Dependencies found by the compiler ----
+
+-include $(SHIM_OBJECTS:.o=.d) $(RUNTIME_OBJECTS:.o=.d) $(POLICYGEN_OBJECTS:.o=.d) $(TOOLS_OBJECTS:.o=.d)
+-include $(wildcard build/object/tests/unit/*.d build/tests/hazards/*.d build/tests/bench/*.d build/samples/*.d)
+-include $(wildcard build/fuzz/*/*.d build/fuzz/tests/fuzz/*.d)
