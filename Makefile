@@ -5,7 +5,8 @@
 #   make bench      measure                         make fuzz    each fuzzer for FUZZ_SECONDS
 #   make install    DESTDIR and PREFIX as usual     make uninstall, make clean
 #
-# make test TESTS="policy shim_file" runs those alone. CC may be gcc or clang.
+# make test TESTS="policy shim_file" runs those alone. CC may be gcc or clang. V=1 shows the commands, JOBS=1 runs
+# one at a time. LIBUNWIND_SRC=DIR takes libunwind from there in place of Debian's source package.
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -13,6 +14,10 @@ endif
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 TESTS ?=
+JOBS ?= $(shell nproc)
+ifeq ($(V),)
+say = @printf '  %-8s %s\n' '$1' '$2';
+endif
 
 .SUFFIXES:
 .SECONDEXPANSION:
@@ -22,8 +27,8 @@ TESTS ?=
 .PHONY: all demo test bench lint fuzz install uninstall clean test-programs bench-programs fuzz-programs FORCE
 FORCE:
 
-ifeq ($(findstring j,$(firstword -$(MAKEFLAGS))),)
-MAKEFLAGS += -j$(shell nproc)
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(JOBS)
 endif
 
 # ---- Debian packages, before anything is looked at ----
@@ -58,23 +63,21 @@ POLICYGEN_LIBS := -lconfig -ljansson -ldw -lelf -lZydis -lcrypto
 PINION_LIBS := -lconfig -ljansson -ldw -lelf -lZydis -lcrypto
 
 # The shim runs under any libc and so sees none: musl's headers for the shapes of ELF, the kernel's, the
-# compiler's, and libunwind's. It may use no vector register (its callers' arguments live there), no stack
-# protector and no thread-local model that calls __tls_get_addr.
+# compiler's, and libunwind's. Not with _GNU_SOURCE, under which musl's define open64 and its kin as macros. The
+# shim may use no vector register (its callers' arguments live there), no stack protector and no thread-local
+# model that calls __tls_get_addr.
 KERNEL_HEADERS := build/kernel-headers
 LIBUNWIND_CFLAGS := -DHAVE_CONFIG_H $(addprefix -isystem build/libunwind/src/,include include/tdep-x86_64 src)
-SHIM_HEADERS = -nostdinc -isystem /usr/include/x86_64-linux-musl -isystem $(KERNEL_HEADERS) \
-	-isystem $(shell $(CC) -print-file-name=include)
-# clang refuses long double, which libunwind's internal headers mention, under -mgeneral-regs-only; gcc makes
-# memcpy's own loop a call of memcpy unless told otherwise.
-ifneq ($(findstring clang,$(CC)),)
-SHIM_COMPILER := -mno-sse -mno-mmx
-else
-SHIM_COMPILER := -mgeneral-regs-only -fno-tree-loop-distribute-patterns
-endif
-SHIM_CODE := -O2 -g -ffreestanding -fPIC -fvisibility=hidden $(SHIM_COMPILER) -fno-stack-protector \
+SHIM_CODE := -O2 -g -ffreestanding -fno-builtin -fPIC -fvisibility=hidden -fno-stack-protector \
 	-ftls-model=initial-exec -fcf-protection=branch -fasynchronous-unwind-tables -fno-strict-aliasing \
-	-ffunction-sections -fdata-sections -fno-builtin
-SHIM_CFLAGS = -DPINION_SHIM $(SHIM_CODE) $(WARNINGS) $(INCLUDES) $(SHIM_HEADERS) $(LIBUNWIND_CFLAGS)
+	-ffunction-sections -fdata-sections
+# gcc makes the loop of memcpy itself a call of memcpy unless told otherwise; clang refuses long double, which
+# libunwind's internal headers mention, under -mgeneral-regs-only.
+SHIM_CODE_gcc := $(SHIM_CODE) -mgeneral-regs-only -fno-tree-loop-distribute-patterns
+SHIM_CODE_clang := $(SHIM_CODE) -mno-sse -mno-mmx
+shim_cflags = $(SHIM_CODE_$(if $(findstring clang,$1),clang,gcc)) -DPINION_SHIM $(WARNINGS) $(INCLUDES) -nostdinc \
+	-isystem /usr/include/x86_64-linux-musl -isystem $(KERNEL_HEADERS) -isystem $(shell $1 -print-file-name=include) \
+	$(LIBUNWIND_CFLAGS)
 SHIM_LDFLAGS := -shared -nostdlib -nostartfiles -Wl,-z,relro,-z,now,-z,initfirst,-z,noexecstack,-z,separate-code,-z,defs \
 	-Wl,--gc-sections,--build-id=sha1,--hash-style=gnu,--no-undefined-version
 
@@ -94,11 +97,11 @@ PRODUCT := $(if $(wildcard preload/*.c preload/*.S),build/libpinion.so) \
 
 all: $(PRODUCT)
 
-# ---- What the commands on the last line were: another compiler or other flags rebuild ----
+# ---- Another compiler or other flags: everything is built anew ----
 
 build/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(CC)' '$(TOOL_CFLAGS)' '$(SHIM_CODE) $(LIBUNWIND_CFLAGS)' '$(TOOL_LDFLAGS)' >$@.new
+	@printf '%s\n' '$(CC)' '$(TOOL_CFLAGS)' '$(SHIM_CODE_gcc) $(SHIM_CODE_clang) $(LIBUNWIND_CFLAGS)' '$(TOOL_LDFLAGS)' >$@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 # ---- libunwind ----
@@ -111,7 +114,7 @@ build/libunwind/origin: FORCE
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(LIBUNWIND): .ci/libunwind build/libunwind/origin
-	.ci/libunwind build/libunwind $(LIBUNWIND_SRC)
+	$(call say,BUILD,libunwind).ci/libunwind build/libunwind $(LIBUNWIND_SRC)
 
 $(KERNEL_HEADERS)/stamp: Makefile
 	@mkdir -p $(@D)
@@ -124,34 +127,34 @@ $(KERNEL_HEADERS)/stamp: Makefile
 
 build/shim/%.o: %.c build/flags $(LIBUNWIND) $(KERNEL_HEADERS)/stamp
 	@mkdir -p $(@D)
-	$(CC) $(SHIM_CFLAGS) $(DEPENDENCIES) -c $< -o $@
+	$(call say,CC,$<)$(CC) $(call shim_cflags,$(CC)) $(DEPENDENCIES) -c $< -o $@
 
 build/shim/%.o: %.S build/flags $(KERNEL_HEADERS)/stamp
 	@mkdir -p $(@D)
-	$(CC) $(SHIM_CFLAGS) $(DEPENDENCIES) -c $< -o $@
+	$(call say,CC,$<)$(CC) $(call shim_cflags,$(CC)) $(DEPENDENCIES) -c $< -o $@
 
 build/exports.map: preload/exports.map.in $(wildcard runtime/*.def) build/flags
-	$(CC) -E -P -undef $(INCLUDES) -x c $< -o $@
+	$(call say,GEN,$@)$(CC) -E -P -undef $(INCLUDES) -x c $< -o $@
 
 build/libpinion.so: $(SHIM_OBJECTS) $(LIBUNWIND) build/exports.map
-	$(CC) $(SHIM_LDFLAGS) -Wl,--version-script=build/exports.map $(SHIM_OBJECTS) $(LIBUNWIND) \
+	$(call say,LINK,$@)$(CC) $(SHIM_LDFLAGS) -Wl,--version-script=build/exports.map $(SHIM_OBJECTS) $(LIBUNWIND) \
 		$(shell $(CC) -print-libgcc-file-name) -o $@
 
 # ---- The tools ----
 
 build/object/%.o: %.c build/flags
 	@mkdir -p $(@D)
-	$(CC) $(TOOL_CFLAGS) $(DEPENDENCIES) -c $< -o $@
+	$(call say,CC,$<)$(CC) $(TOOL_CFLAGS) $(DEPENDENCIES) -c $< -o $@
 
 build/libruntime.a: $(RUNTIME_OBJECTS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)$(AR) rcs $@ $^
 
 build/policygen: $(POLICYGEN_OBJECTS) build/libruntime.a
-	$(CC) $(TOOL_LDFLAGS) $^ $(POLICYGEN_LIBS) -o $@
+	$(call say,LINK,$@)$(CC) $(TOOL_LDFLAGS) $^ $(POLICYGEN_LIBS) -o $@
 
 build/pinion: $(TOOLS_OBJECTS) build/libruntime.a
-	$(CC) $(TOOL_LDFLAGS) $^ $(PINION_LIBS) -o $@
+	$(call say,LINK,$@)$(CC) $(TOOL_LDFLAGS) $^ $(PINION_LIBS) -o $@
 
 # ---- Unit tests: one cmocka program per tests/unit/test_*.c ----
 #
@@ -172,7 +175,7 @@ unit_objects = $(if $(filter policygen,$(call unit_folder,$1)),$(filter-out buil
 
 build/tests/unit/%: build/object/tests/unit/%.o $$(call unit_objects,$$*) build/libruntime.a
 	@mkdir -p $(@D)
-	$(CC) $(TOOL_LDFLAGS) -Wl,--gc-sections $^ -lcmocka $(PINION_LIBS) $(UNIT_LIBS_$*) -o $@
+	$(call say,LINK,$@)$(CC) $(TOOL_LDFLAGS) -Wl,--gc-sections $^ -lcmocka $(PINION_LIBS) $(UNIT_LIBS_$*) -o $@
 
 # ---- Hazard programs: tests/hazards/*.c, each one small program; lib*.c are modules that they load ----
 #
@@ -188,20 +191,19 @@ HAZARD_CFLAGS := -std=gnu17 -Wall -Wextra -Werror -D_GNU_SOURCE -O1 -g $(INCLUDE
 
 build/tests/hazards/%.so: tests/hazards/%.c build/flags
 	@mkdir -p $(@D)
-	$(or $(HAZARD_CC_$*),$(CC)) $(HAZARD_CFLAGS) -fPIC -shared -MMD -MP -MF $@.d $(HAZARD_FLAGS_$*) $< $(HAZARD_LIBS_$*) -o $@
+	$(call say,CC,$@)$(or $(HAZARD_CC_$*),$(CC)) $(HAZARD_CFLAGS) -fPIC -shared -MMD -MP -MF $@.d -MT $@ $(HAZARD_FLAGS_$*) $< $(HAZARD_LIBS_$*) -o $@
 
-build/tests/hazards/%: $$(call hazard_source,$$*) build/flags tests/hazards/$$(wildcard none)
+build/tests/hazards/%: $$(call hazard_source,$$*) build/flags 
 	@mkdir -p $(@D)
-	$(or $(HAZARD_CC_$*),$(CC)) $(HAZARD_CFLAGS) -MMD -MP -MF $@.d $(HAZARD_FLAGS_$*) $< $(HAZARD_LIBS_$*) -ldl -pthread -o $@
+	$(call say,CC,$@)$(or $(HAZARD_CC_$*),$(CC)) $(HAZARD_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(HAZARD_FLAGS_$*) $< $(HAZARD_LIBS_$*) -ldl -pthread -o $@
 
-# ---- Samples: samples/*.c, vulnerable on purpose; samples/programs.mk may set SAMPLE_FLAGS_x and SAMPLE_LIBS_x ----
+# ---- Samples: each builds itself, as on a machine that only has the installed product ----
 
--include samples/programs.mk
-SAMPLES := $(patsubst samples/%.c,build/samples/%,$(wildcard samples/*.c))
+SAMPLES := $(patsubst samples/%/build.sh,build/samples/%/built,$(wildcard samples/*/build.sh))
 
-build/samples/%: samples/%.c build/flags
-	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -Wall -Wextra -D_GNU_SOURCE -O1 -g -MMD -MP -MF $@.d $(SAMPLE_FLAGS_$*) $< $(SAMPLE_LIBS_$*) -ldl -pthread -o $@
+build/samples/%/built: samples/%/build.sh $$(wildcard samples/$$*/*) build/flags
+	$(call say,SAMPLE,samples/$*)CC='$(CC)' $< $(@D)
+	@touch $@
 
 # ---- Running ----
 
@@ -218,7 +220,7 @@ BENCH_PROGRAMS := $(patsubst %.c,build/%,$(wildcard tests/bench/*.c))
 
 build/tests/bench/%: tests/bench/%.c build/flags
 	@mkdir -p $(@D)
-	$(CC) -O2 -g -D_GNU_SOURCE $(WARNINGS) $(INCLUDES) -MMD -MP -MF $@.d $(BENCH_FLAGS_$*) $< $(BENCH_LIBS_$*) -ldl -pthread -o $@
+	$(call say,CC,$@)$(CC) -O2 -g -D_GNU_SOURCE $(WARNINGS) $(INCLUDES) -MMD -MP -MF $@.d -MT $@ $(BENCH_FLAGS_$*) $< $(BENCH_LIBS_$*) -ldl -pthread -o $@
 
 bench-programs: $(BENCH_PROGRAMS)
 
@@ -236,11 +238,11 @@ fuzz_objects = $(patsubst %.c,build/fuzz/%.o,$(wildcard runtime/*.c) \
 
 build/fuzz/%.o: %.c build/flags
 	@mkdir -p $(@D)
-	clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link $(DEPENDENCIES) -c $< -o $@
+	$(call say,CC,$@)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link $(DEPENDENCIES) -c $< -o $@
 
 build/tests/fuzz/%: build/fuzz/tests/fuzz/%.o $$(call fuzz_objects,$$*)
 	@mkdir -p $(@D)
-	clang $(FUZZ_CFLAGS) -fsanitize=fuzzer $^ $(PINION_LIBS) -o $@
+	$(call say,LINK,$@)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer $^ $(PINION_LIBS) -o $@
 
 fuzz-programs: $(FUZZERS)
 
@@ -249,32 +251,32 @@ fuzz: fuzz-programs
 
 # ---- Lint ----
 
-C_FILES := $(wildcard $(foreach folder,runtime preload policygen tools samples tests/*,$(folder)/*.c $(folder)/*.h))
+C_FILES := $(wildcard $(foreach folder,runtime preload policygen tools samples/* tests/*,$(folder)/*.c $(folder)/*.h))
 TIDY_FILES := $(filter %.c,$(filter-out samples/% tests/hazards/%,$(C_FILES)))
 TIDY_STAMPS := $(patsubst %,build/lint/%.tidy,$(TIDY_FILES))
-SCRIPTS = $(shell grep -rlE '^\#!.*\b(ba)?sh\b' .ci preload policygen tools samples tests runtime 2>/dev/null)
+SCRIPTS = $(shell grep -rlE --exclude='*.[ch]' '^\#! ?/(usr/)?bin/(env )?(ba)?sh' .ci preload policygen tools samples tests runtime 2>/dev/null)
 .PHONY: lint-format lint-tidy lint-cppcheck lint-shell
 
 lint-format:
-	$(if $(C_FILES),clang-format --dry-run -Werror $(C_FILES))
+	$(call say,FORMAT,$(words $(C_FILES)) files)$(if $(C_FILES),clang-format --dry-run -Werror $(C_FILES))
 
-tidy_flags = $(if $(filter preload/%,$1),$(filter-out -fcf-protection=%,$(subst -print-file-name,-print-file-name,$(SHIM_CFLAGS))),$(TOOL_CFLAGS))
+tidy_flags = $(if $(filter preload/%,$1),$(call shim_cflags,clang),$(TOOL_CFLAGS))
 
 build/lint/%.tidy: % .clang-tidy build/flags $(filter %.h,$(C_FILES)) $(wildcard runtime/*.def) | $(LIBUNWIND) $(KERNEL_HEADERS)/stamp
 	@mkdir -p $(@D)
-	clang-tidy --quiet $< -- $(call tidy_flags,$<)
+	$(call say,TIDY,$<)clang-tidy --quiet $< -- $(call tidy_flags,$<)
 	@touch $@
 
 lint-tidy: $(TIDY_STAMPS)
 
 lint-cppcheck:
 	@mkdir -p build/lint/cppcheck
-	cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr --std=c11 \
+	$(call say,CPPCHECK,)cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr --std=c11 \
 		--library=posix,gnu --cppcheck-build-dir=build/lint/cppcheck -j$(shell nproc) $(INCLUDES) -D_GNU_SOURCE -D__x86_64__ \
 		$(filter %.c,$(filter-out samples/% tests/hazards/%,$(C_FILES)))
 
 lint-shell:
-	$(if $(SCRIPTS),shellcheck $(SCRIPTS))
+	$(call say,SHELL,$(words $(SCRIPTS)) scripts)$(if $(SCRIPTS),shellcheck $(SCRIPTS))
 
 lint: lint-format lint-tidy lint-cppcheck lint-shell
 
@@ -295,6 +297,7 @@ clean:
 
 # ---- Dependencies found by the compiler ----
 
--include $(SHIM_OBJECTS:.o=.d) $(RUNTIME_OBJECTS:.o=.d) $(POLICYGEN_OBJECTS:.o=.d) $(TOOLS_OBJECTS:.o=.d)
--include $(wildcard build/object/tests/unit/*.d build/tests/hazards/*.d build/tests/bench/*.d build/samples/*.d)
--include $(wildcard build/fuzz/*/*.d build/fuzz/tests/fuzz/*.d)
+dependency_files := $(wildcard build/shim/*/*.d build/object/*/*.d build/object/tests/*/*.d build/tests/*/*.d \
+	build/fuzz/*/*.d build/fuzz/tests/*/*.d)
+$(dependency_files): ;
+-include $(dependency_files)
