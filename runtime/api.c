@@ -71,12 +71,11 @@ static const uint16_t api_of_system_call[] = {
 };
 /* clang-format on */
 
-#define X32_BIT 0x40000000u
+#define X32_BIT          0x40000000u
 #define FNV_OFFSET_BASIS 0xcbf29ce484222325u
-#define FNV_PRIME 0x100000001b3u
+#define FNV_PRIME        0x100000001b3u
 
-static bool same_text(const char *a, const char *b)
-{
+static bool same_text(const char *a, const char *b) {
     while (*a != '\0' && *a == *b) {
         a++;
         b++;
@@ -85,13 +84,11 @@ static bool same_text(const char *a, const char *b)
 }
 
 /* FNV-1a that takes eight bytes a step: the shim computes the fingerprint at every program start. */
-static uint64_t hash_word(uint64_t hash, uint64_t word)
-{
+static uint64_t hash_word(uint64_t hash, uint64_t word) {
     return (hash ^ word) * FNV_PRIME;
 }
 
-static uint64_t hash_name(uint64_t hash, const char *name)
-{
+static uint64_t hash_name(uint64_t hash, const char *name) {
     uint64_t word = 0;
     for (unsigned i = 0; name[i] != '\0'; i++) {
         word = word << 8 | (unsigned char)name[i];
@@ -104,40 +101,36 @@ static uint64_t hash_name(uint64_t hash, const char *name)
 }
 
 /* An argument's kind is hashed with its shape and constants: a row of kinds.def changes policies as well. */
-static uint64_t hash_arguments(uint64_t hash, const struct api *api)
-{
+static uint64_t hash_arguments(uint64_t hash, const struct api *api) {
     for (unsigned i = 0; i < api->argument_count; i++) {
         const struct argument *argument = &api->arguments[i];
-        hash = hash_word(hash, (uint64_t)argument->kind << 24 | (uint64_t)argument->condition << 16 |
-                                   (uint64_t)kind_table[argument->kind].shape << 8 |
-                                   kind_table[argument->kind].constants);
+        hash =
+            hash_word(hash, (uint64_t)argument->kind << 24 | (uint64_t)argument->condition << 16 |
+                                (uint64_t)kind_table[argument->kind].shape << 8 | kind_table[argument->kind].constants);
     }
     return hash;
 }
 
-uint64_t api_table_fingerprint(void)
-{
+uint64_t api_table_fingerprint(void) {
     uint64_t hash = FNV_OFFSET_BASIS;
     for (unsigned i = 0; i < API_COUNT; i++) {
         const struct api *api = &api_table[i];
         hash = hash_name(hash, api->name);
-        hash = hash_word(hash, (uint64_t)api->class << 24 | (uint64_t)api->level << 16 |
-                                   (uint64_t)api->failure << 8 | api->argument_count);
+        hash = hash_word(hash, (uint64_t)api->class << 24 | (uint64_t)api->level << 16 | (uint64_t)api->failure << 8 |
+                                   api->argument_count);
         hash = hash_arguments(hash, api);
     }
     return hash;
 }
 
-unsigned spelling_by_name(const char *name)
-{
+unsigned spelling_by_name(const char *name) {
     for (unsigned i = 0; i < SPELLING_COUNT; i++)
         if (same_text(spelling_table[i].name, name))
             return i;
     return SPELLING_COUNT;
 }
 
-unsigned api_by_name(const char *name)
-{
+unsigned api_by_name(const char *name) {
     unsigned spelling = spelling_by_name(name);
     if (spelling < SPELLING_COUNT)
         return spelling_table[spelling].api;
@@ -148,46 +141,40 @@ unsigned api_by_name(const char *name)
 }
 
 /* The kernel reads the low 32 bits of the number, and the x32 bit leads to the same calls: neither may hide one. */
-unsigned api_by_system_call(long number)
-{
+unsigned api_by_system_call(long number) {
     uint32_t index = (uint32_t)number & ~X32_BIT;
     if (index >= sizeof(api_of_system_call) / sizeof(api_of_system_call[0]) || api_of_system_call[index] == 0)
         return API_NONE;
     return api_of_system_call[index] - 1u;
 }
 
-const char *api_class_name(enum api_class class)
-{
+const char *api_class_name(enum api_class class) {
     return (unsigned)class < CLASS_TOTAL ? class_names[class] : "";
 }
 
-enum shape argument_shape(enum argument_kind kind)
-{
+enum shape argument_shape(enum argument_kind kind) {
     return (unsigned)kind < KIND_COUNT ? (enum shape)kind_table[kind].shape : SHAPE_OPAQUE;
 }
 
-enum constant_set argument_constants(enum argument_kind kind)
-{
+enum constant_set argument_constants(enum argument_kind kind) {
     return (unsigned)kind < KIND_COUNT ? (enum constant_set)kind_table[kind].constants : CONSTANTS_NONE;
 }
 
 /* The low 32 bits of the call's argument of this kind; zero if the API has none. */
-static uint32_t value_of_kind(const struct api *api, enum argument_kind kind, const uint64_t values[API_MAX_ARGUMENTS])
-{
+static uint32_t value_of_kind(const struct api *api, enum argument_kind kind,
+                              const uint64_t values[API_MAX_ARGUMENTS]) {
     for (unsigned i = 0; i < api->argument_count; i++)
         if (api->arguments[i].kind == kind)
             return (uint32_t)values[i];
     return 0;
 }
 
-static bool creates(uint32_t flags)
-{
+static bool creates(uint32_t flags) {
     return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
 }
 
 /* Commands without an argument, with a pointer, and those whose number is a size or a lower bound are left out. */
-static bool fcntl_takes_integer(uint32_t command)
-{
+static bool fcntl_takes_integer(uint32_t command) {
     switch (command) {
     case F_SETFD:
     case F_SETFL:
@@ -195,15 +182,12 @@ static bool fcntl_takes_integer(uint32_t command)
     case F_SETSIG:
     case F_SETLEASE:
     case F_NOTIFY:
-    case F_ADD_SEALS:
-        return true;
-    default:
-        return false;
+    case F_ADD_SEALS: return true;
+    default: return false;
     }
 }
 
-static bool prctl_takes_integer(uint32_t option)
-{
+static bool prctl_takes_integer(uint32_t option) {
     switch (option) {
     case PR_SET_PDEATHSIG:
     case PR_SET_DUMPABLE:
@@ -229,28 +213,20 @@ static bool prctl_takes_integer(uint32_t option)
     case PR_GET_SPECULATION_CTRL:
     case PR_SET_SPECULATION_CTRL:
     case PR_SET_IO_FLUSHER:
-    case PR_SET_SYSCALL_USER_DISPATCH:
-        return true;
-    default:
-        return false;
+    case PR_SET_SYSCALL_USER_DISPATCH: return true;
+    default: return false;
     }
 }
 
-bool argument_matters(const struct api *api, unsigned argument, const uint64_t values[API_MAX_ARGUMENTS])
-{
+bool argument_matters(const struct api *api, unsigned argument, const uint64_t values[API_MAX_ARGUMENTS]) {
     if (argument >= api->argument_count)
         return false;
     switch ((enum condition)api->arguments[argument].condition) {
-    case WHEN_ALWAYS:
-        return true;
-    case WHEN_CREATES:
-        return creates(value_of_kind(api, KIND_OPEN_FLAGS, values));
-    case WHEN_FCNTL_INT:
-        return fcntl_takes_integer(value_of_kind(api, KIND_FCNTL_COMMAND, values));
-    case WHEN_PRCTL_INT:
-        return prctl_takes_integer(value_of_kind(api, KIND_PRCTL_OPTION, values));
-    case WHEN_REMAP_FIXED:
-        return (value_of_kind(api, KIND_MREMAP_FLAGS, values) & MREMAP_FIXED) != 0;
+    case WHEN_ALWAYS: return true;
+    case WHEN_CREATES: return creates(value_of_kind(api, KIND_OPEN_FLAGS, values));
+    case WHEN_FCNTL_INT: return fcntl_takes_integer(value_of_kind(api, KIND_FCNTL_COMMAND, values));
+    case WHEN_PRCTL_INT: return prctl_takes_integer(value_of_kind(api, KIND_PRCTL_OPTION, values));
+    case WHEN_REMAP_FIXED: return (value_of_kind(api, KIND_MREMAP_FLAGS, values) & MREMAP_FIXED) != 0;
     }
     return true;
 }
