@@ -1,0 +1,1 @@
+UNIT_SOURCES_test_symbols := tests/symbols/symbols.c
