@@ -71,9 +71,9 @@ static const uint16_t api_of_system_call[] = {
 };
 /* clang-format on */
 
-#define X32_BIT          0x40000000u
+#define X32_BIT 0x40000000u
 #define FNV_OFFSET_BASIS 0xcbf29ce484222325u
-#define FNV_PRIME        0x100000001b3u
+#define FNV_PRIME 0x100000001b3u
 
 static bool same_text(const char *a, const char *b) {
     while (*a != '\0' && *a == *b) {
