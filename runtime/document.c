@@ -167,11 +167,23 @@ static void unite_values(struct value *kept, const struct value *other) {
         kept->constant = other->constant;
 }
 
+/* Fields that say nothing are zero, so that equal values compare equal. */
+static void normalise_value(struct value *value) {
+    struct policy_address *address = &value->address;
+    if (value->kind != VALUE_RANGE)
+        value->high = 0;
+    if (value->kind > VALUE_MASK)
+        value->low = 0;
+    if (value->kind == VALUE_ADDRESS && address->match == 0)
+        address->match = MATCH_EXACT;
+    if ((address->flags & ADDRESS_ANY_PORT) != 0)
+        address->port = 0;
+    if ((address->flags & ADDRESS_ANY_HOST) != 0)
+        memset(address->host, 0, sizeof(address->host));
+}
+
 static void add_value(struct value **values, size_t *count, struct value value) {
-    if (value.kind != VALUE_RANGE)
-        value.high = 0;
-    if (value.kind > VALUE_MASK)
-        value.low = 0;
+    normalise_value(&value);
     for (size_t i = 0; i < *count; i++) {
         if (compare_meaning(&(*values)[i], &value) == 0) {
             unite_values(&(*values)[i], &value);

@@ -121,8 +121,12 @@ void tail_add_member(struct tail *tail, uint32_t member);
  * API, values by kind and value. Idempotent. */
 void document_sort(struct document *document);
 
-/* Text form. Reading returns false and fills `mistake` (with the nearest known word for an unknown one). */
+/* Text form. Reading takes an initialised, empty document; it returns false and fills `mistake` (with the nearest known
+ * word for an unknown one), and the document is then still to be freed. Writing keeps the document's order:
+ * document_sort comes first. Every argument of a site is a key of its name, and so no argument may be named as one of
+ * the site's own keys. */
 bool document_read_text(const char *path, struct document *document, struct mistake *mistake);
+bool document_parse_text(const char *text, struct document *document, struct mistake *mistake);
 void document_write_text(const struct document *document, FILE *out);
 /* Writes one value as it stands in the text form ("O_RDONLY|O_CLOEXEC", "0644", "/etc/passwd", "glob:/tmp/...",
  * "inet:127.0.0.1:80", "1..5"); snprintf semantics. */
