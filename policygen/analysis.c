@@ -1,0 +1,213 @@
+/* Puts together what the scan of one object found, indexed by called function and by symbol name. */
+#include "policygen/analysis.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/api.h"
+#include "runtime/util.h"
+
+static void add_calls(struct analysis *analysis) {
+    const struct object *object = &analysis->object;
+    for (size_t i = 0; i < analysis->scan.import_call_count; i++) {
+        const struct import_call *call = &analysis->scan.import_calls[i];
+        unsigned api = object->symbols[call->symbol].api;
+        if (api == API_NONE)
+            continue;
+        struct api_call *made = array_append(analysis->calls, analysis->call_count);
+        *made = (struct api_call){.address = call->address,
+                                  .return_address = call->return_address,
+                                  .function = call->function,
+                                  .api = (uint16_t)api,
+                                  .undecoded = call->undecoded};
+        rules_unknown(&made->rules, api, UNKNOWN_UNDECODED);
+    }
+}
+
+static void add_jumps(struct analysis *analysis) {
+    const struct object *object = &analysis->object;
+    for (size_t i = 0; i < analysis->scan.import_jump_count; i++) {
+        const struct import_jump *jump = &analysis->scan.import_jumps[i];
+        unsigned api = object->symbols[jump->symbol].api;
+        if (api == API_NONE)
+            continue;
+        struct api_call *made = array_append(analysis->jumps, analysis->jump_count);
+        *made = (struct api_call){
+            .address = jump->address, .function = jump->function, .api = (uint16_t)api, .undecoded = jump->undecoded};
+        rules_unknown(&made->rules, api, UNKNOWN_UNDECODED);
+    }
+}
+
+/* ---- Addresses that are taken ---- */
+
+static void take_import(struct analysis *analysis, uint32_t symbol, uint32_t source, bool data) {
+    *array_append(analysis->taken, analysis->taken_count) = (struct taken_import){symbol, source, data};
+}
+
+/* Which slots of the global offset table some decoded instruction uses in a way that the scan followed. A slot of an
+ * intercepted function that nothing is seen to use counts as read by code that was not understood. */
+static void take_unused_slots(struct analysis *analysis) {
+    const struct object *object = &analysis->object;
+    cleanup_free bool *used = xcalloc(object->symbol_count + 1, sizeof *used);
+    for (size_t i = 0; i < analysis->scan.import_call_count; i++)
+        used[analysis->scan.import_calls[i].symbol] = true;
+    for (size_t i = 0; i < analysis->scan.import_jump_count; i++)
+        used[analysis->scan.import_jumps[i].symbol] = true;
+    for (size_t i = 0; i < analysis->scan.slot_load_count; i++)
+        used[analysis->scan.slot_loads[i].symbol] = true;
+    for (size_t i = 0; i < object->relocation_count; i++) {
+        const struct relocation *relocation = &object->relocations[i];
+        if (relocation->symbol == NO_SYMBOL)
+            continue;
+        bool is_api = object->symbols[relocation->symbol].api != API_NONE;
+        if (relocation->type == R_X86_64_64 ||
+            (relocation->type == R_X86_64_GLOB_DAT && is_api && !used[relocation->symbol]))
+            take_import(analysis, relocation->symbol, relocation->address, true);
+    }
+}
+
+static void find_taken(struct analysis *analysis) {
+    const struct object *object = &analysis->object;
+    analysis->address_taken = xcalloc(analysis->functions.count + 1, sizeof *analysis->address_taken);
+    take_unused_slots(analysis);
+    for (size_t i = 0; i < analysis->scan.slot_load_count; i++) {
+        const struct slot_load *load = &analysis->scan.slot_loads[i];
+        take_import(analysis, load->symbol, load->address, false);
+    }
+    for (size_t i = 0; i < analysis->scan.reference_count; i++) {
+        const struct reference *reference = &analysis->scan.references[i];
+        bool is_stub;
+        uint32_t symbol = stub_symbol(object, reference->target, &is_stub);
+        if (symbol != NO_SYMBOL)
+            take_import(analysis, symbol, reference->source, reference->data);
+        uint32_t function = functions_at(&analysis->functions, reference->target);
+        if (function != NO_FUNCTION)
+            analysis->address_taken[function] = true;
+    }
+}
+
+/* ---- Indices ---- */
+
+static int compare_uses(const void *a, const void *b) {
+    const struct use *x = a, *y = b;
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
+    return x->value < y->value ? -1 : x->value > y->value;
+}
+
+static void add_use(struct uses *uses, uint32_t key, uint32_t value) {
+    *array_append(uses->items, uses->count) = (struct use){key, value};
+}
+
+static void order_uses(struct uses *uses) {
+    if (uses->count == 0)
+        return;
+    qsort(uses->items, uses->count, sizeof *uses->items, compare_uses);
+    size_t kept = 1;
+    for (size_t i = 1; i < uses->count; i++) {
+        if (compare_uses(&uses->items[i], &uses->items[kept - 1]) != 0)
+            uses->items[kept++] = uses->items[i];
+    }
+    uses->count = kept;
+}
+
+size_t uses_from(const struct uses *uses, uint32_t key) {
+    size_t low = 0, high = uses->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (uses->items[middle].key < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void index_by_function(struct analysis *analysis) {
+    const struct scan *scan = &analysis->scan;
+    const struct functions *functions = &analysis->functions;
+    for (size_t i = 0; i < scan->call_count; i++)
+        add_use(&analysis->callers, functions_at(functions, scan->calls[i].target), scan->calls[i].return_address);
+    for (size_t i = 0; i < scan->jump_count; i++)
+        add_use(&analysis->jumpers, functions_at(functions, scan->jumps[i].target), scan->jumps[i].function);
+    for (size_t i = 0; i < analysis->object.symbol_count; i++) {
+        const struct symbol *symbol = &analysis->object.symbols[i];
+        if (symbol->exported && object_is_code(&analysis->object, symbol->value))
+            add_use(&analysis->exports, functions_at(functions, symbol->value), (uint32_t)i);
+    }
+    order_uses(&analysis->callers);
+    order_uses(&analysis->jumpers);
+    order_uses(&analysis->exports);
+}
+
+static void index_by_symbol(struct analysis *analysis) {
+    const struct scan *scan = &analysis->scan;
+    for (size_t i = 0; i < scan->import_call_count; i++)
+        add_use(&analysis->import_calls, scan->import_calls[i].symbol, scan->import_calls[i].return_address);
+    for (size_t i = 0; i < scan->import_jump_count; i++)
+        add_use(&analysis->import_jumps, scan->import_jumps[i].symbol, scan->import_jumps[i].function);
+    for (size_t i = 0; i < analysis->taken_count; i++)
+        add_use(&analysis->taken_symbols, analysis->taken[i].symbol, analysis->taken[i].source);
+    order_uses(&analysis->import_calls);
+    order_uses(&analysis->import_jumps);
+    order_uses(&analysis->taken_symbols);
+}
+
+static int compare_symbols(const void *a, const void *b, void *context) {
+    const struct symbol *symbols = context;
+    return strcmp(symbols[*(const uint32_t *)a].name, symbols[*(const uint32_t *)b].name);
+}
+
+static void index_symbols(struct analysis *analysis) {
+    const struct object *object = &analysis->object;
+    analysis->symbol_order = xcalloc(object->symbol_count + 1, sizeof *analysis->symbol_order);
+    for (size_t i = 0; i < object->symbol_count; i++)
+        analysis->symbol_order[i] = (uint32_t)i;
+    qsort_r(analysis->symbol_order, object->symbol_count, sizeof *analysis->symbol_order, compare_symbols,
+            object->symbols);
+}
+
+size_t analysis_symbols_from(const struct analysis *analysis, const char *name) {
+    size_t low = 0, high = analysis->object.symbol_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (strcmp(analysis->object.symbols[analysis->symbol_order[middle]].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void analysis_make(struct analysis *analysis) {
+    functions_find(&analysis->object, &analysis->functions);
+    scan_object(&analysis->object, &analysis->functions, &analysis->scan);
+    add_calls(analysis);
+    add_jumps(analysis);
+    find_taken(analysis);
+    index_by_function(analysis);
+    index_by_symbol(analysis);
+    index_symbols(analysis);
+}
+
+void analysis_free(struct analysis *analysis) {
+    for (size_t i = 0; i < analysis->call_count; i++)
+        rules_free(&analysis->calls[i].rules);
+    for (size_t i = 0; i < analysis->jump_count; i++)
+        rules_free(&analysis->jumps[i].rules);
+    free(analysis->path);
+    free(analysis->calls);
+    free(analysis->jumps);
+    free(analysis->taken);
+    free(analysis->callers.items);
+    free(analysis->jumpers.items);
+    free(analysis->exports.items);
+    free(analysis->import_calls.items);
+    free(analysis->import_jumps.items);
+    free(analysis->taken_symbols.items);
+    free(analysis->address_taken);
+    free(analysis->symbol_order);
+    scan_free(&analysis->scan);
+    functions_free(&analysis->functions);
+    object_close(&analysis->object);
+}

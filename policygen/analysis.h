@@ -1,0 +1,70 @@
+/* What is known of one object on its own, before it is linked with the others of a program: its calls of intercepted
+ * functions with the rules for their arguments, and everything that decides which return addresses they have.
+ */
+#ifndef PINION_POLICYGEN_ANALYSIS_H
+#define PINION_POLICYGEN_ANALYSIS_H
+
+#include "policygen/rules.h"
+#include "policygen/scan.h"
+
+struct api_call {
+    uint32_t address;        /* of the call or jump instruction */
+    uint32_t return_address; /* of a call; a jump has its callers' */
+    uint32_t function;
+    uint16_t api;
+    bool undecoded;
+    struct call_rules rules;
+};
+
+/* An import whose address is taken, so that it may be called from anywhere. */
+struct taken_import {
+    uint32_t symbol;
+    uint32_t source; /* instruction or relocation */
+    bool data;
+};
+
+/* One use of a function or symbol, in an array in which the uses of one key are neighbours. */
+struct use {
+    uint32_t key;
+    uint32_t value;
+};
+
+struct uses {
+    struct use *items; /* ordered by key, then value; no doubles */
+    size_t count;
+};
+
+struct analysis {
+    char *path; /* owned: the file, by its one real name */
+    bool made;
+    struct object object;
+    struct functions functions;
+    struct scan scan;
+    struct api_call *calls; /* ordered by return address */
+    size_t call_count;
+    struct api_call *jumps;
+    size_t jump_count;
+    struct taken_import *taken;
+    size_t taken_count;
+    struct uses callers;       /* called function -> return address */
+    struct uses jumpers;       /* function -> function that jumps into it */
+    struct uses exports;       /* function -> symbol */
+    struct uses import_calls;  /* symbol -> return address */
+    struct uses import_jumps;  /* symbol -> function that jumps to it */
+    struct uses taken_symbols; /* symbol -> place */
+    bool *address_taken;       /* per function: its start is referred to */
+    uint32_t *symbol_order;    /* dynamic symbols by name */
+    bool plugin;               /* loaded by the program itself: its exports are reached through pointers */
+    double seconds;
+};
+
+void analysis_make(struct analysis *analysis);
+void analysis_free(struct analysis *analysis);
+
+/* Dynamic symbols of one name stand together in symbol_order (versions share names); the first one's index there. */
+size_t analysis_symbols_from(const struct analysis *analysis, const char *name);
+
+/* The first use of a key; they end where the key changes. */
+size_t uses_from(const struct uses *uses, uint32_t key);
+
+#endif

@@ -1,0 +1,264 @@
+/* Collects the objects of a program breadth first, as the loader would, and says plainly which programs have no place
+ * for a preloaded library.
+ */
+#include "policygen/loader.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "policygen/closure.h"
+#include "runtime/util.h"
+
+struct loading {
+    struct loader *loader;
+    struct program *program;
+    struct library_paths paths;
+};
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static void analyse(struct loader *loader, struct analysis *analysis) {
+    if (loader->progress)
+        fprintf(stderr, "\r\033[Kanalysing %s", analysis->object.path);
+    double start = now();
+    analysis->made = true;
+    analysis_make(analysis);
+    analysis->seconds = now() - start;
+    if (loader->progress)
+        fprintf(stderr, "\r\033[K");
+}
+
+static struct analysis *known_object(const struct loader *loader, const char *path) {
+    for (size_t i = 0; i < loader->object_count; i++) {
+        if (strcmp(loader->objects[i]->path, path) == 0)
+            return loader->objects[i];
+    }
+    return NULL;
+}
+
+/* Opens an object and remembers it; NULL and the problem when it is none. Two names of one file are one object. */
+static struct analysis *open_object(struct loader *loader, const char *path, enum object_problem *problem) {
+    cleanup_free char *real = realpath(path, NULL);
+    *problem = OBJECT_UNREADABLE;
+    if (real == NULL)
+        return NULL;
+    struct analysis *analysis = known_object(loader, real);
+    *problem = OBJECT_FINE;
+    if (analysis != NULL)
+        return analysis;
+    analysis = xcalloc(1, sizeof *analysis);
+    *problem = object_open(path, &analysis->object);
+    if (*problem != OBJECT_FINE) {
+        free(analysis);
+        return NULL;
+    }
+    analysis->path = steal_pointer(&real);
+    *array_append(loader->objects, loader->object_count) = analysis;
+    return analysis;
+}
+
+static bool add_module(struct program *program, struct analysis *analysis) {
+    for (size_t i = 0; i < program->module_count; i++) {
+        if (program->modules[i] == analysis)
+            return false;
+    }
+    *array_append(program->modules, program->module_count) = analysis;
+    return true;
+}
+
+static bool is_loaded_name(const struct program *program, const char *name) {
+    for (size_t i = 0; i < program->module_count; i++) {
+        const char *soname = program->modules[i]->object.soname;
+        if (soname != NULL && strcmp(soname, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void add_needed(struct loading *loading, const struct analysis *needing, const char *name) {
+    char **paths = NULL;
+    size_t count = 0;
+    if (is_loaded_name(loading->program, name))
+        return;
+    char *found = closure_find(&loading->paths, &needing->object, &loading->program->modules[0]->object, name);
+    if (found != NULL)
+        *array_append(paths, count) = found;
+    closure_variants(&loading->paths, name, &paths, &count);
+    if (count == 0)
+        warn("%s needs \"%s\", which is nowhere to be found: calls that it makes will be refused", needing->object.path,
+             name);
+    for (size_t i = 0; i < count; i++) {
+        enum object_problem problem;
+        struct analysis *analysis = open_object(loading->loader, paths[i], &problem);
+        if (analysis == NULL)
+            die("cannot read library \"%s\": %s", paths[i],
+                problem == OBJECT_UNREADABLE ? strerror(errno) : object_problem_text(problem));
+        add_module(loading->program, analysis);
+        free(paths[i]);
+    }
+    free(paths);
+}
+
+/* The modules added since `from`, and what they need in turn. */
+static void add_all_needed(struct loading *loading, size_t from) {
+    for (size_t i = from; i < loading->program->module_count; i++) {
+        const struct analysis *analysis = loading->program->modules[i];
+        for (size_t j = 0; j < analysis->object.needed_count; j++)
+            add_needed(loading, analysis, analysis->object.needed[j]);
+    }
+}
+
+/* ---- Plug-ins ---- */
+
+static void add_plugin_file(struct loading *loading, const char *path, bool must) {
+    enum object_problem problem;
+    struct analysis *analysis = open_object(loading->loader, path, &problem);
+    if (analysis == NULL) {
+        if (must)
+            die("cannot analyse \"%s\": %s", path,
+                problem == OBJECT_UNREADABLE ? strerror(errno) : object_problem_text(problem));
+        return;
+    }
+    analysis->plugin = true;
+    add_module(loading->program, analysis);
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* All objects below a directory, in the order of their names: the policy must not depend on the file system's. */
+static void add_plugin_directory(struct loading *loading, const char *path, unsigned depth) {
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        die("cannot read directory \"%s\": %s", path, strerror(errno));
+    char **names = NULL;
+    size_t count = 0;
+    const struct dirent *entry;
+    while ((entry = readdir(directory)) != NULL) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            *array_append(names, count) = xasprintf("%s/%s", path, entry->d_name);
+    }
+    closedir(directory);
+    if (count > 0)
+        qsort(names, count, sizeof *names, compare_names);
+    for (size_t i = 0; i < count; i++) {
+        struct stat status;
+        if (stat(names[i], &status) == 0 && S_ISDIR(status.st_mode) && depth < 16)
+            add_plugin_directory(loading, names[i], depth + 1);
+        else if (S_ISREG(status.st_mode))
+            add_plugin_file(loading, names[i], false);
+        free(names[i]);
+    }
+    free(names);
+}
+
+static void add_plugins(struct loading *loading) {
+    for (size_t i = 0; i < loading->loader->also_count; i++) {
+        const char *path = loading->loader->also[i];
+        struct stat status;
+        if (stat(path, &status) != 0)
+            die("cannot read \"%s\": %s", path, strerror(errno));
+        size_t from = loading->program->module_count;
+        if (S_ISDIR(status.st_mode))
+            add_plugin_directory(loading, path, 0);
+        else
+            add_plugin_file(loading, path, true);
+        add_all_needed(loading, from);
+    }
+}
+
+/* Name services are loaded by libc as /etc/nsswitch.conf says. */
+static void add_name_services(struct loading *loading) {
+    size_t size;
+    cleanup_free char *text = file_read("/etc/nsswitch.conf", 1u << 20, &size);
+    char *rest = text, *line;
+    while (rest != NULL && (line = strsep(&rest, "\n")) != NULL) {
+        line[strcspn(line, "#")] = 0;
+        char *services = strchr(line, ':');
+        if (services == NULL)
+            continue;
+        for (char *service = strtok(services + 1, " \t"); service != NULL; service = strtok(NULL, " \t")) {
+            cleanup_free char *name = xasprintf("libnss_%s.so.2", service);
+            const struct object *program = &loading->program->modules[0]->object;
+            cleanup_free char *path = strchr(service, '[') != NULL || strchr(service, '/') != NULL
+                                          ? NULL
+                                          : closure_find(&loading->paths, program, program, name);
+            if (path == NULL)
+                continue;
+            size_t from = loading->program->module_count;
+            add_plugin_file(loading, path, false);
+            add_all_needed(loading, from);
+        }
+    }
+}
+
+/* ---- The program ---- */
+
+/* Returns why no library can be preloaded into it, or NULL. */
+static const char *why_not_protectable(const struct object *object) {
+    if (object->go)
+        return "it is a Go program: its system calls do not pass libc, so nothing of it would be checked";
+    if (object->interpreter == NULL && object->soname != NULL)
+        return "it is a library: name the program that uses it, and the library itself with --also if it is a plug-in";
+    if (object->interpreter == NULL)
+        return "it is statically linked: nothing can be preloaded into it";
+    if (!object->has_dynamic)
+        return "it has no dynamic section: nothing can be preloaded into it";
+    return NULL;
+}
+
+static void add_interpreter(struct loading *loading, const struct object *object) {
+    enum object_problem problem;
+    struct analysis *interpreter = open_object(loading->loader, object->interpreter, &problem);
+    if (interpreter == NULL)
+        die("cannot read \"%s\", the loader that \"%s\" asks for: %s", object->interpreter, object->path,
+            problem == OBJECT_UNREADABLE ? strerror(errno) : object_problem_text(problem));
+    add_module(loading->program, interpreter);
+}
+
+bool loader_program(struct loader *loader, const char *path, struct program *program) {
+    *program = (struct program){0};
+    cleanup_free char *real = realpath(path, NULL);
+    if (real == NULL)
+        die("cannot read \"%s\": %s", path, strerror(errno));
+    enum object_problem problem;
+    struct analysis *analysis = open_object(loader, real, &problem);
+    if (analysis == NULL && problem == OBJECT_UNREADABLE)
+        die("cannot read \"%s\": %s", path, strerror(errno));
+    const char *why = analysis == NULL ? object_problem_text(problem) : why_not_protectable(&analysis->object);
+    if (why != NULL) {
+        warn("\"%s\" cannot be protected: %s", path, why);
+        return false;
+    }
+    struct loading loading = {.loader = loader, .program = program};
+    library_paths_read(&loading.paths, is_musl(analysis->object.interpreter));
+    add_module(program, analysis);
+    add_interpreter(&loading, &analysis->object);
+    add_all_needed(&loading, 0);
+    if (!is_musl(analysis->object.interpreter))
+        add_name_services(&loading);
+    add_plugins(&loading);
+    library_paths_free(&loading.paths);
+    for (size_t i = 0; i < program->module_count; i++) {
+        if (!program->modules[i]->made)
+            analyse(loader, program->modules[i]);
+    }
+    return true;
+}
+
+void loader_free(struct loader *loader) {
+    for (size_t i = 0; i < loader->object_count; i++) {
+        analysis_free(loader->objects[i]);
+        free(loader->objects[i]);
+    }
+    free(loader->objects);
+}

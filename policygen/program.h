@@ -1,0 +1,29 @@
+/* A program with all objects of its process, and how they are joined into its policy. */
+#ifndef PINION_POLICYGEN_PROGRAM_H
+#define PINION_POLICYGEN_PROGRAM_H
+
+#include "policygen/analysis.h"
+#include "runtime/document.h"
+
+struct program {
+    struct analysis **modules; /* [0] is the program itself */
+    size_t module_count;
+};
+
+struct argument_counts {
+    size_t set, masked, any, meaningless;
+};
+
+/* What a policy covers, for the coverage report. */
+struct coverage {
+    size_t sites;             /* (API, return address) pairs */
+    size_t constrained_sites; /* with at least one constrained argument */
+    size_t loose;             /* APIs that a module may also call from places that cannot be listed */
+    struct argument_counts arguments;
+    size_t unknown[UNKNOWN_COUNT]; /* arguments, by reason */
+};
+
+/* Fills the document; `coverage` has one element per module. */
+void program_link(const struct program *program, struct document *document, struct coverage *coverage);
+
+#endif

@@ -1,0 +1,79 @@
+/* Formats coverage, as a table for people and as JSON for programs. */
+#include "policygen/report.h"
+
+static void add_counts(struct coverage *sum, const struct coverage *coverage) {
+    sum->sites += coverage->sites;
+    sum->constrained_sites += coverage->constrained_sites;
+    sum->loose += coverage->loose;
+    sum->arguments.set += coverage->arguments.set;
+    sum->arguments.masked += coverage->arguments.masked;
+    sum->arguments.any += coverage->arguments.any;
+    for (unsigned i = 0; i < UNKNOWN_COUNT; i++)
+        sum->unknown[i] += coverage->unknown[i];
+}
+
+static struct coverage total(const struct program *program, const struct coverage *coverage) {
+    struct coverage sum = {0};
+    for (size_t i = 0; i < program->module_count; i++)
+        add_counts(&sum, &coverage[i]);
+    return sum;
+}
+
+static double percent(size_t part, size_t whole) {
+    return whole == 0 ? 0 : 100.0 * (double)part / (double)whole;
+}
+
+static size_t argument_total(const struct coverage *coverage) {
+    return coverage->arguments.set + coverage->arguments.masked + coverage->arguments.any;
+}
+
+static void print_row(FILE *out, const char *name, const struct coverage *coverage) {
+    size_t known = coverage->arguments.set + coverage->arguments.masked;
+    fprintf(out, "%7zu %7zu %6.1f %% %9zu %7zu %6.1f %% %6zu  %s\n", coverage->sites, coverage->constrained_sites,
+            percent(coverage->constrained_sites, coverage->sites), argument_total(coverage), known,
+            percent(known, argument_total(coverage)), coverage->loose, name);
+}
+
+void report_table(FILE *out, const struct program *program, const struct coverage *coverage) {
+    struct coverage sum = total(program, coverage);
+    fprintf(out, "%s\n", program->modules[0]->object.path);
+    fprintf(out, "  sites  constrained    arguments  constrained     loose  module\n");
+    for (size_t i = 0; i < program->module_count; i++) {
+        if (coverage[i].sites + coverage[i].loose > 0)
+            print_row(out, program->modules[i]->object.path, &coverage[i]);
+    }
+    print_row(out, "in all", &sum);
+    fprintf(out, "arguments that stay unknown, by reason:");
+    const char *separator = " ";
+    for (unsigned i = 0; i < UNKNOWN_COUNT; i++) {
+        if (sum.unknown[i] > 0) {
+            fprintf(out, "%s%s %zu", separator, unknown_text((enum unknown)i), sum.unknown[i]);
+            separator = ", ";
+        }
+    }
+    fprintf(out, "\n");
+}
+
+static json_t *counts_json(const struct coverage *coverage) {
+    json_t *unknown = json_object();
+    for (unsigned i = 0; i < UNKNOWN_COUNT; i++) {
+        if (coverage->unknown[i] > 0)
+            json_object_set_new(unknown, unknown_text((enum unknown)i), json_integer((json_int_t)coverage->unknown[i]));
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "sites", (json_int_t)coverage->sites, "constrained_sites",
+                     (json_int_t)coverage->constrained_sites, "loose", (json_int_t)coverage->loose, "arguments_known",
+                     (json_int_t)coverage->arguments.set, "arguments_masked", (json_int_t)coverage->arguments.masked,
+                     "arguments_unknown", (json_int_t)coverage->arguments.any, "unknown_by_reason", unknown);
+}
+
+json_t *report_json(const struct program *program, const struct coverage *coverage) {
+    struct coverage sum = total(program, coverage);
+    json_t *modules = json_array();
+    for (size_t i = 0; i < program->module_count; i++) {
+        json_t *counts = counts_json(&coverage[i]);
+        json_object_set_new(counts, "path", json_string(program->modules[i]->object.path));
+        json_array_append_new(modules, counts);
+    }
+    return json_pack("{s:s, s:o, s:o}", "program", program->modules[0]->object.path, "total", counts_json(&sum),
+                     "modules", modules);
+}
