@@ -1,0 +1,468 @@
+/* The check of one call: hot path first. A call whose site is known and whose arguments are integers or constants
+ * is decided here without a system call and without a store outside the caller's stack.
+ *
+ * No malloc, no locks, no libc; errno is untouched unless the call is refused.
+ */
+#include "preload/check.h"
+
+#include "preload/copy.h"
+#include "preload/layout.h"
+#include "preload/libc.h"
+#include "preload/log.h"
+#include "preload/site.h"
+#include "preload/stack.h"
+#include "preload/state.h"
+#include "runtime/match.h"
+#include "runtime/rule.h"
+
+_Static_assert(offsetof(struct registers, arguments) == REGISTERS_RDI, "entry.S stores the arguments here");
+_Static_assert(offsetof(struct registers, rax) == REGISTERS_RAX, "entry.S stores rax here");
+_Static_assert(offsetof(struct registers, spelling) == REGISTERS_SPELLING, "entry.S stores the spelling here");
+_Static_assert(sizeof(struct registers) == REGISTERS_BYTES + 8, "entry.S skips so many bytes");
+_Static_assert(API_COUNT < 0x7fff && SPELLING_COUNT < 0x10000, "entry.S packs both into one register");
+
+/* ---- what each API needs beyond its site's constraints ---- */
+
+enum special {
+    SPECIAL_STACK = 1,     /* the stack check */
+    SPECIAL_CHILD = 2,     /* starts a program */
+    SPECIAL_GUARD = 4,     /* may change memory that protects the process */
+    SPECIAL_MODULE = 8,    /* loads code or finds symbols */
+    SPECIAL_REGISTER = 16, /* tells of a stack */
+    SPECIAL_PATH = 32,     /* opens files for writing: /proc/self/mem */
+    SPECIAL_SYSCALL = 64,
+};
+
+#define STACK_EXEC SPECIAL_STACK
+#define STACK_CODE SPECIAL_STACK
+#define STACK_MODULE SPECIAL_STACK
+#define STACK_IDENTITY SPECIAL_STACK
+#define STACK_PROCESS SPECIAL_STACK
+#define STACK_FILE 0
+#define STACK_NETWORK 0
+#define STACK_STACK 0
+#define STACK_COUNT 0
+
+static const uint8_t class_special[API_COUNT] = {
+#define API(name, class, level, failure, ...) [API_##name] = STACK_##class,
+#include "runtime/apis.def"
+};
+
+static const uint8_t own_special[API_COUNT] = {
+    [API_execve] = SPECIAL_CHILD,         [API_execv] = SPECIAL_CHILD,
+    [API_execvp] = SPECIAL_CHILD,         [API_execvpe] = SPECIAL_CHILD,
+    [API_execl] = SPECIAL_CHILD,          [API_execlp] = SPECIAL_CHILD,
+    [API_execle] = SPECIAL_CHILD,         [API_fexecve] = SPECIAL_CHILD,
+    [API_execveat] = SPECIAL_CHILD,       [API_posix_spawn] = SPECIAL_CHILD,
+    [API_posix_spawnp] = SPECIAL_CHILD,   [API_system] = SPECIAL_CHILD,
+    [API_popen] = SPECIAL_CHILD,          [API_wordexp] = SPECIAL_CHILD,
+    [API_mmap] = SPECIAL_GUARD,           [API_munmap] = SPECIAL_GUARD,
+    [API_mprotect] = SPECIAL_GUARD,       [API_pkey_mprotect] = SPECIAL_GUARD,
+    [API_mremap] = SPECIAL_GUARD,         [API_madvise] = SPECIAL_GUARD,
+    [API_posix_madvise] = SPECIAL_GUARD,  [API_process_madvise] = SPECIAL_GUARD,
+    [API_shmat] = SPECIAL_GUARD,          [API_process_vm_writev] = SPECIAL_GUARD,
+    [API_dlopen] = SPECIAL_MODULE,        [API_dlmopen] = SPECIAL_MODULE,
+    [API_dlsym] = SPECIAL_MODULE,         [API_dlvsym] = SPECIAL_MODULE,
+    [API_makecontext] = SPECIAL_REGISTER, [API_sigaltstack] = SPECIAL_REGISTER,
+    [API_clone] = SPECIAL_REGISTER,       [API_open] = SPECIAL_PATH,
+    [API_openat] = SPECIAL_PATH,          [API_openat2] = SPECIAL_PATH,
+    [API_creat] = SPECIAL_PATH,           [API_fopen] = SPECIAL_PATH,
+    [API_freopen] = SPECIAL_PATH,         [API_syscall] = SPECIAL_SYSCALL,
+};
+
+static inline unsigned special_of(unsigned api) {
+    return class_special[api] | own_special[api];
+}
+
+/* ---- errors ---- */
+
+void set_errno(int error) {
+    if (STATE->errno_location != NULL)
+        *STATE->errno_location() = error;
+}
+
+/* No file and no symbol has this name: what the real function then says of it is the refusal. */
+static char impossible_name[] = "/refused by pinion";
+
+void fail(struct call *call, int error) {
+    call->target = NULL;
+    switch ((enum api_failure)call->api->failure) {
+    case FAILURE_ERRNO:
+        set_errno(error);
+        call->registers->rax = (uint64_t)-1;
+        return;
+    case FAILURE_NUMBER: call->registers->rax = (uint64_t)error; return;
+    case FAILURE_NULL:
+        set_errno(error);
+        call->registers->rax = 0;
+        return;
+    case FAILURE_NAME:
+        for (unsigned i = 0; i < call->api->argument_count; i++)
+            if (call->api->arguments[i].kind == KIND_NAME) {
+                call->arguments[i] = (uint64_t)impossible_name;
+                break;
+            }
+        call->target = pinion_real[call->spelling];
+        return;
+    case FAILURE_WORDEXP:
+        call->registers->rax = 4; /* WRDE_CMDSUB */
+        return;
+    case FAILURE_KILL: break;
+    }
+    end_process();
+}
+
+/* ---- strings ---- */
+
+bool take_string(struct call *call, unsigned argument, const char **text, size_t *length) {
+    uint64_t source = call->arguments[argument];
+    *text = NULL;
+    *length = 0;
+    if (source == 0)
+        return true;
+    if (call->taken & 1u << argument) {
+        *text = (const char *)source;
+        *length = strlen(*text);
+        return true;
+    }
+    char *copy = copy_string(call->slot, call->registers, source, COPY_BYTES / 2, length);
+    if (copy == NULL) {
+        fail(call, 14 /* EFAULT */);
+        return false;
+    }
+    *text = copy;
+    /* mkstemp and kin write the result where the template stands. */
+    if (call->api->arguments[argument].kind != KIND_TEMPLATE) {
+        call->arguments[argument] = (uint64_t)copy;
+        call->taken |= 1u << argument;
+    }
+    return true;
+}
+
+static bool needs_normalising(const char *path, size_t length) {
+    for (size_t i = 0; i + 1 < length; i++)
+        if (path[i] == '/' && (path[i + 1] == '/' || (path[i + 1] == '.' && i + 2 < length && path[i + 2] == '/')))
+            return true;
+    return false;
+}
+
+/* Rules compare paths without "//" and "/./"; the application's spelling is what the real function gets. */
+static const char *comparable(struct call *call, unsigned argument, const char *text, size_t *length) {
+    unsigned shape = argument_shape(call->api->arguments[argument].kind);
+    if (shape != SHAPE_PATH || !needs_normalising(text, *length))
+        return text;
+    char *copy = copy_allocate(call->slot, call->registers, *length + 1);
+    if (copy == NULL)
+        return NULL;
+    memcpy(copy, text, *length + 1);
+    *length = path_normalise(copy, *length);
+    return copy;
+}
+
+static bool check_string(struct call *call, const struct policy_constraint *constraint) {
+    const char *text;
+    size_t length;
+    if (!take_string(call, constraint->argument, &text, &length))
+        return false;
+    const char *compared = text == NULL ? NULL : comparable(call, constraint->argument, text, &length);
+    if (compared != NULL && rule_allows_text(STATE->policy, constraint, 0, compared, length))
+        return true;
+    return violate(call, &(struct violation){.reason = REASON_ARGUMENT,
+                                             .argument = constraint->argument,
+                                             .constraint = constraint,
+                                             .text = compared});
+}
+
+/* ---- vectors and socket addresses ---- */
+
+#define ARGV_CHECKED 1024
+
+/* The i-th pointer of an argument vector, or of the variadic list of execl and kin. */
+static bool vector_element(const struct call *call, unsigned argument, unsigned i, uint64_t *element) {
+    if (call->index != API_execl && call->index != API_execlp && call->index != API_execle)
+        return read_word(call->arguments[argument] + 8 * (uint64_t)i, element);
+    unsigned place = argument + i;
+    *element = place < 6 ? call->arguments[place] : call->registers->stack_arguments[place - 6];
+    return true;
+}
+
+static bool check_vector(struct call *call, const struct policy_constraint *constraint) {
+    for (unsigned i = 0; i < ARGV_CHECKED; i++) {
+        uint64_t element;
+        size_t length;
+        if (!vector_element(call, constraint->argument, i, &element)) {
+            fail(call, 14 /* EFAULT */);
+            return false;
+        }
+        if (element == 0)
+            return true;
+        char *text = copy_string(call->slot, call->registers, element, COPY_BYTES / 2, &length);
+        if (text == NULL || !rule_allows_text(STATE->policy, constraint, i < 254 ? i : 254, text, length))
+            return violate(call, &(struct violation){.reason = text == NULL ? REASON_BAD_POINTER : REASON_ARGUMENT,
+                                                     .argument = constraint->argument,
+                                                     .constraint = constraint,
+                                                     .text = text});
+    }
+    return violate(call, &(struct violation){.reason = REASON_ARGUMENT, .argument = constraint->argument});
+}
+
+#define SOCKADDR_MAX 128
+
+/* A socket address is copied, and the copy is handed on. */
+static bool check_address(struct call *call, const struct policy_constraint *constraint) {
+    unsigned argument = constraint->argument;
+    uint64_t source = call->arguments[argument], size = 0;
+    uint64_t *place = &call->arguments[argument];
+    if (constraint->shape == SHAPE_MSGHDR) {
+        uint64_t *header = copy_bytes(call->slot, call->registers, source, 56);
+        if (header == NULL) {
+            fail(call, 14 /* EFAULT */);
+            return false;
+        }
+        call->arguments[argument] = (uint64_t)header;
+        place = &header[0];
+        source = header[0];
+        size = (uint32_t)header[1];
+    } else if (argument + 1u < API_MAX_ARGUMENTS) {
+        size = (uint32_t)call->arguments[argument + 1];
+    }
+    if (source == 0)
+        return true; /* a connected socket's send: the address was checked when it connected */
+    void *copy = size > SOCKADDR_MAX ? NULL : copy_bytes(call->slot, call->registers, source, size);
+    if (copy == NULL) {
+        fail(call, size > SOCKADDR_MAX ? 22 /* EINVAL */ : 14 /* EFAULT */);
+        return false;
+    }
+    *place = (uint64_t)copy;
+    if (rule_allows_address(STATE->policy, constraint, copy, size))
+        return true;
+    return violate(call,
+                   &(struct violation){.reason = REASON_ARGUMENT, .argument = (int)argument, .constraint = constraint});
+}
+
+/* ---- the site's rule ---- */
+
+/* Constraints that need memory. Returns whether the call may go on. */
+static COLD bool check_memory(struct call *call, const struct policy_constraint *constraint) {
+    switch (constraint->kind) {
+    case CONSTRAINT_STRINGS: return check_string(call, constraint);
+    case CONSTRAINT_ARGV: return check_vector(call, constraint);
+    case CONSTRAINT_ADDRESSES: return check_address(call, constraint);
+    default: return true; /* CONSTRAINT_CHILDREN: prepare_child looks at it */
+    }
+}
+
+static bool check_constraints(struct call *call) {
+    const struct policy_header *policy = STATE->policy;
+    const struct policy_constraint *constraint = policy_section(policy, policy->constraints);
+    constraint += call->site->first_constraint;
+    for (unsigned left = call->site->constraint_count; left > 0; left--, constraint++) {
+        uint64_t value = call->arguments[constraint->argument];
+        if (constraint->condition != WHEN_ALWAYS && !argument_matters(call->api, constraint->argument, call->arguments))
+            continue;
+        if (constraint->kind <= CONSTRAINT_MASK) {
+            if (likely(rule_allows_integer(policy, constraint, value)))
+                continue;
+            if (!violate(call, &(struct violation){.reason = REASON_ARGUMENT,
+                                                   .argument = constraint->argument,
+                                                   .constraint = constraint}))
+                return false;
+        } else if (constraint->kind == CONSTRAINT_STRINGS &&
+                   likely(rule_allows_constant(policy, constraint, value, call->module->bias))) {
+            continue;
+        } else if (!check_memory(call, constraint)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- the slow part ---- */
+
+static bool check_stack(struct call *call) {
+    struct stack_result result = stack_check(call->registers, call->slot);
+    if (likely(result.state == STACK_SOUND))
+        return true;
+    enum verdict verdict = result.state == STACK_UNKNOWN ? STATE->on_unknown_stack : STATE->on_broken_stack;
+    if (result.reason == REASON_STACK_NOT_CODE && call->module == NULL)
+        verdict = STATE->on_anonymous_code;
+    if (result.foreign)
+        verdict = STATE->on_foreign_stack;
+    return violate(call, &(struct violation){
+                             .reason = result.reason, .argument = -1, .address = result.address, .verdict = verdict});
+}
+
+/* No site: the module's loose rules, or a violation. */
+static bool check_unlisted(struct call *call) {
+    struct violation violation = {.reason = REASON_UNKNOWN_SITE, .argument = -1};
+    if (STATE->policy == NULL)
+        return true; /* said at start-up; the built-in rules and the stack check remain */
+    if (call->module == NULL) {
+        violation.reason = REASON_ANONYMOUS_CODE;
+        violation.verdict = STATE->on_anonymous_code;
+    } else if (call->module->rules == NULL) {
+        violation.reason = call->module->changed ? REASON_CHANGED_MODULE : REASON_UNKNOWN_MODULE;
+        violation.verdict = STATE->on_unlisted_module;
+    }
+    return violate(call, &violation);
+}
+
+/* Functions that take a mode string or none at all and may write: is /proc/self/mem meant? */
+static bool check_written_path(struct call *call) {
+    for (unsigned i = 0; i < call->api->argument_count; i++) {
+        const struct argument *argument = &call->api->arguments[i];
+        if (argument->kind == KIND_OPEN_FLAGS && (call->arguments[i] & 3) == 0)
+            return true; /* O_RDONLY */
+    }
+    for (unsigned i = 0; i < call->api->argument_count; i++) {
+        const char *text;
+        size_t length;
+        if (argument_shape(call->api->arguments[i].kind) != SHAPE_PATH)
+            continue;
+        if (!take_string(call, i, &text, &length))
+            return false;
+        if (text != NULL && !guard_path(call, i, text))
+            return false;
+    }
+    return true;
+}
+
+static bool check_special(struct call *call, unsigned special) {
+    if (special & SPECIAL_REGISTER)
+        register_stack(call);
+    if (special & SPECIAL_STACK && !check_stack(call))
+        return false;
+    if (special & SPECIAL_GUARD && !guard_call(call))
+        return false;
+    if (special & SPECIAL_PATH && !check_written_path(call))
+        return false;
+    if (special & SPECIAL_MODULE && !prepare_module_call(call))
+        return false;
+    if (special & SPECIAL_CHILD && !prepare_child(call))
+        return false;
+    return true;
+}
+
+static bool check_one(struct call *call, unsigned special) {
+    if (unlikely(STATE->mode == MODE_LEARN || (STATE->policy == NULL && STATE->record != NULL)))
+        learn_call(call);
+    if (call->site != NULL) {
+        if (call->site->constraint_count != 0 && !check_constraints(call))
+            return false;
+    } else if (!call->loose && !check_unlisted(call)) {
+        return false;
+    }
+    return (special & ~(unsigned)SPECIAL_SYSCALL) == 0 || check_special(call, special);
+}
+
+/* syscall(2): the number names the function that it imitates; that one's rules hold, too. */
+static bool check_system_call(struct call *call) {
+    unsigned meant = api_by_system_call((long)call->arguments[0]);
+    if (meant == API_NONE || meant == API_syscall)
+        return true;
+    struct call inner = *call;
+    uint64_t arguments[API_MAX_ARGUMENTS];
+    for (unsigned i = 0; i < 5; i++)
+        arguments[i] = call->registers->arguments[i + 1];
+    arguments[5] = call->registers->stack_arguments[0];
+    inner.arguments = arguments;
+    inner.api = &api_table[meant];
+    inner.index = meant;
+    inner.site = NULL;
+    inner.taken = 0;
+    if (call->module != NULL && call->module->rules != NULL)
+        inner.site = site_of(call->module, call->registers->return_address, meant);
+    inner.loose = inner.site == NULL; /* the site's own rule, which names the number, has allowed it */
+    call->slot->counts[meant]++;
+    if (!check_one(&inner, special_of(meant) & ~(unsigned)SPECIAL_STACK)) {
+        call->target = NULL;
+        return false;
+    }
+    for (unsigned i = 0; i < 5; i++)
+        call->registers->arguments[i + 1] = arguments[i];
+    return true;
+}
+
+/* Where no thread slot can be had there is nothing to hold a copy: nothing is allowed that needs one. */
+static COLD void *without_slot(struct call *call) {
+    violate(call, &(struct violation){.reason = REASON_NO_SLOT, .argument = -1});
+    return call->target;
+}
+
+static COLD void *check_slowly(struct registers *registers, unsigned spelling, unsigned index) {
+    struct call call = {
+        .registers = registers,
+        .arguments = registers->arguments,
+        .slot = thread_slot(),
+        .api = &api_table[index],
+        .index = index,
+        .spelling = spelling,
+        .target = pinion_real[spelling],
+    };
+    if (call.slot == NULL)
+        return without_slot(&call);
+    copy_begin(call.slot, registers);
+    site_find(&call);
+    unsigned special = special_of(index);
+    if (!check_one(&call, special))
+        return call.target;
+    if (special & SPECIAL_SYSCALL)
+        check_system_call(&call);
+    return call.target;
+}
+
+/* ---- the hot path ---- */
+
+/* Whether the site's constraints are met by integers and constants alone. */
+static inline bool quickly_allowed(const struct policy_header *policy, const struct policy_site *site,
+                                   const struct mapped_module *module, const struct registers *registers,
+                                   unsigned index) {
+    const struct policy_constraint *constraint =
+        (const struct policy_constraint *)policy_section(policy, policy->constraints) + site->first_constraint;
+    for (unsigned left = site->constraint_count; left > 0; left--, constraint++) {
+        uint64_t value = registers->arguments[constraint->argument];
+        bool allowed = false;
+        if (constraint->kind <= CONSTRAINT_MASK)
+            allowed = rule_allows_integer(policy, constraint, value);
+        else if (constraint->kind == CONSTRAINT_STRINGS)
+            allowed = rule_allows_constant(policy, constraint, value, module->bias);
+        if (!allowed && (constraint->condition == WHEN_ALWAYS ||
+                         argument_matters(&api_table[index], constraint->argument, registers->arguments)))
+            return false;
+    }
+    return true;
+}
+
+/* A path opened for reading only cannot be a way to write into this process. */
+static inline bool only_reads(unsigned index, const struct registers *registers) {
+    return (index == API_open && (registers->arguments[1] & 3) == 0) ||
+           (index == API_openat && (registers->arguments[2] & 3) == 0);
+}
+
+void *pinion_check(struct registers *registers) {
+    const struct state *state = STATE;
+    if (unlikely(registers->spelling & SPENT))
+        thread_spent(registers->spelling >> 16 & 0x7fff);
+    unsigned spelling = registers->spelling & 0xffff;
+    if (unlikely(__atomic_load_n(&state->ready, __ATOMIC_ACQUIRE) != READY))
+        pinion_start();
+    unsigned index = spelling_table[spelling].api;
+    unsigned special = special_of(index);
+    if (unlikely(state->mode == MODE_OFF))
+        return pinion_real[spelling];
+    const struct policy_header *policy = state->policy;
+    if (likely(policy != NULL && state->mode == MODE_ENFORCE && ((special & ~(unsigned)SPECIAL_PATH) == 0) &&
+               (special == 0 || only_reads(index, registers)))) {
+        const struct module_map *map = state->modules;
+        uint64_t sequence = map->sequence;
+        const struct mapped_module *module = module_of_code(registers->return_address);
+        if (likely(module != NULL && module->rules != NULL && !module->late)) {
+            const struct policy_site *site =
+                policy_find_site(policy, module->rules, (uint32_t)(registers->return_address - module->bias), index);
+            if (likely(site != NULL && quickly_allowed(policy, site, module, registers, index) &&
+                       __atomic_load_n(&map->sequence, __ATOMIC_ACQUIRE) == sequence))
+                return pinion_real[spelling];
+        }
+    }
+    return check_slowly(registers, spelling, index);
+}

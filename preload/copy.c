@@ -1,0 +1,108 @@
+/* See copy.h. Everything here may run in a signal handler: no locks, no libc, bounded. */
+#include "preload/copy.h"
+
+#include "preload/libc.h"
+#include "preload/raw.h"
+#include "preload/state.h"
+
+/* rt_sigprocmask with an impossible `how` reads the set first and changes nothing: EFAULT or EINVAL. */
+bool memory_is_readable(uint64_t address) {
+    return raw(__NR_rt_sigprocmask, -1, address & ~(uint64_t)7, 0, 8) == -22 /* EINVAL */;
+}
+
+static uint64_t page_end(uint64_t address) {
+    return (address | (PAGE_BYTES - 1)) + 1;
+}
+
+/* The calling thread's stack from the call upwards needs no probing. */
+static uint64_t readable_until(const struct thread_slot *slot, const struct registers *registers, uint64_t address) {
+    uint64_t stack_pointer = (uint64_t)registers;
+    uint64_t top = slot != NULL && slot->stack.high > stack_pointer ? slot->stack.high : page_end(stack_pointer);
+    if (address >= stack_pointer && address < top)
+        return top;
+    return memory_is_readable(address) ? page_end(address) : address;
+}
+
+bool read_bytes(void *to, uint64_t source, size_t size) {
+    for (size_t done = 0; done < size;) {
+        uint64_t at = source + done;
+        if (at < source || !memory_is_readable(at))
+            return false;
+        size_t part = page_end(at) - at < size - done ? page_end(at) - at : size - done;
+        memcpy((char *)to + done, (const void *)at, part);
+        done += part;
+    }
+    return true;
+}
+
+bool read_word(uint64_t source, uint64_t *word) {
+    return read_bytes(word, source, sizeof *word);
+}
+
+/* ---- the stack of copies ---- */
+
+static bool on_alternate_stack(const struct thread_slot *slot, uint64_t stack_pointer) {
+    return stack_pointer >= slot->alternate.low && stack_pointer < slot->alternate.high;
+}
+
+void copy_begin(struct thread_slot *slot, const struct registers *registers) {
+    uint64_t stack_pointer = (uint64_t)registers;
+    uint32_t alternate = on_alternate_stack(slot, stack_pointer);
+    while (slot->copy_count > 0) {
+        uint32_t last = slot->copy_count - 1;
+        if (last >= COPY_RECORDS || slot->copy_records[last].alternate != alternate ||
+            slot->copy_records[last].stack_pointer > stack_pointer)
+            break;
+        slot->copy_used = slot->copy_records[last].start;
+        slot->copy_count = last;
+    }
+}
+
+void *copy_allocate(struct thread_slot *slot, const struct registers *registers, size_t size) {
+    uint32_t start = (slot->copy_used + 15) & ~15u, count = slot->copy_count;
+    if (count >= COPY_RECORDS || start > COPY_BYTES || size > COPY_BYTES - start)
+        return NULL;
+    /* A handler may interrupt anywhere: what it pushes and leaves behind is finished, but may stand in this record. */
+    for (unsigned twice = 0; twice < 2; twice++) {
+        slot->copy_records[count].stack_pointer = (uint64_t)registers;
+        slot->copy_records[count].alternate = on_alternate_stack(slot, (uint64_t)registers);
+        slot->copy_records[count].start = slot->copy_used < start ? slot->copy_used : start;
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        slot->copy_used = start + (uint32_t)size;
+        slot->copy_count = count + 1;
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    }
+    return slot->copies + start;
+}
+
+static void copy_shrink(struct thread_slot *slot, const char *copy, size_t size) {
+    slot->copy_used = (uint32_t)(copy - slot->copies + size);
+}
+
+char *copy_string(struct thread_slot *slot, const struct registers *registers, uint64_t source, size_t limit,
+                  size_t *length) {
+    size_t room = limit + 1;
+    if (room > COPY_BYTES - ((slot->copy_used + 15) & ~15u))
+        room = COPY_BYTES - ((slot->copy_used + 15) & ~15u);
+    char *copy = copy_allocate(slot, registers, room);
+    if (copy == NULL)
+        return NULL;
+    uint64_t readable = source;
+    for (size_t i = 0; i < room; i++) {
+        if (source + i >= readable && (readable = readable_until(slot, registers, source + i)) <= source + i)
+            break;
+        copy[i] = ((const volatile char *)source)[i];
+        if (copy[i] == '\0') {
+            *length = i;
+            copy_shrink(slot, copy, i + 1);
+            return copy;
+        }
+    }
+    copy_shrink(slot, copy, 0);
+    return NULL;
+}
+
+void *copy_bytes(struct thread_slot *slot, const struct registers *registers, uint64_t source, size_t size) {
+    void *copy = copy_allocate(slot, registers, size);
+    return copy != NULL && read_bytes(copy, source, size) ? copy : NULL;
+}

@@ -1,0 +1,118 @@
+/* Built-in rules: the memory that protects the process stays as it is. Sealed pages could otherwise be unsealed,
+ * unmapped, zeroed (madvise) or written through /proc/self/mem. No policy loosens these rules.
+ */
+#include <linux/mman.h>
+
+#include "preload/check.h"
+#include "preload/copy.h"
+#include "preload/libc.h"
+#include "preload/log.h"
+#include "preload/raw.h"
+#include "preload/state.h"
+#include "runtime/match.h"
+
+struct span {
+    uint64_t low, high;
+};
+
+static bool overlaps(struct span a, uint64_t low, uint64_t high) {
+    return low < high && a.low < high && low < a.high;
+}
+
+/* Segments that the loader left read-only, and all of this library. */
+static int module_overlaps(const struct mapped_module *module, void *context) {
+    const struct span *span = context;
+    if (!overlaps(*span, module->low, module->high))
+        return 0;
+    if (module->shim || overlaps(*span, module->relro_low, module->relro_high))
+        return 1;
+    for (unsigned i = 0; i < module->header_count; i++) {
+        const Elf64_Phdr *segment = &module->headers[i];
+        uint64_t low = module->bias + segment->p_vaddr;
+        if (segment->p_type == PT_LOAD && !(segment->p_flags & PF_W) &&
+            overlaps(*span, low & ~(uint64_t)(PAGE_BYTES - 1), low + segment->p_memsz))
+            return 1;
+    }
+    return 0;
+}
+
+static bool is_protected(uint64_t address, uint64_t length) {
+    uint64_t end = address + length < address ? UINT64_MAX : address + length;
+    struct span span = {address & ~(uint64_t)(PAGE_BYTES - 1), end};
+    uint64_t policy = (uint64_t)STATE->policy, modules = (uint64_t)STATE->modules;
+    return overlaps(span, policy, policy + STATE->policy_bytes) ||
+           overlaps(span, modules, modules + sizeof(struct module_map)) || modules_visit(module_overlaps, &span) != 0;
+}
+
+static bool refuse(struct call *call) {
+    return violate(call, &(struct violation){.reason = REASON_SELF_PROTECTION, .argument = -1, .built_in = true});
+}
+
+static bool destroys(int advice) {
+    switch (advice) {
+    case MADV_DONTNEED:
+    case MADV_FREE:
+    case MADV_REMOVE:
+    case MADV_DONTFORK:
+    case MADV_WIPEONFORK:
+    case MADV_DONTNEED_LOCKED:
+    case MADV_HWPOISON: return true;
+    default: return false;
+    }
+}
+
+static bool guard_vector(struct call *call, uint64_t vector, uint64_t count) {
+    for (uint64_t i = 0; i < count && i < 1024; i++) {
+        uint64_t entry[2];
+        if (!read_bytes(entry, vector + 16 * i, sizeof entry))
+            return true; /* the kernel will say EFAULT */
+        if (is_protected(entry[0], entry[1]))
+            return refuse(call);
+    }
+    return true;
+}
+
+bool guard_call(struct call *call) {
+    const uint64_t *argument = call->arguments;
+    bool harmful = false;
+    switch (call->index) {
+    case API_mmap:
+        harmful =
+            (argument[3] & MAP_FIXED) && !(argument[3] & MAP_FIXED_NOREPLACE) && is_protected(argument[0], argument[1]);
+        break;
+    case API_munmap:
+    case API_mprotect:
+    case API_pkey_mprotect: harmful = is_protected(argument[0], argument[1]); break;
+    case API_mremap:
+        harmful = is_protected(argument[0], argument[1] > 0 ? argument[1] : 1) ||
+                  ((argument[3] & MREMAP_FIXED) && is_protected(argument[4], argument[2]));
+        break;
+    case API_madvise:
+    case API_posix_madvise: harmful = destroys((int)argument[2]) && is_protected(argument[0], argument[1]); break;
+    case API_process_madvise: return !destroys((int)argument[3]) || guard_vector(call, argument[1], argument[2]);
+    case API_process_vm_writev: return guard_vector(call, argument[3], argument[4]);
+    case API_shmat:
+        /* The segment's size is not known here: SHM_REMAP over an address that is protected is enough. */
+        harmful = (argument[2] & 040000 /* SHM_REMAP */) && is_protected(argument[1], 1);
+        break;
+    default: break;
+    }
+    return !harmful || refuse(call);
+}
+
+static bool has_suffix(const char *text, size_t length, const char *suffix) {
+    size_t suffix_length = strlen(suffix);
+    return length >= suffix_length && memcmp(text + length - suffix_length, suffix, suffix_length) == 0;
+}
+
+/* Any /proc/.../mem: whose it is cannot be told without a race, and no program needs another's either. */
+bool guard_path(struct call *call, unsigned argument, const char *path) {
+    size_t length = strlen(path);
+    bool memory = has_suffix(path, length, "/mem") || (length == 3 && memcmp(path, "mem", 3) == 0);
+    if (!memory || (path[0] == '/' && strncmp(path, "/proc", 5) != 0 && !match_has_dot_dot(path, length)) ||
+        strcmp(path, "/dev/mem") == 0)
+        return true;
+    return violate(call,
+                   &(struct violation){
+                       .reason = REASON_SELF_PROTECTION, .argument = (int)argument, .text = path, .built_in = true});
+}

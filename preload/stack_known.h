@@ -1,0 +1,18 @@
+/* The stacks that a thread may run on: its own, the alternate one for signals, and those that the program
+ * registered. Nothing here reads stack memory.
+ */
+#ifndef PINION_PRELOAD_STACK_KNOWN_H
+#define PINION_PRELOAD_STACK_KNOWN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "preload/threads.h"
+
+/* Finds the stack that holds this stack pointer; learns the thread's own stack when it must. */
+bool known_stack(struct thread_slot *slot, uint64_t stack_pointer, struct stack_range *range);
+
+/* Whether the thread's own stack is known, so that a stack pointer outside all known stacks is proof. */
+bool own_stack_is_known(const struct thread_slot *slot);
+
+#endif

@@ -1,0 +1,321 @@
+/* Start-up: finds the real functions, the modules and the policy, reads the settings, seals everything. Runs once,
+ * from the constructor or from the first call of a stub, whichever comes first. Nothing heavy: a dozen system calls.
+ */
+#include <asm/stat.h>
+#include <linux/fcntl.h>
+#include <linux/mman.h>
+#include <sys/auxv.h>
+
+#include "preload/imports.h"
+#include "preload/libc.h"
+#include "preload/log.h"
+#include "preload/modules.h"
+#include "preload/raw.h"
+#include "preload/resolve.h"
+#include "preload/state.h"
+
+#define DEFAULT_POLICY_DIRECTORY "/etc/pinion"
+#define POLICY_SUFFIX ".pinion"
+
+union sealed_state pinion_sealed_state __attribute__((section(".pinion_sealed"), aligned(PAGE_BYTES)));
+
+_Static_assert(sizeof pinion_sealed_state % PAGE_BYTES == 0, "whole pages are sealed");
+
+/* ---- text that is kept ---- */
+
+static char *keep(struct state *state, const char *head, const char *tail) {
+    size_t head_length = strlen(head), tail_length = strlen(tail);
+    if (head_length + tail_length >= sizeof state->text - state->text_used)
+        return NULL;
+    char *text = state->text + state->text_used;
+    memcpy(text, head, head_length);
+    memcpy(text + head_length, tail, tail_length + 1);
+    state->text_used += (uint32_t)(head_length + tail_length + 1);
+    return text;
+}
+
+/* A start that cannot keep its promises ends the program: fail closed, and say so. */
+static void refuse_to_start(enum reason reason, const char *detail) __attribute__((noreturn));
+static void refuse_to_start(enum reason reason, const char *detail) {
+    log_process(reason, VERDICT_KILL, detail);
+    end_process();
+}
+
+/* ---- settings ---- */
+
+struct settings {
+    const char *policy, *policy_directory, *log, *mode, *record, *preload;
+};
+
+static const char *value_of(const char *entry, const char *name) {
+    size_t length = strlen(name);
+    return strncmp(entry, name, length) == 0 ? entry + length : NULL;
+}
+
+static void read_setting(struct settings *settings, const char *entry) {
+    const char *value;
+    if (entry[0] == 'L') {
+        if ((value = value_of(entry, "LD_PRELOAD=")) != NULL)
+            settings->preload = value;
+    } else if (entry[0] == 'P') {
+        if ((value = value_of(entry, "PINION_POLICY=")) != NULL)
+            settings->policy = value;
+        else if ((value = value_of(entry, "PINION_POLICY_DIR=")) != NULL)
+            settings->policy_directory = value;
+        else if ((value = value_of(entry, "PINION_LOG=")) != NULL)
+            settings->log = value;
+        else if ((value = value_of(entry, "PINION_MODE=")) != NULL)
+            settings->mode = value;
+        else if ((value = value_of(entry, "PINION_RECORD=")) != NULL)
+            settings->record = value;
+    }
+}
+
+/* A program that gains privilege by being executed must not be told by its caller how it is protected. */
+static bool is_privileged(void) {
+    return getauxval != NULL && getauxval(AT_SECURE) != 0;
+}
+
+/* The vector that the kernel put on the stack. Under glibc this may run before libc has set environ, under musl
+ * environ is set before any constructor. */
+static char **first_environment(void) {
+    if (&__libc_stack_end == NULL)
+        return &environ != NULL ? environ : NULL;
+    uint64_t *argument_count = __libc_stack_end;
+    return (char **)(argument_count + *argument_count + 2);
+}
+
+static void read_settings(struct state *state, struct settings *settings) {
+    char **entry = first_environment();
+    for (; entry != NULL && *entry != NULL; entry++) {
+        if (!is_privileged())
+            read_setting(settings, *entry);
+        if (strncmp(*entry, "PINION_", 7) == 0 && state->inherited_count < INHERITED_MAX)
+            state->inherited[state->inherited_count++] = keep(state, *entry, "");
+    }
+    if (entry != NULL)
+        state->environment_end = (uint64_t)entry;
+}
+
+static const char *base_name(const char *path, const char *end) {
+    const char *base = path;
+    for (; path < end; path++)
+        if (*path == '/')
+            base = path + 1;
+    return base;
+}
+
+/* The entry of LD_PRELOAD that named this library. */
+static void find_shim_path(struct state *state, const char *preload, const char *own_name) {
+    const char *own = base_name(own_name, own_name + strlen(own_name));
+    while (preload != NULL && *preload != '\0') {
+        const char *stop = preload;
+        while (*stop != '\0' && *stop != ':' && *stop != ' ')
+            stop++;
+        const char *base = base_name(preload, stop);
+        if ((size_t)(stop - base) == strlen(own) && strncmp(base, own, (size_t)(stop - base)) == 0) {
+            char path[PATH_BYTES];
+            size_t length = (size_t)(stop - preload);
+            if (length >= sizeof path)
+                return;
+            memcpy(path, preload, length);
+            path[length] = '\0';
+            state->preload = keep(state, "LD_PRELOAD=", path);
+            state->shim_path = state->preload != NULL ? state->preload + strlen("LD_PRELOAD=") : NULL;
+            return;
+        }
+        preload = *stop != '\0' ? stop + 1 : stop;
+    }
+}
+
+/* ---- the program ---- */
+
+static void find_program(struct state *state, const struct link_map *first) {
+    char path[PATH_BYTES];
+    long length = raw(__NR_readlink, "/proc/self/exe", path, sizeof path - 1);
+    /* Started as "ld.so program": then /proc/self/exe is the loader, and the list's first object has a name. */
+    if (first->l_name != NULL && first->l_name[0] == '/') {
+        state->program_path = keep(state, first->l_name, "");
+    } else if (!raw_failed(length)) {
+        path[length] = '\0';
+        state->program_path = keep(state, path, "");
+    } else if (getauxval != NULL && getauxval(AT_EXECFN) != 0) {
+        state->program_path = keep(state, (const char *)getauxval(AT_EXECFN), "");
+    }
+    for (uint64_t i = 0; state->modules != NULL && i < state->modules->count; i++)
+        if (state->modules->modules[i].link == first)
+            state->program = state->modules->modules[i].identity;
+}
+
+/* ---- the policy ---- */
+
+/* "/usr/sbin/nginx" -> "<directory>/usr.sbin.nginx.pinion", as policy_file_stem of the tools has it. */
+static bool policy_name(const char *directory, const char *program, char *name, size_t size) {
+    size_t used = strlen(directory), program_length = strlen(program);
+    if (used + program_length + sizeof POLICY_SUFFIX + 1 > size || program_length < 2)
+        return false;
+    memcpy(name, directory, used);
+    name[used++] = '/';
+    for (const char *from = program + (program[0] == '/'); *from != '\0'; from++)
+        name[used++] = *from == '/' ? '.' : *from;
+    memcpy(name + used, POLICY_SUFFIX, sizeof POLICY_SUFFIX);
+    return true;
+}
+
+/* Returns NULL when the policy is in force, or why it is not. */
+static const char *use_policy(struct state *state, int descriptor) {
+    struct stat status;
+    if (raw(__NR_fstat, descriptor, &status) != 0 || (status.st_mode & 0170000) != 0100000)
+        return "the policy is not a file";
+    if (status.st_mode & 022)
+        return "the policy is writable by group or others: chmod go-w";
+    if (status.st_uid != 0 && status.st_uid != (uint32_t)raw(__NR_geteuid))
+        return "the policy belongs to another user";
+    if (status.st_size < (long)sizeof(struct policy_header) || status.st_size > POLICY_MAX_BYTES)
+        return "the policy has an impossible size";
+    long pages = raw(__NR_mmap, 0, status.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (raw_failed(pages))
+        return "the policy cannot be mapped";
+    const char *problem = policy_validate((const void *)pages, (size_t)status.st_size);
+    if (problem != NULL)
+        return problem;
+    state->policy = (const struct policy_header *)pages;
+    state->policy_bytes = (uint64_t)status.st_size;
+    return NULL;
+}
+
+/* The mapping is private and read-only, but a page that was not yet touched still follows the file: who can write the file, its owner
+ * or root, could as well replace it before the next start. */
+static void load_policy(struct state *state, const struct settings *settings) {
+    char name[2 * PATH_BYTES];
+    const char *path = settings->policy;
+    if (path == NULL && state->program_path != NULL &&
+        policy_name(settings->policy_directory != NULL ? settings->policy_directory : DEFAULT_POLICY_DIRECTORY,
+                    state->program_path, name, sizeof name))
+        path = name;
+    if (path == NULL)
+        return;
+    long opened = raw(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+    if (opened == -2 /* ENOENT */ && settings->policy == NULL)
+        return;
+    if (raw_failed(opened))
+        refuse_to_start(REASON_BAD_POLICY, "the policy cannot be opened");
+    const char *problem = use_policy(state, (int)opened);
+    raw(__NR_close, opened);
+    if (problem != NULL)
+        refuse_to_start(REASON_BAD_POLICY, problem);
+    if (!identity_equal(&state->policy->program, &state->program)) {
+        /* One file given for all: it holds for the program it names, the others have none. */
+        const char *meant = policy_text(state->policy, state->policy->program_path);
+        if (settings->policy != NULL && state->program_path != NULL && strcmp(meant, state->program_path) != 0) {
+            state->policy = NULL;
+            return;
+        }
+        refuse_to_start(REASON_STALE_POLICY, meant);
+    }
+}
+
+/* ---- modes ---- */
+
+static void apply_policy(struct state *state, const char *mode) {
+    const struct policy_header *policy = state->policy;
+    state->mode = policy != NULL ? policy->mode : MODE_ENFORCE;
+    state->on_violation = policy != NULL ? policy->on_violation : VERDICT_LOG;
+    state->on_broken_stack = policy != NULL ? policy->on_broken_stack : VERDICT_KILL;
+    state->on_unknown_stack = policy != NULL ? policy->on_unknown_stack : VERDICT_ALLOW;
+    state->on_unlisted_module = policy != NULL ? policy->on_unlisted_module : VERDICT_ALLOW;
+    state->on_anonymous_code = policy != NULL ? policy->on_anonymous_code : VERDICT_LOG;
+    state->on_foreign_stack = policy != NULL ? policy->on_foreign_stack : VERDICT_LOG;
+    if (mode == NULL)
+        return;
+    /* The environment may tighten, never loosen. */
+    if (strcmp(mode, "enforce") == 0)
+        state->mode = MODE_ENFORCE;
+    else if (strcmp(mode, "audit") == 0 && state->mode >= MODE_AUDIT)
+        state->mode = MODE_AUDIT;
+    else
+        log_process(REASON_BAD_SETTING, VERDICT_LOG,
+                    "PINION_MODE is not obeyed: it may only tighten the policy's mode");
+}
+
+/* AddressSanitizer's own interceptors must come first: between them and libc there is no call site of the program. */
+static bool has_sanitizer(const struct link_map *first) {
+    for (const struct link_map *link = first; link != NULL; link = link->l_next)
+        if (resolve_in(link, "__asan_init") != 0)
+            return true;
+    return false;
+}
+
+static void map_record(struct state *state, const char *path) {
+    if (path == NULL)
+        return;
+    struct stat status;
+    long opened = raw(__NR_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0), pages = -1;
+    if (!raw_failed(opened) && raw(__NR_fstat, opened, &status) == 0 &&
+        status.st_size >= (long)sizeof(struct record_header))
+        pages = raw(__NR_mmap, 0, status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, opened, 0);
+    if (!raw_failed(opened))
+        raw(__NR_close, opened);
+    struct record_header *record = (struct record_header *)pages;
+    if (raw_failed(pages) || memcmp(record->magic, RECORD_MAGIC, sizeof record->magic) != 0 ||
+        record->version != RECORD_VERSION || record->table_fingerprint != api_table_fingerprint())
+        refuse_to_start(REASON_BAD_SETTING, "PINION_RECORD is not a record of this version");
+    state->record = record;
+    state->record_bytes = (uint64_t)status.st_size;
+}
+
+/* ---- the sequence ---- */
+
+static void find_imports(struct state *state) {
+    state->environment = &environ;
+    state->errno_location = __errno_location;
+    state->musl = gnu_get_libc_version == NULL;
+}
+
+static void seal(void) {
+    raw(__NR_mprotect, pinion_real, (SPELLING_COUNT * sizeof(void *) + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1),
+        PROT_READ);
+    raw(__NR_mprotect, &pinion_sealed_state, sizeof pinion_sealed_state, PROT_READ);
+}
+
+static void start(void) {
+    struct state *state = STATE;
+    struct settings settings = {0};
+    find_imports(state);
+    const struct link_map *first = modules_first(), *self = modules_self();
+    state->program_path = "";
+    if (first == NULL || self == NULL)
+        refuse_to_start(REASON_BAD_SETTING, "the loader's list of libraries cannot be found");
+    resolve_all(self);
+    read_settings(state, &settings);
+    find_shim_path(state, settings.preload, self->l_name);
+    if (!log_open(state, settings.log))
+        refuse_to_start(REASON_BAD_SETTING, "PINION_LOG cannot be opened");
+    state->modules = modules_start();
+    find_program(state, first);
+    if (has_sanitizer(first)) {
+        state->mode = MODE_OFF;
+        log_process(REASON_SANITIZER, VERDICT_ALLOW, NULL);
+    } else {
+        load_policy(state, &settings);
+        apply_policy(state, settings.mode);
+        map_record(state, settings.record);
+        if (state->policy == NULL && state->record == NULL)
+            log_process(REASON_NO_POLICY, VERDICT_ALLOW, state->program_path);
+    }
+    modules_bind();
+    __atomic_store_n(&state->ready, READY, __ATOMIC_RELEASE);
+    seal();
+}
+
+/* Before threads exist there is nobody to race; where a library's constructor has started some already, the others
+ * wait for the first. */
+__attribute__((constructor)) void pinion_start(void) {
+    static uint32_t begun;
+    if (__atomic_load_n(&STATE->ready, __ATOMIC_ACQUIRE) == READY)
+        return;
+    if (__atomic_exchange_n(&begun, 1, __ATOMIC_ACQ_REL) == 0)
+        start();
+    while (__atomic_load_n(&STATE->ready, __ATOMIC_ACQUIRE) != READY)
+        raw(__NR_sched_yield);
+}

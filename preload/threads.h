@@ -1,0 +1,49 @@
+/* What the shim keeps per thread: its counters, its copies of checked arguments, its known stacks and the stack
+ * walk's cache. A slot is a private mapping, found through one thread-local pointer that starts at the sink, an
+ * object whose budget is always spent: the first call of a thread takes the slow path and registers it. Slots of dead threads are taken
+ * over, their counts with them: a process's counts are the sums over all slots.
+ */
+#ifndef PINION_PRELOAD_THREADS_H
+#define PINION_PRELOAD_THREADS_H
+
+#include <stdint.h>
+
+#include "runtime/api.h"
+
+#define COPY_RECORDS 64
+#define COPY_BYTES (24u << 10)
+
+struct stack_range {
+    uint64_t low, high;
+};
+
+struct thread_slot {
+    /* entry.S counts here. */
+    int64_t budget; /* calls until the slow path runs again; negative: spent */
+    uint64_t counts[API_COUNT];
+
+    uint32_t thread;              /* kernel's number of the owner; 0 after fork, when the page was wiped */
+    uint32_t depth;               /* of checks running in this thread: the shim's own doing is not checked again */
+    struct stack_range stack;     /* the thread's own, or zero while it is not known */
+    struct stack_range alternate; /* sigaltstack's */
+    void *stack_cache;            /* the stack walk's, mapped at its first use */
+    void *child_block;            /* environment and argument vectors for children, mapped at first use */
+    uint64_t child_block_size;
+
+    uint32_t copy_count;
+    uint32_t copy_used; /* bytes of copies */
+    struct {
+        uint64_t stack_pointer;
+        uint32_t start;
+        uint32_t alternate;
+    } copy_records[COPY_RECORDS];
+    char copies[COPY_BYTES];
+};
+
+/* The calling thread's slot; registers the thread if need be. NULL when no slot can be had. */
+struct thread_slot *thread_slot(void);
+
+/* The slow path of counting: the call of `api` that just happened found the budget spent. */
+void thread_spent(unsigned api);
+
+#endif
