@@ -41,7 +41,7 @@ struct frame_rule {
 /* ---- the frame cache ---- */
 
 #define FRAME_CACHE_ENTRIES 512u
-#define UNWIND_OBJECTS      16u
+#define UNWIND_OBJECTS 16u
 #define UNWIND_OBJECT_BYTES 256u
 
 struct frame_entry {
@@ -96,16 +96,23 @@ static inline void frame_cache_store(struct stack_cache *cache, uint64_t sequenc
 /* ---- libunwind ---- */
 
 /* Registers by their DWARF numbers. */
-enum { UNWIND_RBX = 3, UNWIND_RBP = 6, UNWIND_RSP = 7, UNWIND_R12 = 12, UNWIND_RIP = 16, UNWIND_REGISTERS = 17 };
+enum {
+    UNWIND_RBX = 3,
+    UNWIND_RBP = 6,
+    UNWIND_RSP = 7,
+    UNWIND_R12 = 12,
+    UNWIND_RIP = 16,
+    UNWIND_REGISTERS = 17
+};
 
 #define UNWIND_STATE_BYTES 512
 
 struct unwind {
     uint64_t registers[UNWIND_REGISTERS];
-    uint32_t known;           /* bit n: registers[n] has a value */
-    bool exact;               /* the address was interrupted, nothing was called there */
-    bool trusted;             /* the whole stack is mapped */
-    struct stack_range stack; /* what may be read of it */
+    uint32_t known;             /* bit n: registers[n] has a value */
+    bool exact;                 /* the address was interrupted, nothing was called there */
+    bool trusted;               /* the whole stack is mapped */
+    struct stack_range stack;   /* what may be read of it */
     struct stack_range segment; /* of a module, read last */
     _Alignas(16) char cursor[UNWIND_STATE_BYTES];
 };
