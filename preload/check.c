@@ -82,7 +82,7 @@ void set_errno(int error) {
 }
 
 /* No file and no symbol has this name: what the real function then says of it is the refusal. */
-static char impossible_name[] = "/refused by pinion";
+static const char impossible_name[] = "/refused by pinion";
 
 void fail(struct call *call, int error) {
     call->target = NULL;
@@ -131,8 +131,9 @@ bool take_string(struct call *call, unsigned argument, const char **text, size_t
         return false;
     }
     *text = copy;
-    /* mkstemp and kin write the result where the template stands. */
-    if (call->api->arguments[argument].kind != KIND_TEMPLATE) {
+    /* mkstemp and kin write the result where the template stands; musl's wordexp reads its words in a forked child,
+     * where the slot is wiped. */
+    if (call->api->arguments[argument].kind != KIND_TEMPLATE && call->index != API_wordexp) {
         call->arguments[argument] = (uint64_t)copy;
         call->taken |= 1u << argument;
     }

@@ -37,6 +37,7 @@ struct object {
     const Elf64_Sym *symbols;
     const char *names;
     const uint16_t *versions;
+    uint64_t bucket_inverse; /* 2^64 / buckets, rounded up: a division per spelling would be felt at start-up */
 };
 
 static bool read_object(const struct link_map *link, struct object *object) {
@@ -52,7 +53,10 @@ static bool read_object(const struct link_map *link, struct object *object) {
         default: break;
         }
     }
-    return object->hash != NULL && object->symbols != NULL && object->names != NULL;
+    if (object->hash == NULL || object->symbols == NULL || object->names == NULL || object->hash[0] == 0)
+        return false;
+    object->bucket_inverse = UINT64_MAX / object->hash[0] + 1;
+    return true;
 }
 
 static uint32_t gnu_hash(const char *name) {
@@ -81,9 +85,12 @@ static uint32_t first_in_chain(const struct object *object, uint32_t hash) {
     uint32_t buckets = table[0], words = table[2], shift = table[3];
     const uint64_t *bloom = (const uint64_t *)(table + 4);
     uint64_t word = bloom[hash / 64 & (words - 1)];
-    if (!(word >> (hash & 63) & word >> (hash >> shift & 63) & 1) || buckets == 0)
+    if (!(word >> (hash & 63) & word >> (hash >> shift & 63) & 1))
         return 0;
-    return ((const uint32_t *)(bloom + words))[hash % buckets];
+    /* hash % buckets, as in Lemire, Kaser, Kurz: Faster remainder by direct computation (2019). */
+    uint64_t fraction = object->bucket_inverse * hash;
+    uint32_t bucket = (uint32_t)((unsigned __int128)fraction * buckets >> 64);
+    return ((const uint32_t *)(bloom + words))[bucket];
 }
 
 static const uint32_t *chain_of(const struct object *object) {

@@ -4,6 +4,7 @@
 #include <asm/stat.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
+#include <stddef.h>
 #include <sys/auxv.h>
 
 #include "preload/imports.h"
@@ -12,12 +13,13 @@
 #include "preload/modules.h"
 #include "preload/raw.h"
 #include "preload/resolve.h"
+#include "preload/stack.h"
 #include "preload/state.h"
 
 #define DEFAULT_POLICY_DIRECTORY "/etc/pinion"
 #define POLICY_SUFFIX ".pinion"
 
-union sealed_state pinion_sealed_state __attribute__((section(".pinion_sealed"), aligned(PAGE_BYTES)));
+union sealed_state pinion_sealed_state __attribute__((aligned(PAGE_BYTES)));
 
 _Static_assert(sizeof pinion_sealed_state % PAGE_BYTES == 0, "whole pages are sealed");
 
@@ -47,28 +49,28 @@ struct settings {
     const char *policy, *policy_directory, *log, *mode, *record, *preload;
 };
 
-static const char *value_of(const char *entry, const char *name) {
-    size_t length = strlen(name);
-    return strncmp(entry, name, length) == 0 ? entry + length : NULL;
-}
+static const struct {
+    const char *name; /* with '=' */
+    size_t offset;    /* in struct settings */
+} setting_names[] = {
+    {"PINION_POLICY=", offsetof(struct settings, policy)},
+    {"PINION_POLICY_DIR=", offsetof(struct settings, policy_directory)},
+    {"PINION_LOG=", offsetof(struct settings, log)},
+    {"PINION_MODE=", offsetof(struct settings, mode)},
+    {"PINION_RECORD=", offsetof(struct settings, record)},
+    {"LD_PRELOAD=", offsetof(struct settings, preload)},
+};
 
-static void read_setting(struct settings *settings, const char *entry) {
-    const char *value;
-    if (entry[0] == 'L') {
-        if ((value = value_of(entry, "LD_PRELOAD=")) != NULL)
-            settings->preload = value;
-    } else if (entry[0] == 'P') {
-        if ((value = value_of(entry, "PINION_POLICY=")) != NULL)
-            settings->policy = value;
-        else if ((value = value_of(entry, "PINION_POLICY_DIR=")) != NULL)
-            settings->policy_directory = value;
-        else if ((value = value_of(entry, "PINION_LOG=")) != NULL)
-            settings->log = value;
-        else if ((value = value_of(entry, "PINION_MODE=")) != NULL)
-            settings->mode = value;
-        else if ((value = value_of(entry, "PINION_RECORD=")) != NULL)
-            settings->record = value;
-    }
+#define SETTING_COUNT (sizeof setting_names / sizeof setting_names[0])
+
+_Static_assert(SETTING_COUNT - 1 <= INHERITED_MAX, "every PINION_ setting is handed on");
+
+/* The entry's place in setting_names, or SETTING_COUNT. */
+static unsigned setting_of(const char *entry) {
+    unsigned i = 0;
+    while (i < SETTING_COUNT && strncmp(entry, setting_names[i].name, strlen(setting_names[i].name)) != 0)
+        i++;
+    return i;
 }
 
 /* A program that gains privilege by being executed must not be told by its caller how it is protected. */
@@ -87,10 +89,16 @@ static char **first_environment(void) {
 
 static void read_settings(struct state *state, struct settings *settings) {
     char **entry = first_environment();
+    bool privileged = is_privileged();
+    unsigned seen = 0;
     for (; entry != NULL && *entry != NULL; entry++) {
-        if (!is_privileged())
-            read_setting(settings, *entry);
-        if (strncmp(*entry, "PINION_", 7) == 0 && state->inherited_count < INHERITED_MAX)
+        unsigned i = (*entry)[0] == 'P' || (*entry)[0] == 'L' ? setting_of(*entry) : SETTING_COUNT;
+        if (i == SETTING_COUNT || seen & 1u << i)
+            continue;
+        seen |= 1u << i;
+        if (!privileged)
+            *(const char **)((char *)settings + setting_names[i].offset) = *entry + strlen(setting_names[i].name);
+        if ((*entry)[0] == 'P' && state->inherited_count < INHERITED_MAX)
             state->inherited[state->inherited_count++] = keep(state, *entry, "");
     }
     if (entry != NULL)
@@ -288,6 +296,7 @@ static void start(void) {
         refuse_to_start(REASON_BAD_SETTING, "the loader's list of libraries cannot be found");
     resolve_all(self);
     read_settings(state, &settings);
+    stack_start(state);
     find_shim_path(state, settings.preload, self->l_name);
     if (!log_open(state, settings.log))
         refuse_to_start(REASON_BAD_SETTING, "PINION_LOG cannot be opened");

@@ -8,6 +8,7 @@
 #include "preload/modules.h"
 
 /* After all others: it defines macros of everyday names. */
+#define NDEBUG
 #include <libunwind_i.h>
 
 _Static_assert(sizeof(struct cursor) <= UNWIND_STATE_BYTES, "struct unwind holds a cursor");

@@ -6,6 +6,7 @@
 #include "preload/unwind.h"
 
 /* After all others: it defines macros of everyday names. */
+#define NDEBUG
 #include <dwarf_i.h>
 #include <libunwind_i.h>
 
