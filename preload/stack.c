@@ -22,6 +22,8 @@
 #define FRAMES_MAX 256
 /* A stack's outermost frame lies this close to its high end, under what its thread was started with. */
 #define START_DISTANCE 16384
+/* A thread's start may call its functions from two places, a destructor's among them. */
+#define START_VARIES 256
 /* What a signal interrupts may still read what it has just popped. */
 #define RED_ZONE 128
 /* So far behind a module's entry point code without call-frame information is a program's start. */
@@ -242,6 +244,29 @@ static COLD bool meet(struct walk *walk, struct frame_rule *rule, struct stack_r
     return true;
 }
 
+/* ---- where a walk may end ---- */
+
+/* A thread's outermost function stays where it is: the place that the first walk of the thread found is the place
+ * where all of them end. Forged frames that end the walk early lie lower. */
+static bool is_start_of_thread(struct walk *walk) {
+    uint64_t thread = walk->slot->stack.high;
+    if (walk->stack.low == STATE->first_stack_low)
+        return walk->stack_pointer >= STATE->first_stack_start;
+    if (walk->cache->start_thread != thread || walk->stack_pointer > walk->cache->start) {
+        walk->cache->start_thread = thread;
+        walk->cache->start = walk->stack_pointer;
+    }
+    return walk->stack_pointer >= walk->cache->start - START_VARIES;
+}
+
+static COLD struct stack_result started(struct walk *walk) {
+    if (walk->trusted)
+        return is_start_of_thread(walk) || registered_stack_begins(walk->stack_pointer)
+                   ? sound
+                   : broken(walk, REASON_STACK_ORDER, walk->stack_pointer);
+    return walk->stack.high - walk->stack_pointer <= START_DISTANCE ? sound : unknown(walk, walk->stack_pointer);
+}
+
 /* ---- frames that only libunwind can step ---- */
 
 static void begin_at_origin(struct walk *walk) {
@@ -286,7 +311,7 @@ static COLD bool step_unusual(struct walk *walk, struct stack_result *end) {
     walk->unwound_frame++;
     uint64_t next = unwind_stack_pointer(&walk->unwind);
     if (!stepped) {
-        *end = kind == FRAME_START    ? sound
+        *end = kind == FRAME_START    ? started(walk)
                : kind == FRAME_ASTRAY ? broken(walk, REASON_STACK_PIVOT, next)
                                       : unknown(walk, walk->address);
         return false;
@@ -337,7 +362,9 @@ static COLD struct stack_result misplaced(const struct walk *walk, uint64_t cfa)
 }
 
 /* Frames with no caller. */
-static COLD struct stack_result outermost(const struct walk *walk, const struct frame_rule *rule) {
+static COLD struct stack_result outermost(struct walk *walk, const struct frame_rule *rule) {
+    if (rule->kind == FRAME_START)
+        return started(walk);
     if (rule->kind == FRAME_BLIND)
         return unknown(walk, walk->address);
     if (rule->kind == FRAME_CONTEXT_END && walk->stack.high - walk->stack_pointer > START_DISTANCE)

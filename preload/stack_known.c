@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "preload/copy.h"
+#include "preload/imports.h"
 #include "preload/raw.h"
 #include "preload/stack.h"
 #include "preload/state.h"
@@ -18,6 +19,9 @@
 #define THREAD_STACK_PROBED (64ul << 20)
 
 #define REGISTERED_MAX 256
+
+/* What a program's start may put on its stack before it calls its first function. */
+#define START_SLACK 256
 
 static struct { uint64_t low, high; /* atomic; low is zero while the entry changes */ } registered[REGISTERED_MAX];
 static uint32_t registered_next; /* entries ever written; atomic */
@@ -44,6 +48,9 @@ void stack_start(struct state *state) {
         return; /* the environment was moved, or this is no ordinary start: the stack stays unknown */
     state->first_thread = thread_pointer();
     state->first_stack_low = low;
+    /* glibc's loader notes where the kernel put the arguments: all frames lie below. Else: above this one. */
+    uint64_t noted = &__libc_stack_end != NULL ? (uint64_t)__libc_stack_end : 0;
+    state->first_stack_start = (noted > here && noted < state->environment_end ? noted : here) - START_SLACK;
 }
 
 void stack_register(uint64_t low, uint64_t high) {
@@ -64,17 +71,30 @@ static bool in_range(struct stack_range range, uint64_t address) {
     return address >= range.low && address < range.high;
 }
 
+/* An entry, or an empty range where there is none or it is just being replaced. */
+static struct stack_range registered_at(uint32_t place) {
+    struct stack_range entry;
+    entry.low = __atomic_load_n(&registered[place].low, __ATOMIC_ACQUIRE);
+    entry.high = __atomic_load_n(&registered[place].high, __ATOMIC_ACQUIRE);
+    if (entry.low == 0 || entry.low != __atomic_load_n(&registered[place].low, __ATOMIC_ACQUIRE))
+        return (struct stack_range){0, 0};
+    return entry;
+}
+
 static bool in_registered(uint64_t address, struct stack_range *range) {
     for (uint32_t i = 0; i < REGISTERED_MAX; i++) {
-        struct stack_range entry;
-        entry.low = __atomic_load_n(&registered[i].low, __ATOMIC_ACQUIRE);
-        entry.high = __atomic_load_n(&registered[i].high, __ATOMIC_ACQUIRE);
-        if (entry.low == 0 || entry.low != __atomic_load_n(&registered[i].low, __ATOMIC_ACQUIRE))
-            continue;
-        if (in_range(entry, address)) {
-            *range = entry;
+        *range = registered_at(i);
+        if (in_range(*range, address))
             return true;
-        }
+    }
+    return false;
+}
+
+bool registered_stack_begins(uint64_t stack_pointer) {
+    for (uint32_t i = 0; i < REGISTERED_MAX; i++) {
+        struct stack_range entry = registered_at(i);
+        if (entry.low < stack_pointer && stack_pointer <= entry.high && entry.high - stack_pointer <= START_SLACK)
+            return true;
     }
     return false;
 }

@@ -15,4 +15,7 @@ bool known_stack(struct thread_slot *slot, uint64_t stack_pointer, struct stack_
 /* Whether the thread's own stack is known, so that a stack pointer outside all known stacks is proof. */
 bool own_stack_is_known(const struct thread_slot *slot);
 
+/* Whether a stack that the program registered begins here: the outermost frame on it has this stack pointer. */
+bool registered_stack_begins(uint64_t stack_pointer);
+
 #endif

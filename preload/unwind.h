@@ -51,6 +51,8 @@ struct frame_entry {
 struct stack_cache {
     uint64_t walker;       /* stack pointer of the walk under way, or 0 */
     uint32_t objects_used; /* what libunwind holds, of those below */
+    uint64_t start_thread; /* thread pointer of the thread whose start comes next */
+    uint64_t start;        /* stack pointer of its outermost function, as the first sound walk found it */
     _Alignas(64) struct frame_entry entries[FRAME_CACHE_ENTRIES];
     _Alignas(16) char objects[UNWIND_OBJECTS][UNWIND_OBJECT_BYTES];
 };

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <link.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -28,6 +30,8 @@
 #include "preload/stack.h"
 #include "preload/state.h"
 #include "preload/unwind.h"
+
+extern void *__libc_stack_end;
 
 #define HIDDEN __attribute__((visibility("hidden")))
 #define NOINLINE __attribute__((noinline, noclone))
@@ -580,6 +584,62 @@ static void test_overwritten_outer_frame(void **state) {
     }
 }
 
+static uint64_t program_start; /* return address of the outermost frame */
+
+static void note_outermost(void) {
+    uint64_t *word = __libc_stack_end;
+    const struct mapped_module *program = module_of_code((uint64_t)note_outermost);
+    const Elf64_Ehdr *header = (const Elf64_Ehdr *)program->low;
+    while (*--word - (program->bias + header->e_entry) > 64)
+        ;
+    program_start = *word;
+}
+
+static void test_start_in_the_middle_of_the_stack(void **state) {
+    (void)state;
+    note_outermost();
+    volatile char *depth = alloca(4096);
+    depth[0] = 1;
+    calls_overwritten(program_start);
+    expect(STACK_BROKEN, REASON_STACK_ORDER);
+}
+
+static void *thread_with_false_start(void *argument) {
+    (void)argument;
+    plain(0);
+    volatile char *depth = alloca(4096);
+    depth[0] = 1;
+    if (result.state == STACK_SOUND)
+        calls_overwritten(program_start);
+    return NULL;
+}
+
+static void test_start_in_the_middle_of_a_thread(void **state) {
+    (void)state;
+    pthread_t thread;
+    note_outermost();
+    pthread_create(&thread, NULL, thread_with_false_start, NULL);
+    pthread_join(thread, NULL);
+    expect(STACK_BROKEN, REASON_STACK_ORDER);
+}
+
+static int cloned_body(void *argument) {
+    (void)argument;
+    plain(2);
+    return 0;
+}
+
+/* A child's stack in the middle of the parent's: containers are started like this. */
+static void test_clone_on_a_part_of_the_stack(void **state) {
+    (void)state;
+    _Alignas(16) char room[32768];
+    stack_register((uint64_t)room, (uint64_t)room + sizeof room);
+    int child = clone(cloned_body, room + sizeof room, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+    assert_true(child > 0);
+    waitpid(child, NULL, 0);
+    expect_sound();
+}
+
 /* Calls `function` on another stack. */
 void call_on(uint64_t top, void (*function)(void));
 __asm__(".text\n"
@@ -704,6 +764,9 @@ int main(int count, char **arguments) {
         cmocka_unit_test_teardown(test_return_address_outside_code, uncover_modules),
         cmocka_unit_test_teardown(test_call_of_another_function, uncover_modules),
         cmocka_unit_test_teardown(test_overwritten_outer_frame, uncover_modules),
+        cmocka_unit_test_teardown(test_start_in_the_middle_of_the_stack, uncover_modules),
+        cmocka_unit_test_teardown(test_start_in_the_middle_of_a_thread, uncover_modules),
+        cmocka_unit_test_teardown(test_clone_on_a_part_of_the_stack, uncover_modules),
         cmocka_unit_test_teardown(test_pivoted_stack, uncover_modules),
         cmocka_unit_test_teardown(test_forged_frame_pointer, uncover_modules),
         cmocka_unit_test(test_frame_cache_refuses_torn_entries),
