@@ -1,0 +1,319 @@
+/* Folding facts into a policy. Works on the document in memory; what may be widened and what may not is decided
+ * here and nowhere else.
+ */
+#include "tools/fold.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "runtime/match.h"
+#include "runtime/util.h"
+#include "tools/allows.h"
+#include "tools/describe.h"
+#include "tools/policy_file.h"
+#include "tools/volatile.h"
+
+struct folding {
+    struct document *document;
+    const struct observed *observed;
+    const struct fold_options *options;
+    struct notes *notes;
+};
+
+/* One site's facts: facts[first .. first + count) of the observed ones. */
+struct group {
+    const struct fact *facts;
+    size_t count;
+};
+
+static void __attribute__((format(printf, 4, 5)))
+note(struct folding *folding, enum note_kind kind, char *where, const char *format, ...) {
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        die("out of memory");
+    *array_append(folding->notes->items, folding->notes->count) =
+        (struct note){.kind = kind, .where = where, .text = text};
+    folding->notes->by_kind[kind]++;
+}
+
+void notes_free(struct notes *notes) {
+    for (size_t i = 0; i < notes->count; i++) {
+        free(notes->items[i].where);
+        free(notes->items[i].text);
+    }
+    free(notes->items);
+    *notes = (struct notes){0};
+}
+
+bool notes_changed(const struct notes *notes) {
+    return notes->by_kind[NOTE_MODULE] || notes->by_kind[NOTE_SITE] || notes->by_kind[NOTE_CLOSED] ||
+           notes->by_kind[NOTE_VALUE] || notes->by_kind[NOTE_CHILD];
+}
+
+static char *where(const struct module *module, const struct fact *fact) {
+    const struct api *api = &api_table[fact->api];
+    if (fact->argument >= api->argument_count)
+        return xasprintf("%s+0x%x:%s", base_name(module->path), fact->offset, api->name);
+    return xasprintf("%s+0x%x:%s, argument %s", base_name(module->path), fact->offset, api->name,
+                     api->arguments[fact->argument].name);
+}
+
+/* ---- Which arguments are closed ---- */
+
+static bool is_pinned(enum pin pin, unsigned api, enum argument_kind kind) {
+    if (pin == PIN_NONE || argument_shape(kind) == SHAPE_OPAQUE)
+        return false;
+    switch (kind) {
+    case KIND_PATH:
+    case KIND_NAME:
+    case KIND_COMMAND:
+    case KIND_TEMPLATE:
+    case KIND_ARGV: return true;
+    case KIND_SOCKADDR: return pin == PIN_ALL || api == API_bind || api == API_connect;
+    case KIND_FD:
+    case KIND_DIRFD:
+    case KIND_PID:
+    case KIND_ID: return false;
+    default: return pin == PIN_ALL;
+    }
+}
+
+static bool has_origin(const struct constraint *constraint, enum origin origin) {
+    for (size_t i = 0; i < constraint->value_count; i++)
+        if (constraint->values[i].origin == origin)
+            return true;
+    return false;
+}
+
+/* Static analysis says that it knows all values, and nothing was ever learned here. */
+static bool is_closed_to_learning(const struct constraint *constraint) {
+    return !constraint->any && has_origin(constraint, ORIGIN_STATIC) && !has_origin(constraint, ORIGIN_LEARNED);
+}
+
+/* Whether static and manual values allow it. Learned ones are left out on purpose: see fold.h. */
+static bool is_allowed_without_learning(const struct constraint *constraint, enum argument_kind kind,
+                                        const struct value *seen) {
+    bool by_position = argument_shape(kind) == SHAPE_ARGV && seen->kind == VALUE_TEXT;
+    for (size_t i = 0; i < constraint->value_count; i++) {
+        const struct value *allowed = &constraint->values[i];
+        if (allowed->origin == ORIGIN_LEARNED || (by_position && allowed->position != seen->position))
+            continue;
+        if (value_allows(allowed, kind, seen))
+            return true;
+    }
+    return false;
+}
+
+/* ---- Values that become patterns ---- */
+
+/* DIR/ ** for a path below one of the data directories, or NULL. */
+static char *data_pattern(const struct fold_options *options, const char *path) {
+    for (size_t i = 0; i < options->data_count; i++) {
+        size_t length = strlen(options->data[i]);
+        while (length > 1 && options->data[i][length - 1] == '/')
+            length--;
+        if (strncmp(path, options->data[i], length) != 0 || path[length] != '/' ||
+            match_has_dot_dot(path, strlen(path)))
+            continue;
+        char *pattern = xmalloc(2 * length + 4);
+        char *out = pattern;
+        for (size_t at = 0; at < length; at++) {
+            if (strchr("*?\\%", path[at]))
+                *out++ = '\\';
+            *out++ = path[at];
+        }
+        strcpy(out, "/**");
+        return pattern;
+    }
+    return NULL;
+}
+
+/* The value as it is to stand in the policy; its text is a copy. */
+static struct value generalise(const struct fold_options *options, enum argument_kind kind, const struct value *seen) {
+    struct value value = *seen;
+    char *pattern = NULL;
+    if (seen->kind == VALUE_TEXT && argument_shape(kind) == SHAPE_PATH)
+        pattern = data_pattern(options, seen->text);
+    if (seen->kind == VALUE_TEXT && !pattern)
+        pattern = volatile_pattern(seen->text, kind);
+    if (seen->kind == VALUE_ADDRESS && seen->text && *seen->text == '/')
+        pattern = volatile_pattern(seen->text, KIND_PATH);
+    if (pattern && seen->kind == VALUE_ADDRESS)
+        value.address.match = MATCH_GLOB;
+    else if (pattern)
+        value.kind = VALUE_GLOB;
+    value.text = pattern ? pattern : seen->text ? xstrdup(seen->text) : NULL;
+    return value;
+}
+
+static void add_value(struct folding *folding, const struct module *module, const struct fact *fact,
+                      struct constraint *constraint) {
+    enum argument_kind kind = api_table[fact->api].arguments[fact->argument].kind;
+    struct value value = generalise(folding->options, kind, &fact->value);
+    cleanup_free char *text = describe_value(&value, kind);
+    if (strcmp(value.text ? value.text : "", fact->value.text ? fact->value.text : "") != 0) {
+        cleanup_free char *seen = describe_value(&fact->value, kind);
+        note(folding, NOTE_PATTERN, where(module, fact), "%s became %s", seen, text);
+    }
+    size_t before = constraint->value_count;
+    constraint_add(constraint, value);
+    if (constraint->value_count > before)
+        note(folding, NOTE_VALUE, where(module, fact), "%s", text);
+}
+
+/* ---- Arguments and sites ---- */
+
+static void report_conflict(struct folding *folding, const struct module *module, const struct fact *fact,
+                            enum argument_kind kind) {
+    cleanup_free char *text = describe_value(&fact->value, kind);
+    note(folding, NOTE_CONFLICT, where(module, fact),
+         "%s was observed, but by its code the program can only pass the values listed as static there", text);
+}
+
+/* An argument that may be anything is closed. */
+static void close_argument(struct folding *folding, const struct module *module, const struct fact *fact,
+                           struct constraint *constraint) {
+    constraint->any = false;
+    free(constraint->why_any);
+    constraint->why_any = NULL;
+    note(folding, NOTE_CLOSED, where(module, fact), "could be anything, is now closed to what was observed");
+}
+
+/* facts[0 .. count): all that was observed of one argument of one site. */
+static void fold_argument(struct folding *folding, const struct module *module, struct site *site,
+                          const struct fact *facts, size_t count) {
+    enum argument_kind kind = api_table[site->api].arguments[facts->argument].kind;
+    bool is_free = argument_is_free(site, facts->argument);
+    if (is_free && !is_pinned(folding->options->pin, site->api, kind))
+        return;
+    struct constraint *constraint = site_constraint(site, facts->argument);
+    bool closed_to_learning = !is_free && is_closed_to_learning(constraint);
+    constraint->any = is_free;
+    for (size_t i = 0; i < count; i++) {
+        if (is_allowed_without_learning(constraint, kind, &facts[i].value))
+            continue;
+        if (closed_to_learning) {
+            report_conflict(folding, module, &facts[i], kind);
+            continue;
+        }
+        if (constraint->any)
+            close_argument(folding, module, &facts[i], constraint);
+        add_value(folding, module, &facts[i], constraint);
+    }
+}
+
+static void fold_child(struct folding *folding, const struct module *module, struct site *site,
+                       const struct fact *fact) {
+    for (size_t i = 0; i < site->child_count; i++)
+        if (value_allows(&site->children[i], KIND_PATH, &fact->value))
+            return;
+    cleanup_free char *text = printable(fact->value.text);
+    if (!folding->options->children) {
+        note(folding, NOTE_REFUSED_CHILD, where(module, fact), "started %s, which cannot be protected", text);
+        return;
+    }
+    struct value value = fact->value;
+    value.text = xstrdup(fact->value.text);
+    site_add_child(site, value);
+    note(folding, NOTE_CHILD, where(module, fact), "may start %s unprotected", text);
+}
+
+static struct site *find_or_add_site(struct folding *folding, struct module *module, const struct fact *fact) {
+    size_t before = module->site_count;
+    struct site *site = module_site(module, fact->offset, fact->api);
+    if (module->site_count == before)
+        return site;
+    site->origin = ORIGIN_LEARNED;
+    struct fact plain = *fact;
+    plain.argument = RECORD_SITE;
+    note(folding, NOTE_SITE, where(module, &plain), "was called from there, which the policy did not know");
+    return site;
+}
+
+static void fold_site(struct folding *folding, struct module *module, const struct group *group) {
+    struct site *site = find_or_add_site(folding, module, group->facts);
+    unsigned arguments = api_table[site->api].argument_count;
+    for (size_t i = 0; i < group->count;) {
+        const struct fact *fact = &group->facts[i];
+        size_t end = i + 1;
+        while (end < group->count && group->facts[end].argument == fact->argument)
+            end++;
+        if (fact->argument == RECORD_CHILD)
+            for (size_t at = i; at < end; at++)
+                fold_child(folding, module, site, &group->facts[at]);
+        else if (fact->argument < arguments)
+            fold_argument(folding, module, site, fact, end - i);
+        i = end;
+    }
+}
+
+static bool same_site(const struct fact *a, const struct fact *b) {
+    return identity_equal(&a->program, &b->program) && identity_equal(&a->module, &b->module) &&
+           a->offset == b->offset && a->api == b->api;
+}
+
+static struct module *find_or_add_module(struct folding *folding, const struct fact *fact) {
+    size_t before = folding->document->module_count;
+    const char *path = observed_module_path(folding->observed, &fact->module);
+    struct module *module = document_module(folding->document, &fact->module, path);
+    if (folding->document->module_count > before)
+        note(folding, NOTE_MODULE, xstrdup(path), "calls functions of the table, and the policy did not know it");
+    return module;
+}
+
+/* ---- The order of modules ---- */
+
+/* A module that is there because of learning alone. */
+static bool is_learned(const struct module *module) {
+    for (size_t i = 0; i < module->site_count; i++)
+        if (module->sites[i].origin != ORIGIN_LEARNED)
+            return false;
+    return module->site_count > 0 && module->loose_count == 0 && module->tail_count == 0 && !module->has_tails;
+}
+
+static int compare_modules(const void *left, const void *right) {
+    const struct module *a = left;
+    const struct module *b = right;
+    int order = strcmp(a->path, b->path);
+    return order ? order : memcmp(&a->identity, &b->identity, sizeof a->identity);
+}
+
+/* Analysed modules keep their order; learned ones follow, in the order of their paths. */
+static void order_modules(struct document *document) {
+    struct module *modules = document->modules;
+    size_t count = document->module_count;
+    struct module *learned = NULL;
+    size_t learned_count = 0;
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (is_learned(&modules[i]))
+            *array_append(learned, learned_count) = modules[i];
+        else
+            modules[kept++] = modules[i];
+    }
+    if (learned_count) {
+        qsort(learned, learned_count, sizeof *learned, compare_modules);
+        memcpy(modules + kept, learned, learned_count * sizeof *learned);
+    }
+    free(learned);
+}
+
+void fold(struct document *document, const struct observed *observed, const struct fold_options *options,
+          struct notes *notes) {
+    struct folding folding = {.document = document, .observed = observed, .options = options, .notes = notes};
+    for (size_t i = 0; i < observed->fact_count;) {
+        const struct fact *fact = &observed->facts[i];
+        struct group group = {.facts = fact, .count = 1};
+        while (i + group.count < observed->fact_count && same_site(fact, &fact[group.count]))
+            group.count++;
+        if (identity_equal(&fact->program, &document->identity))
+            fold_site(&folding, find_or_add_module(&folding, fact), &group);
+        i += group.count;
+    }
+    order_modules(document);
+    document_sort(document);
+}

@@ -1,0 +1,190 @@
+/* Reading command lines from a table. Nothing here knows a particular verb; nothing here touches files. */
+#include "tools/options.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/util.h"
+
+enum {
+    HELP_COLUMN = 26,
+    HELP_WIDTH = 92
+};
+
+/* Prints text from HELP_COLUMN on, broken between words; `column` is where the cursor stands. */
+static void print_wrapped(const char *text, size_t column) {
+    if (column + 2 > HELP_COLUMN) {
+        putchar('\n');
+        column = 0;
+    }
+    printf("%*s", (int)(HELP_COLUMN - column), "");
+    column = HELP_COLUMN;
+    while (*text) {
+        size_t word = strcspn(text, " ");
+        if (column > HELP_COLUMN && column + 1 + word > HELP_WIDTH) {
+            printf("\n%*s", HELP_COLUMN, "");
+            column = HELP_COLUMN;
+        } else if (column > HELP_COLUMN) {
+            putchar(' ');
+            column++;
+        }
+        printf("%.*s", (int)word, text);
+        column += word;
+        text += word;
+        text += strspn(text, " ");
+    }
+    putchar('\n');
+}
+
+static void print_option(const struct option_row *row) {
+    char left[64];
+    int length = row->letter ? snprintf(left, sizeof left, "  -%c, --%s", row->letter, row->name)
+                             : snprintf(left, sizeof left, "      --%s", row->name);
+    if (row->argument)
+        length += snprintf(left + length, sizeof left - (size_t)length, " %s", row->argument);
+    fputs(left, stdout);
+    print_wrapped(row->help, (size_t)length);
+}
+
+static _Noreturn void print_help(const struct usage *usage) {
+    static const struct option_row help = {.name = "help", .letter = 'h', .help = "show this text"};
+    printf("pinion %s: %s\n\nUsage: pinion %s [OPTION...] %s\n\nOptions:\n", usage->verb->name, usage->verb->summary,
+           usage->verb->name, usage->arguments);
+    for (size_t i = 0; i < usage->option_count; i++)
+        print_option(&usage->options[i]);
+    print_option(&help);
+    if (usage->details)
+        printf("\n%s", usage->details);
+    exit(fflush(stdout) == 0 ? EXIT_FINE : EXIT_ERROR);
+}
+
+void options_mistake(const struct usage *usage, const char *format, ...) {
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "pinion %s: %s\nTry: pinion %s --help\n", usage->verb->name, text, usage->verb->name);
+    exit(EXIT_ERROR);
+}
+
+static const struct option_row *find_long(const struct usage *usage, const char *name, size_t length) {
+    for (size_t i = 0; i < usage->option_count; i++) {
+        const char *known = usage->options[i].name;
+        if (strlen(known) == length && memcmp(known, name, length) == 0)
+            return &usage->options[i];
+    }
+    return NULL;
+}
+
+static const struct option_row *find_letter(const struct usage *usage, char letter) {
+    for (size_t i = 0; i < usage->option_count; i++)
+        if (usage->options[i].letter == letter)
+            return &usage->options[i];
+    return NULL;
+}
+
+static _Noreturn void unknown_option(const struct usage *usage, const char *word, size_t name_length) {
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)name_length, word);
+    struct nearest nearest = nearest_begin(name + strspn(name, "-"));
+    for (size_t i = 0; i < usage->option_count; i++)
+        nearest_offer(&nearest, usage->options[i].name);
+    if (nearest.best)
+        options_mistake(usage, "unknown option %s (did you mean --%s?)", name, nearest.best);
+    options_mistake(usage, "unknown option %s", name);
+}
+
+static void store(const struct option_row *row, const char *value) {
+    if (row->flag) {
+        *row->flag = true;
+    } else if (row->text) {
+        *row->text = value;
+    } else {
+        *array_append(row->list->items, row->list->count) = value;
+    }
+}
+
+/* Reads the option at argv[at]; returns how many words it took. */
+static int read_option(const struct usage *usage, int argc, char **argv, int at) {
+    const char *word = argv[at];
+    const struct option_row *row;
+    const char *value = NULL;
+    size_t name_length;
+    if (word[1] == '-') {
+        name_length = strcspn(word, "=");
+        row = find_long(usage, word + 2, name_length - 2);
+        value = word[name_length] ? word + name_length + 1 : NULL;
+    } else {
+        name_length = 2;
+        row = find_letter(usage, word[1]);
+        value = word[2] ? word + 2 : NULL;
+    }
+    if (!row)
+        unknown_option(usage, word, name_length);
+    if (!row->argument) {
+        if (value)
+            options_mistake(usage, "option --%s takes no value", row->name);
+        store(row, NULL);
+        return 1;
+    }
+    if (value) {
+        store(row, value);
+        return 1;
+    }
+    if (at + 1 >= argc)
+        options_mistake(usage, "option --%s needs a value: %s", row->name, row->argument);
+    store(row, argv[at + 1]);
+    return 2;
+}
+
+size_t options_read(const struct usage *usage, int argc, char **argv) {
+    int words = 0;
+    int at = 1;
+    while (at < argc) {
+        const char *word = argv[at];
+        if (strcmp(word, "--") == 0) {
+            at++;
+            break;
+        }
+        if (word[0] != '-' || word[1] == '\0') {
+            if (usage->stops_at_command)
+                break;
+            argv[1 + words++] = argv[at++];
+            continue;
+        }
+        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+            print_help(usage);
+        at += read_option(usage, argc, argv, at);
+    }
+    while (at < argc)
+        argv[1 + words++] = argv[at++];
+    argv[1 + words] = NULL;
+    return (size_t)words;
+}
+
+bool options_size(const char *text, size_t *bytes) {
+    char *end;
+    if (*text < '0' || *text > '9')
+        return false;
+    unsigned long long number = strtoull(text, &end, 10);
+    unsigned shift = 0;
+    switch (*end) {
+    case 'k':
+    case 'K': shift = 10; break;
+    case 'm':
+    case 'M': shift = 20; break;
+    case 'g':
+    case 'G': shift = 30; break;
+    default: break;
+    }
+    if (shift)
+        end++;
+    if (*end || number == 0 || number > (SIZE_MAX >> shift))
+        return false;
+    *bytes = (size_t)number << shift;
+    return true;
+}

@@ -1,0 +1,26 @@
+/* What the verbs of `pinion` share. A verb is one file; it may use runtime/, never preload/ or policygen/. Exit
+ * statuses: EXIT_FINE, EXIT_FINDINGS (a person should look at something), EXIT_ERROR (the work was not done).
+ */
+#ifndef PINION_TOOLS_VERB_H
+#define PINION_TOOLS_VERB_H
+
+struct verb;
+
+/* argv[0] is the verb's name; argv ends with NULL. Returns the exit status. */
+typedef int verb_handler(const struct verb *verb, int argc, char **argv);
+
+struct verb {
+    const char *name;
+    const char *summary;
+    verb_handler *handler;
+};
+
+verb_handler verb_run;
+verb_handler verb_learn;
+verb_handler verb_merge;
+verb_handler verb_check;
+verb_handler verb_show;
+verb_handler verb_explain;
+verb_handler verb_doctor;
+
+#endif
