@@ -10,14 +10,13 @@
 
 #define MAX_WORD 64 /* longer words are not compared */
 
+/* One write for the whole line: messages of several processes do not mix. */
 static void print_message(const char *format, va_list arguments, int error) {
-    flockfile(stderr);
-    fprintf(stderr, "%s: ", program_invocation_short_name);
-    vfprintf(stderr, format, arguments);
-    if (error != 0)
-        fprintf(stderr, ": %s", strerror(error));
-    fputc('\n', stderr);
-    funlockfile(stderr);
+    cleanup_free char *text = NULL;
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    fprintf(stderr, "%s: %s%s%s\n", program_invocation_short_name, text != NULL ? text : format, error != 0 ? ": " : "",
+            error != 0 ? strerror(error) : "");
 }
 
 void warn(const char *format, ...) {
