@@ -13,6 +13,7 @@
 #include "preload/copy.h"
 #include "preload/imports.h"
 #include "preload/libc.h"
+#include "preload/mappings.h"
 #include "preload/modules.h"
 #include "preload/raw.h"
 #include "preload/stack_known.h"
@@ -213,12 +214,25 @@ static bool is_made_start(const struct walk *walk) {
            walk->stack.high - walk->stack_pointer <= START_DISTANCE;
 }
 
+/* Code of no module: a just-in-time compiler's, which cannot be walked. What is not executable cannot have called. */
+static struct stack_result outside_modules(const struct walk *walk) {
+    if (is_made_start(walk))
+        return sound;
+    if (address_is_executable(walk->address))
+        return verdict(walk, STACK_UNKNOWN, REASON_ANONYMOUS_CODE, walk->address);
+    return broken(walk, REASON_STACK_NOT_CODE, walk->address);
+}
+
 /* Fills in the rule of a frame that was never met. Returns false with the walk's end in *end. */
 static COLD bool meet(struct walk *walk, struct frame_rule *rule, struct stack_result *end) {
     *rule = (struct frame_rule){.rbp_offset = RBP_NOT_SAVED, .call = CALL_ANYWHERE};
     const struct mapped_module *module = module_of(walk);
     if (module == NULL) {
-        *end = is_made_start(walk) ? sound : broken(walk, REASON_STACK_NOT_CODE, walk->address);
+        *end = outside_modules(walk);
+        if (end->reason == REASON_ANONYMOUS_CODE) {
+            rule->kind = FRAME_ANONYMOUS;
+            frame_cache_store(walk->cache, walk->sequence, walk->address, rule);
+        }
         return false;
     }
     if (is_signal_return(module, walk->address)) {
@@ -365,6 +379,8 @@ static COLD struct stack_result misplaced(const struct walk *walk, uint64_t cfa)
 static COLD struct stack_result outermost(struct walk *walk, const struct frame_rule *rule) {
     if (rule->kind == FRAME_START)
         return started(walk);
+    if (rule->kind == FRAME_ANONYMOUS)
+        return verdict(walk, STACK_UNKNOWN, REASON_ANONYMOUS_CODE, walk->address);
     if (rule->kind == FRAME_BLIND)
         return unknown(walk, walk->address);
     if (rule->kind == FRAME_CONTEXT_END && walk->stack.high - walk->stack_pointer > START_DISTANCE)

@@ -24,6 +24,7 @@ enum frame_kind {
     FRAME_UNUSUAL,      /* libunwind must step it each time, with all preserved registers */
     FRAME_BLIND,        /* no call-frame information */
     FRAME_BLIND_START,  /* none, and none is needed: a program's entry, or a libc that never has any */
+    FRAME_ANONYMOUS,    /* code of no module */
     FRAME_ASTRAY,       /* the CFA lies outside the stack; not cached */
 };
 
