@@ -117,15 +117,23 @@ static char *comment_of(const struct object *object, const struct decoded *decod
     return NULL;
 }
 
-static void add_line(struct listing *listing, const struct object *object, const struct decoded *decoded,
-                     uint64_t address) {
+static const ZydisFormatter *formatter(void) {
     static ZydisFormatter formatter;
     static bool ready;
-    if (!ready)
-        ready = ZYAN_SUCCESS(ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL));
+    if (!ready) {
+        ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+        ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_ADDR_PADDING_ABSOLUTE, ZYDIS_PADDING_DISABLED);
+        ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_HEX_UPPERCASE, ZYAN_FALSE);
+        ready = true;
+    }
+    return &formatter;
+}
+
+static void add_line(struct listing *listing, const struct object *object, const struct decoded *decoded,
+                     uint64_t address) {
     struct instruction_line *line = array_append(listing->lines, listing->count);
     line->address = address;
-    ZydisFormatterFormatInstruction(&formatter, &decoded->instruction, decoded->operands,
+    ZydisFormatterFormatInstruction(formatter(), &decoded->instruction, decoded->operands,
                                     decoded->instruction.operand_count_visible, line->text, sizeof line->text, address,
                                     NULL);
     line->comment = comment_of(object, decoded, address);

@@ -20,7 +20,8 @@ static struct {
 } settings;
 
 static const struct option_row options[] = {
-    OPTION_TEXT("policy-dir", 'd', "DIR", &settings.directory, "where policies are (default " POLICY_DIRECTORY ")"),
+    OPTION_TEXT("policy-dir", 'd', "DIR", &settings.directory,
+                "where policies are (default PINION_POLICY_DIR, else " POLICY_DIRECTORY ")"),
     OPTION_TEXT("shim", 0, "FILE", &settings.shim, "the shim (default: the libpinion.so that belongs to this command)"),
     OPTION_FLAG("json", 'j', &settings.json, "print one JSON object"),
 };
@@ -84,7 +85,7 @@ static bool report_program(struct report *report) {
         return false;
     }
     examine_program(&report->subject, "", path);
-    struct policy_place place = {.directory = settings.directory ? settings.directory : POLICY_DIRECTORY};
+    struct policy_place place = {.directory = policy_directory(settings.directory)};
     report->policy = examine_policy(&report->subject, "", &place);
     return true;
 }

@@ -10,16 +10,18 @@
 #include "tools/explanation.h"
 #include "tools/json.h"
 #include "tools/options.h"
+#include "tools/paragraph.h"
 
 static struct {
     const char *directory;
     const char *policy;
     const char *root;
     bool json;
-} settings = {.directory = POLICY_DIRECTORY, .root = ""};
+} settings = {.root = ""};
 
 static const struct option_row options[] = {
-    OPTION_TEXT("policy-dir", 'd', "DIR", &settings.directory, "where the policies are (default " POLICY_DIRECTORY ")"),
+    OPTION_TEXT("policy-dir", 'd', "DIR", &settings.directory,
+                "where the policies are (default PINION_POLICY_DIR, else " POLICY_DIRECTORY ")"),
     OPTION_TEXT("policy", 'p', "FILE", &settings.policy, "the policy's text or compiled form"),
     OPTION_TEXT("root", 'r', "DIR", &settings.root, "the root of an image: programs and libraries are looked up there"),
     OPTION_FLAG("json", 'j', &settings.json, "print one JSON object"),
@@ -100,8 +102,11 @@ static void print_listing(const struct explanation *explanation) {
     const struct listing *listing = &explanation->listing;
     for (size_t i = 0; i < listing->count; i++) {
         const struct instruction_line *line = &listing->lines[i];
-        printf("  %s 0x%-8llx %-40s", line->is_call ? "-->" : "   ", (unsigned long long)line->address, line->text);
-        printf(line->comment ? "  ; %s\n" : "\n", line->comment);
+        printf("  %s 0x%-8llx ", line->is_call ? "-->" : "   ", (unsigned long long)line->address);
+        if (line->comment)
+            printf("%-40s ; %s\n", line->text, line->comment);
+        else
+            printf("%s\n", line->text);
     }
     if (listing->count && !listing->found_call)
         printf("  No call ends at 0x%x: a program cannot have come from here in the ordinary way.\n",
@@ -196,14 +201,19 @@ static void print_explanation(const struct explanation *explanation, size_t coun
            *denial->program ? denial->program : "unknown program");
     if (count > 1)
         printf(", %zu times", count);
-    printf("\n\nWhat happened\n  %s: %s%s%s.\n", denial->reason_word,
-           denial->reason >= 0 ? reason_explanation(denial->reason) : "this version does not know this reason",
-           *denial->detail ? ": " : "", denial->detail);
+    cleanup_free char *happened =
+        xasprintf("%s: %s%s%s.", denial->reason_word,
+                  denial->reason >= 0 ? reason_explanation(denial->reason) : "this version does not know this reason",
+                  *denial->detail ? ": " : "", denial->detail);
+    printf("\n\nWhat happened\n  ");
+    print_paragraph(happened, 2);
     print_where(explanation);
     print_policy(explanation);
     printf("\nWhat to do\n");
-    for (int i = 0; i < CHOICE_COUNT; i++)
-        printf("  %d. %s\n", i + 1, explanation->choices[i]);
+    for (int i = 0; i < CHOICE_COUNT; i++) {
+        printf("  %d. ", i + 1);
+        print_paragraph(explanation->choices[i], 5);
+    }
 }
 
 /* ---- JSON ---- */
@@ -263,7 +273,8 @@ int verb_explain(const struct verb *verb, int argc, char **argv) {
         read_words(&events, argv[i]);
     if (words == 0)
         read_words(&events, "-");
-    struct explain_place place = {.policy = settings.policy, .directory = settings.directory, .root = settings.root};
+    struct explain_place place = {
+        .policy = settings.policy, .directory = policy_directory(settings.directory), .root = settings.root};
     json_t *list = json_array();
     for (size_t i = 0; i < events.count; i++) {
         struct explanation explanation;

@@ -337,7 +337,7 @@ static char *learn_sentence(const struct explanation *explanation) {
     const struct denial *denial = explanation->denial;
     const char *program = *denial->program ? denial->program : "COMMAND";
     return xasprintf("If the program does this in its ordinary work, let Pinion learn it from a run you trust, where "
-                     "nobody attacks:\n       pinion learn -- %s ...\n       pinion merge %s pinion.record",
+                     "nobody attacks:\n  pinion learn -- %s ...\n  pinion merge %s pinion.record",
                      program, explanation->edit.file);
 }
 
@@ -352,8 +352,8 @@ static char *edit_sentence(const struct explanation *explanation) {
     char where[32] = "";
     if (edit->line)
         snprintf(where, sizeof where, " line %u", edit->line);
-    return xasprintf("To allow exactly this, write in %s%s, %s:\n       %s\n     and then: pinion check --compile %s",
-                     edit->file, where, edit->place, edit->text, edit->file);
+    return xasprintf("To allow exactly this, write in %s%s, %s:\n  %s\nand then: pinion check --compile %s", edit->file,
+                     where, edit->place, edit->text, edit->file);
 }
 
 static void make_choices(struct explanation *explanation) {

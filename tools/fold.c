@@ -282,7 +282,7 @@ static int compare_modules(const void *left, const void *right) {
     return order ? order : memcmp(&a->identity, &b->identity, sizeof a->identity);
 }
 
-/* Analysed modules keep their order; learned ones follow, in the order of their paths. */
+/* The program and analysed modules keep their order; learned ones follow, in the order of their paths. */
 static void order_modules(struct document *document) {
     struct module *modules = document->modules;
     size_t count = document->module_count;
@@ -290,7 +290,8 @@ static void order_modules(struct document *document) {
     size_t learned_count = 0;
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
-        if (is_learned(&modules[i]))
+        bool is_program = identity_equal(&modules[i].identity, &document->identity);
+        if (is_learned(&modules[i]) && !is_program)
             *array_append(learned, learned_count) = modules[i];
         else
             modules[kept++] = modules[i];

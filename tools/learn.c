@@ -30,7 +30,8 @@ static struct {
 } settings = {.record = "pinion.record"};
 
 static const struct option_row options[] = {
-    OPTION_TEXT("policy-dir", 'd', "DIR", &settings.directory, "where the policies are (default " POLICY_DIRECTORY ")"),
+    OPTION_TEXT("policy-dir", 'd', "DIR", &settings.directory,
+                "where the policies are (default PINION_POLICY_DIR, else " POLICY_DIRECTORY ")"),
     OPTION_TEXT("output", 'o', "FILE", &settings.record, "the record to write (default pinion.record)"),
     OPTION_TEXT("size", 's', "SIZE", &settings.size,
                 "room for facts, as 256M or 1G (default 64M); what does not fit is counted and reported"),
@@ -103,7 +104,7 @@ static char *make_directory(void) {
     /* Readable by all: programs that change their user must still find their policy. */
     if (!mkdtemp(directory) || chmod(directory, 0755) != 0)
         die_with_error("cannot make the directory \"%s\"", directory);
-    const char *from = settings.directory ? settings.directory : POLICY_DIRECTORY;
+    const char *from = policy_directory(settings.directory);
     if (!is_directory(from)) {
         if (settings.directory)
             die("there is no directory \"%s\"", from);

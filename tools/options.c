@@ -8,36 +8,11 @@
 #include <string.h>
 
 #include "runtime/util.h"
+#include "tools/paragraph.h"
 
 enum {
-    HELP_COLUMN = 26,
-    HELP_WIDTH = 92
+    HELP_COLUMN = 26
 };
-
-/* Prints text from HELP_COLUMN on, broken between words; `column` is where the cursor stands. */
-static void print_wrapped(const char *text, size_t column) {
-    if (column + 2 > HELP_COLUMN) {
-        putchar('\n');
-        column = 0;
-    }
-    printf("%*s", (int)(HELP_COLUMN - column), "");
-    column = HELP_COLUMN;
-    while (*text) {
-        size_t word = strcspn(text, " ");
-        if (column > HELP_COLUMN && column + 1 + word > HELP_WIDTH) {
-            printf("\n%*s", HELP_COLUMN, "");
-            column = HELP_COLUMN;
-        } else if (column > HELP_COLUMN) {
-            putchar(' ');
-            column++;
-        }
-        printf("%.*s", (int)word, text);
-        column += word;
-        text += word;
-        text += strspn(text, " ");
-    }
-    putchar('\n');
-}
 
 static void print_option(const struct option_row *row) {
     char left[64];
@@ -46,7 +21,12 @@ static void print_option(const struct option_row *row) {
     if (row->argument)
         length += snprintf(left + length, sizeof left - (size_t)length, " %s", row->argument);
     fputs(left, stdout);
-    print_wrapped(row->help, (size_t)length);
+    if (length + 2 > HELP_COLUMN) {
+        putchar('\n');
+        length = 0;
+    }
+    printf("%*s", HELP_COLUMN - length, "");
+    print_paragraph(row->help, HELP_COLUMN);
 }
 
 static _Noreturn void print_help(const struct usage *usage) {

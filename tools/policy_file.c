@@ -22,6 +22,13 @@ const char *base_name(const char *path) {
     return slash ? slash + 1 : path;
 }
 
+const char *policy_directory(const char *given) {
+    const char *environment = getenv("PINION_POLICY_DIR");
+    if (given)
+        return given;
+    return environment && *environment ? environment : POLICY_DIRECTORY;
+}
+
 char *policy_path(const char *directory, const char *program, const char *suffix) {
     cleanup_free char *stem = policy_file_stem(program);
     return xasprintf("%s/%s%s", directory, stem, suffix);

@@ -29,6 +29,8 @@ void policy_load_or_die(const char *path, struct policy_file *file);
 /* Fills a document from a validated compiled policy. */
 void document_from_compiled(const struct policy_header *policy, struct document *document);
 
+/* `given`, or what PINION_POLICY_DIR says, or POLICY_DIRECTORY. */
+const char *policy_directory(const char *given);
 /* DIRECTORY/<stem of the program><suffix>. */
 char *policy_path(const char *directory, const char *program, const char *suffix);
 bool has_suffix(const char *text, const char *suffix);

@@ -19,7 +19,7 @@ static struct {
 
 static const struct option_row options[] = {
     OPTION_TEXT("policy-dir", 'd', "DIR", &settings.directory,
-                "where the policies of all programs are (default " POLICY_DIRECTORY ")"),
+                "where the policies of all programs are (default PINION_POLICY_DIR, else " POLICY_DIRECTORY ")"),
     OPTION_TEXT("policy", 'p', "FILE", &settings.policy, "one compiled policy, for the program it was made for"),
     OPTION_TEXT("log", 'l', "FILE", &settings.log, "append denials to FILE (default: standard error)"),
     OPTION_TEXT("mode", 'm', "MODE", &settings.mode,
@@ -77,12 +77,10 @@ static bool is_protectable(const char *program, const char *shim, const struct u
 
 /* What the command line leaves open is as our own environment has it. */
 static void choose_policies(void) {
-    if (settings.directory || settings.policy)
-        return;
-    settings.policy = getenv("PINION_POLICY");
-    settings.directory = getenv("PINION_POLICY_DIR");
-    if (!settings.policy && !settings.directory)
-        settings.directory = POLICY_DIRECTORY;
+    if (!settings.directory && !settings.policy)
+        settings.policy = getenv("PINION_POLICY");
+    if (!settings.policy)
+        settings.directory = policy_directory(settings.directory);
 }
 
 int verb_run(const struct verb *verb, int argc, char **argv) {
