@@ -5,6 +5,8 @@
  */
 #include "preload/check.h"
 
+#include <asm/errno.h>
+
 #include "preload/copy.h"
 #include "preload/layout.h"
 #include "preload/libc.h"
@@ -114,6 +116,8 @@ void fail(struct call *call, int error) {
 
 /* ---- strings ---- */
 
+#define STRING_BYTES (COPY_BYTES / 2) /* longer commands and names are refused where a rule reads them */
+
 bool take_string(struct call *call, unsigned argument, const char **text, size_t *length) {
     uint64_t source = call->arguments[argument];
     *text = NULL;
@@ -125,11 +129,16 @@ bool take_string(struct call *call, unsigned argument, const char **text, size_t
         *length = strlen(*text);
         return true;
     }
-    char *copy = copy_string(call->slot, call->registers, source, COPY_BYTES / 2, length);
-    if (copy == NULL) {
-        fail(call, 14 /* EFAULT */);
+    const char *copy;
+    bool is_path = argument_shape(call->api->arguments[argument].kind) == SHAPE_PATH;
+    enum copy_result result =
+        copy_string(call->slot, call->registers, source, is_path ? PATH_BYTES - 1 : STRING_BYTES, &copy, length);
+    if (result == COPY_UNREADABLE || (result == COPY_TOO_LONG && is_path)) {
+        fail(call, result == COPY_UNREADABLE ? EFAULT : ENAMETOOLONG);
         return false;
     }
+    if (result != COPY_DONE) /* the mode decides; where it lets the call pass, it passes unread */
+        return violate(call, &(struct violation){.reason = REASON_NO_SLOT, .argument = (int)argument});
     *text = copy;
     /* mkstemp and kin write the result where the template stands; musl's wordexp reads its words in a forked child,
      * where the slot is wiped. */
@@ -192,12 +201,13 @@ static bool check_vector(struct call *call, const struct policy_constraint *cons
         uint64_t element;
         size_t length;
         if (!vector_element(call, constraint->argument, i, &element)) {
-            fail(call, 14 /* EFAULT */);
+            fail(call, EFAULT);
             return false;
         }
         if (element == 0)
             return true;
-        char *text = copy_string(call->slot, call->registers, element, COPY_BYTES / 2, &length);
+        const char *text = NULL;
+        copy_string(call->slot, call->registers, element, STRING_BYTES, &text, &length);
         if (text == NULL || !rule_allows_text(STATE->policy, constraint, i < 254 ? i : 254, text, length))
             return violate(call, &(struct violation){.reason = text == NULL ? REASON_BAD_POINTER : REASON_ARGUMENT,
                                                      .argument = constraint->argument,
@@ -217,7 +227,7 @@ static bool check_address(struct call *call, const struct policy_constraint *con
     if (constraint->shape == SHAPE_MSGHDR) {
         uint64_t *header = copy_bytes(call->slot, call->registers, source, 56);
         if (header == NULL) {
-            fail(call, 14 /* EFAULT */);
+            fail(call, EFAULT);
             return false;
         }
         call->arguments[argument] = (uint64_t)header;
@@ -231,7 +241,7 @@ static bool check_address(struct call *call, const struct policy_constraint *con
         return true; /* a connected socket's send: the address was checked when it connected */
     void *copy = size > SOCKADDR_MAX ? NULL : copy_bytes(call->slot, call->registers, source, size);
     if (copy == NULL) {
-        fail(call, size > SOCKADDR_MAX ? 22 /* EINVAL */ : 14 /* EFAULT */);
+        fail(call, size > SOCKADDR_MAX ? EINVAL : EFAULT);
         return false;
     }
     *place = (uint64_t)copy;

@@ -4,6 +4,7 @@
  * Functions that have no environment argument go on as those that have one; before system, popen and wordexp, whose
  * children take libc's environ, a completed environ is put in place and stays.
  */
+#include <asm/errno.h>
 #include <asm/stat.h>
 #include <elf.h>
 #include <linux/fcntl.h>
@@ -231,12 +232,12 @@ static uint64_t *child_block(struct thread_slot *slot, uint64_t size) {
 }
 
 static bool out_of_memory(struct call *call) {
-    fail(call, 12 /* ENOMEM */);
+    fail(call, ENOMEM);
     return false;
 }
 
 static bool bad_address(struct call *call) {
-    fail(call, 14 /* EFAULT */);
+    fail(call, EFAULT);
     return false;
 }
 

@@ -3,6 +3,7 @@
 
 #include "preload/libc.h"
 #include "preload/raw.h"
+#include "preload/stack_known.h"
 #include "preload/state.h"
 
 /* rt_sigprocmask with an impossible `how` reads the set first and changes nothing: EFAULT or EINVAL. */
@@ -45,23 +46,48 @@ static bool on_alternate_stack(const struct thread_slot *slot, uint64_t stack_po
     return stack_pointer >= slot->alternate.low && stack_pointer < slot->alternate.high;
 }
 
+/* Whether the call under whose stack pointer a copy was made has ended, as seen from a check at `stack_pointer`. A
+ * handler on the alternate stack has ended when a check runs elsewhere; what it interrupted has not while it runs. */
+static bool has_ended(const struct thread_slot *slot, unsigned record, uint64_t stack_pointer, bool alternate) {
+    if (slot->copy_records[record].alternate != alternate)
+        return !alternate;
+    return slot->copy_records[record].stack_pointer <= stack_pointer;
+}
+
+static void release_last(struct thread_slot *slot) {
+    slot->copy_count--;
+    slot->copy_used = slot->copy_records[slot->copy_count].start;
+}
+
 void copy_begin(struct thread_slot *slot, const struct registers *registers) {
     uint64_t stack_pointer = (uint64_t)registers;
-    uint32_t alternate = on_alternate_stack(slot, stack_pointer);
-    while (slot->copy_count > 0) {
-        uint32_t last = slot->copy_count - 1;
-        if (last >= COPY_RECORDS || slot->copy_records[last].alternate != alternate ||
-            slot->copy_records[last].stack_pointer > stack_pointer)
-            break;
-        slot->copy_used = slot->copy_records[last].start;
-        slot->copy_count = last;
-    }
+    bool alternate = on_alternate_stack(slot, stack_pointer);
+    while (slot->copy_count > 0 && slot->copy_count <= COPY_RECORDS &&
+           has_ended(slot, slot->copy_count - 1, stack_pointer, alternate))
+        release_last(slot);
+}
+
+/* Calls of other coroutines are lower or higher without order, but none is under way while this one makes a call. */
+static void release_other_stacks(struct thread_slot *slot, uint64_t stack_pointer) {
+    struct stack_range own;
+    if (on_alternate_stack(slot, stack_pointer) || !known_stack(slot, stack_pointer, &own))
+        return;
+    while (slot->copy_count > 0 && (slot->copy_records[slot->copy_count - 1].stack_pointer < own.low ||
+                                    slot->copy_records[slot->copy_count - 1].stack_pointer >= own.high))
+        release_last(slot);
+}
+
+static bool has_room(const struct thread_slot *slot, size_t size) {
+    return slot->copy_count < COPY_RECORDS && slot->copy_used <= COPY_BYTES - 16 &&
+           size <= COPY_BYTES - 16 - slot->copy_used;
 }
 
 void *copy_allocate(struct thread_slot *slot, const struct registers *registers, size_t size) {
-    uint32_t start = (slot->copy_used + 15) & ~15u, count = slot->copy_count;
-    if (count >= COPY_RECORDS || start > COPY_BYTES || size > COPY_BYTES - start)
+    if (!has_room(slot, size))
+        release_other_stacks(slot, (uint64_t)registers);
+    if (!has_room(slot, size))
         return NULL;
+    uint32_t start = (slot->copy_used + 15) & ~15u, count = slot->copy_count;
     /* A handler may interrupt anywhere: what it pushes and leaves behind is finished, but may stand in this record. */
     for (unsigned twice = 0; twice < 2; twice++) {
         slot->copy_records[count].stack_pointer = (uint64_t)registers;
@@ -79,27 +105,27 @@ static void copy_shrink(struct thread_slot *slot, const char *copy, size_t size)
     slot->copy_used = (uint32_t)(copy - slot->copies + size);
 }
 
-char *copy_string(struct thread_slot *slot, const struct registers *registers, uint64_t source, size_t limit,
-                  size_t *length) {
-    size_t room = limit + 1;
-    if (room > COPY_BYTES - ((slot->copy_used + 15) & ~15u))
-        room = COPY_BYTES - ((slot->copy_used + 15) & ~15u);
-    char *copy = copy_allocate(slot, registers, room);
+enum copy_result copy_string(struct thread_slot *slot, const struct registers *registers, uint64_t source, size_t limit,
+                             const char **result, size_t *length) {
+    char *copy = copy_allocate(slot, registers, limit + 1);
     if (copy == NULL)
-        return NULL;
+        return COPY_NO_ROOM;
     uint64_t readable = source;
-    for (size_t i = 0; i < room; i++) {
-        if (source + i >= readable && (readable = readable_until(slot, registers, source + i)) <= source + i)
-            break;
+    for (size_t i = 0; i <= limit; i++) {
+        if (source + i >= readable && (readable = readable_until(slot, registers, source + i)) <= source + i) {
+            copy_shrink(slot, copy, 0);
+            return COPY_UNREADABLE;
+        }
         copy[i] = ((const volatile char *)source)[i];
         if (copy[i] == '\0') {
+            *result = copy;
             *length = i;
             copy_shrink(slot, copy, i + 1);
-            return copy;
+            return COPY_DONE;
         }
     }
     copy_shrink(slot, copy, 0);
-    return NULL;
+    return COPY_TOO_LONG;
 }
 
 void *copy_bytes(struct thread_slot *slot, const struct registers *registers, uint64_t source, size_t size) {

@@ -23,9 +23,18 @@ void copy_begin(struct thread_slot *slot, const struct registers *registers);
 /* Room for `size` bytes, aligned to 16, that lives as long as the call; NULL when the slot is full. */
 void *copy_allocate(struct thread_slot *slot, const struct registers *registers, size_t size);
 
-/* Copies of what an argument points to; NULL when it cannot be read, is longer than `limit`, or no room is left. */
-char *copy_string(struct thread_slot *slot, const struct registers *registers, uint64_t source, size_t limit,
-                  size_t *length);
+enum copy_result {
+    COPY_DONE,
+    COPY_UNREADABLE,
+    COPY_TOO_LONG, /* longer than the limit */
+    COPY_NO_ROOM,  /* the slot is full */
+};
+
+/* A copy of the string at `source`, of at most `limit` bytes; *copy and *length are set when it is done. */
+enum copy_result copy_string(struct thread_slot *slot, const struct registers *registers, uint64_t source, size_t limit,
+                             const char **copy, size_t *length);
+
+/* NULL when the memory cannot be read or no room is left. */
 void *copy_bytes(struct thread_slot *slot, const struct registers *registers, uint64_t source, size_t size);
 
 /* Reads without copying into the slot; false when the memory is not there. */

@@ -339,11 +339,15 @@ static void put_site(struct line *line, const struct call *call) {
 
 /* ---- arguments ---- */
 
+#define LOG_STRING_BYTES 4096
+
 static void put_pointed_text(struct line *line, const struct call *call, uint64_t source) {
+    const char *text;
     size_t length;
-    const char *text = source == 0 ? NULL : copy_string(call->slot, call->registers, source, 2048, &length);
-    if (text == NULL)
-        put(line, source == 0 ? "null" : "\"(unreadable)\"");
+    if (source == 0)
+        put(line, "null");
+    else if (copy_string(call->slot, call->registers, source, LOG_STRING_BYTES, &text, &length) != COPY_DONE)
+        put(line, "\"(unreadable or very long)\"");
     else
         put_text(line, text, length, 256);
 }

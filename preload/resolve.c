@@ -1,4 +1,6 @@
 /* See resolve.h. Set-up only, but for resolve_in, which dlsym's check uses: nothing is written here then. */
+#include <asm/errno.h>
+
 #include "preload/resolve.h"
 
 #include <elf.h>
@@ -127,7 +129,7 @@ uint64_t resolve_in(const struct link_map *link, const char *name) {
  * lead here, and it hands out stubs only for functions that exist. */
 static long missing(void) {
     if (STATE->errno_location != NULL)
-        *STATE->errno_location() = 38; /* ENOSYS */
+        *STATE->errno_location() = ENOSYS;
     return -1;
 }
 

@@ -93,6 +93,14 @@ static struct thread_slot *reclaim_own(uint32_t thread) {
     return NULL;
 }
 
+/* It may have been set before the thread had this slot, or by the parent of a forked process. */
+static struct stack_range kernel_alternate(void) {
+    uint64_t told[3]; /* address, flags, size */
+    if (raw(__NR_sigaltstack, 0, told) != 0 || (told[1] & 2 /* SS_DISABLE */))
+        return (struct stack_range){0, 0};
+    return (struct stack_range){told[0], told[0] + told[2]};
+}
+
 static COLD struct thread_slot *register_thread(void) {
     uint32_t thread = (uint32_t)raw(__NR_gettid);
     struct thread_slot *slot = pinion_slot != (void *)&sink ? reclaim_own(thread) : take_over(thread);
@@ -104,7 +112,7 @@ static COLD struct thread_slot *register_thread(void) {
     slot->budget = BUDGET;
     slot->copy_count = slot->copy_used = 0;
     memset(&slot->stack, 0, sizeof slot->stack);
-    memset(&slot->alternate, 0, sizeof slot->alternate);
+    slot->alternate = kernel_alternate();
     pinion_slot = slot;
     return slot;
 }

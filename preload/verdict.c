@@ -1,6 +1,8 @@
 /* What follows from a violation: the mode and the verdict of the site or else of the policy. Built-in rules are not
  * subject to either.
  */
+#include <asm/errno.h>
+
 #include "preload/check.h"
 #include "preload/log.h"
 #include "preload/state.h"
@@ -43,9 +45,7 @@ bool violate(struct call *call, const struct violation *violation) {
     switch (verdict) {
     case VERDICT_LOG:
     case VERDICT_ALLOW: return true;
-    case VERDICT_DENY:
-        fail(call, violation->reason == REASON_BAD_POINTER ? 14 /* EFAULT */ : 1 /* EPERM */);
-        return false;
+    case VERDICT_DENY: fail(call, violation->reason == REASON_BAD_POINTER ? EFAULT : EPERM); return false;
     default: end_process();
     }
 }
