@@ -467,7 +467,7 @@ void *pinion_check(struct registers *registers) {
         const struct module_map *map = state->modules;
         uint64_t sequence = map->sequence;
         const struct mapped_module *module = module_of_code(registers->return_address);
-        if (likely(module != NULL && module->rules != NULL && !module->late)) {
+        if (likely(module != NULL && module->rules != NULL && (!module->late || module_is_confirmed(module)))) {
             const struct policy_site *site =
                 policy_find_site(policy, module->rules, (uint32_t)(registers->return_address - module->bias), index);
             if (likely(site != NULL && quickly_allowed(policy, site, module, registers, index) &&
