@@ -140,7 +140,7 @@ bool denial_value(const struct denial *denial, struct value *value) {
     const struct argument *argument = &api_table[denial->api].arguments[denial->argument];
     const json_t *logged = json_object_get(json_object_get(denial->line, "args"), argument->name);
     const char *text = json_string_value(logged);
-    struct mistake mistake;
+    struct mistake mistake = {0};
     if (json_is_integer(logged)) {
         *value = (struct value){.kind = VALUE_INTEGER, .low = json_integer_value(logged)};
         return true;

@@ -72,7 +72,7 @@ static const char *name_of_stub(const struct object *object, uint64_t address) {
 
 static char *quote_string(const char *text) {
     size_t length = 0;
-    while (text[length] && length < MAX_STRING) {
+    while (length < MAX_STRING && text[length]) {
         if (!isprint((unsigned char)text[length]))
             return NULL;
         length++;

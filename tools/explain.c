@@ -52,7 +52,7 @@ enum {
 
 static void add_line(struct events *events, const char *text) {
     struct denial denial;
-    struct mistake mistake;
+    struct mistake mistake = {0};
     const char *start = strchr(text, '{');
     if (!start || !denial_parse(start, &denial, &mistake)) {
         events->passed_over++;
@@ -83,7 +83,7 @@ static void read_words(struct events *events, const char *word) {
     }
     if (*word == '{') {
         struct denial denial;
-        struct mistake mistake;
+        struct mistake mistake = {0};
         if (!denial_parse(word, &denial, &mistake))
             die("cannot read the line: %s", mistake.text);
         denial_free(&denial);
@@ -91,9 +91,10 @@ static void read_words(struct events *events, const char *word) {
         return;
     }
     cleanup_file FILE *file = fopen(word, "re");
-    if (!file)
+    if (file)
+        read_stream(events, file);
+    else
         die_with_error("cannot read the log \"%s\"", word);
-    read_stream(events, file);
 }
 
 /* ---- Text ---- */

@@ -106,7 +106,7 @@ static void read_policy(struct explanation *explanation, const struct explain_pl
                                              *denial->program ? denial->program : "the program", place->directory);
         return;
     }
-    struct mistake mistake;
+    struct mistake mistake = {0};
     if (!policy_load(explanation->policy_path, &explanation->policy, &mistake)) {
         explanation->policy_note = xasprintf("cannot read the policy \"%s\" line %u: %s", explanation->policy_path,
                                              mistake.line, mistake.text);
@@ -153,10 +153,12 @@ static char *cut_from_text(const struct site *site, const char *start, const cha
     cleanup_free char *text = NULL;
     size_t size;
     FILE *memory = open_memstream(&text, &size);
-    if (!memory)
+    if (memory) {
+        document_write_text(&document, memory);
+        fclose(memory);
+    }
+    if (!text)
         die("out of memory");
-    document_write_text(&document, memory);
-    fclose(memory);
     const char *from = strstr(text, "\n    sites = (");
     from = from ? strstr(from, start) : NULL;
     const char *to = from ? strstr(from + strlen(start), end) : NULL;

@@ -126,7 +126,7 @@ static char *data_pattern(const struct fold_options *options, const char *path) 
                 *out++ = '\\';
             *out++ = path[at];
         }
-        strcpy(out, "/**");
+        memcpy(out, "/**", sizeof "/**");
         return pattern;
     }
     return NULL;

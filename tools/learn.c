@@ -85,7 +85,7 @@ static void copy_policies(const char *from, const char *suffix, const char *to) 
     struct path_list files = list_directory(from, suffix);
     for (size_t i = 0; i < files.count; i++) {
         struct policy_file policy;
-        struct mistake mistake;
+        struct mistake mistake = {0};
         if (!policy_load(files.items[i], &policy, &mistake)) {
             warn("policy \"%s\" line %u is left out of the learning run: %s", files.items[i], mistake.line,
                  mistake.text);
@@ -255,7 +255,7 @@ static void print_json(const struct record *record, size_t facts, int status) {
 
 static int report(int status, const char *name) {
     struct record record;
-    struct mistake mistake;
+    struct mistake mistake = {0};
     if (!record_open(&record, settings.record, &mistake)) {
         if (settings.leave) {
             warn("the record \"%s\" is in use, it can be read when the last process has ended", settings.record);

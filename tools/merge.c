@@ -102,7 +102,7 @@ static enum pin parse_pin(const struct usage *usage) {
 
 static void read_records(struct observed *observed, char **paths) {
     for (; *paths; paths++) {
-        struct mistake mistake;
+        struct mistake mistake = {0};
         if (!observed_read(observed, *paths, &mistake))
             die("cannot read the record \"%s\": %s", *paths, mistake.text);
     }

@@ -46,21 +46,18 @@ bool is_directory(const char *path) {
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-static int compare_paths(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 struct path_list list_directory(const char *directory, const char *suffix) {
     struct path_list list = {0};
-    DIR *stream = opendir(directory);
-    if (!stream)
+    struct dirent **entries;
+    int count = scandir(directory, &entries, NULL, alphasort);
+    if (count < 0)
         die_with_error("cannot read the directory \"%s\"", directory);
-    for (struct dirent *entry = readdir(stream); entry; entry = readdir(stream))
-        if (entry->d_name[0] != '.' && has_suffix(entry->d_name, suffix))
-            *array_append(list.items, list.count) = xasprintf("%s/%s", directory, entry->d_name);
-    closedir(stream);
-    if (list.count)
-        qsort(list.items, list.count, sizeof *list.items, compare_paths);
+    for (int i = 0; i < count; i++) {
+        if (entries[i]->d_name[0] != '.' && has_suffix(entries[i]->d_name, suffix))
+            *array_append(list.items, list.count) = xasprintf("%s/%s", directory, entries[i]->d_name);
+        free(entries[i]);
+    }
+    free(entries);
     return list;
 }
 
@@ -124,7 +121,7 @@ const struct policy_header *policy_header_of(const struct policy_file *file) {
 }
 
 void policy_load_or_die(const char *path, struct policy_file *file) {
-    struct mistake mistake;
+    struct mistake mistake = {0};
     if (policy_load(path, file, &mistake))
         return;
     if (mistake.line)

@@ -41,7 +41,7 @@ static void check_mode(const struct usage *usage, const char *policy_path_used) 
     if (strcmp(settings.mode, "enforce") != 0 && strcmp(settings.mode, "audit") != 0)
         options_mistake(usage, "unknown mode \"%s\": enforce or audit", settings.mode);
     struct policy_file policy;
-    struct mistake mistake;
+    struct mistake mistake = {0};
     if (strcmp(settings.mode, "audit") != 0 || !policy_path_used || !policy_load(policy_path_used, &policy, &mistake))
         return;
     if (policy.document.mode == MODE_ENFORCE)

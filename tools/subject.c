@@ -241,7 +241,7 @@ void subject_free(struct subject *subject) {
 static void examine_text(struct findings *findings, const struct policy_file *policy) {
     size_t length = strlen(policy->path) - strlen(POLICY_COMPILED_SUFFIX);
     cleanup_free char *text = xasprintf("%.*s%s", (int)length, policy->path, POLICY_TEXT_SUFFIX);
-    struct mistake mistake;
+    struct mistake mistake = {0};
     struct policy_file source;
     if (access(text, F_OK) != 0)
         return;
@@ -366,7 +366,7 @@ char *examine_policy(struct subject *subject, const char *root, const struct pol
         return NULL;
     }
     struct policy_file policy;
-    struct mistake mistake;
+    struct mistake mistake = {0};
     if (!policy_load(path, &policy, &mistake)) {
         findings_add(findings, WEIGHT_STALE, "bad-policy", "cannot use the policy \"%s\": %s", path, mistake.text);
         return NULL;
