@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policygen/arguments.h"
 #include "runtime/api.h"
 #include "runtime/util.h"
 
@@ -153,6 +154,42 @@ static void index_by_symbol(struct analysis *analysis) {
     order_uses(&analysis->taken_symbols);
 }
 
+/* A function that holds no return and from which nothing leads out: calls of it are never followed by what stands
+ * behind them. */
+static void find_never_returning(struct analysis *analysis) {
+    const struct scan *scan = &analysis->scan;
+    const struct functions *functions = &analysis->functions;
+    bool *never = xcalloc(functions->count + 1, sizeof *never);
+    for (size_t i = 0; i < functions->count; i++) {
+        const struct function *function = &functions->items[i];
+        never[i] = function->kind == FUNCTION_FRAME && !function->returns && !function->undecodable &&
+                   !function->falls_out && !function->fragment;
+    }
+    for (size_t i = 0; i < scan->jump_count; i++)
+        never[scan->jumps[i].function] = false;
+    for (size_t i = 0; i < scan->import_jump_count; i++)
+        never[scan->import_jumps[i].function] = false;
+    for (size_t i = 0; i < scan->indirect_jump_count; i++)
+        never[scan->indirect_jumps[i].function] = false;
+    analysis->never_returns = never;
+}
+
+static void find_inner_calls(struct analysis *analysis) {
+    for (size_t i = 0; i < analysis->scan.call_count; i++) {
+        uint32_t target = analysis->scan.calls[i].target, function = functions_at(&analysis->functions, target);
+        if (function != NO_FUNCTION && analysis->functions.items[function].start != target)
+            *array_append(analysis->inner_calls, analysis->inner_call_count) = target;
+    }
+}
+
+static void find_choices(struct analysis *analysis) {
+    const struct object *object = &analysis->object;
+    for (size_t i = 0; i < object->symbol_count; i++)
+        analysis->chooses |= object->symbols[i].exported && object->symbols[i].type == STT_GNU_IFUNC;
+    for (size_t i = 0; i < object->relocation_count; i++)
+        analysis->chooses |= object->relocations[i].type == R_X86_64_IRELATIVE;
+}
+
 static int compare_symbols(const void *a, const void *b, void *context) {
     const struct symbol *symbols = context;
     return strcmp(symbols[*(const uint32_t *)a].name, symbols[*(const uint32_t *)b].name);
@@ -188,6 +225,10 @@ void analysis_make(struct analysis *analysis) {
     index_by_function(analysis);
     index_by_symbol(analysis);
     index_symbols(analysis);
+    find_never_returning(analysis);
+    find_inner_calls(analysis);
+    find_choices(analysis);
+    arguments_find(analysis);
 }
 
 void analysis_free(struct analysis *analysis) {
@@ -207,6 +248,8 @@ void analysis_free(struct analysis *analysis) {
     free(analysis->taken_symbols.items);
     free(analysis->address_taken);
     free(analysis->symbol_order);
+    free(analysis->never_returns);
+    free(analysis->inner_calls);
     scan_free(&analysis->scan);
     functions_free(&analysis->functions);
     object_close(&analysis->object);

@@ -52,9 +52,13 @@ struct analysis {
     struct uses import_calls;  /* symbol -> return address */
     struct uses import_jumps;  /* symbol -> function that jumps to it */
     struct uses taken_symbols; /* symbol -> place */
-    bool *address_taken;       /* per function: its start is referred to */
-    uint32_t *symbol_order;    /* dynamic symbols by name */
-    bool plugin;               /* loaded by the program itself: its exports are reached through pointers */
+    bool *address_taken;       /* per function: something refers to it or into it */
+    bool *never_returns;       /* per function */
+    uint32_t *inner_calls;     /* targets of direct calls that are no function's start, ordered */
+    size_t inner_call_count;
+    bool chooses;           /* some functions are chosen by the loader (IFUNC) */
+    uint32_t *symbol_order; /* dynamic symbols by name */
+    bool plugin;            /* loaded by the program itself: its exports are reached through pointers */
     double seconds;
 };
 

@@ -28,6 +28,7 @@ struct walk {
     struct place *queue; /* functions still to look at */
     size_t queued, next;
     struct uses *returns; /* per module: key is the return address */
+    bool *chosen;         /* per module: its choices have been walked */
     bool pointed;         /* some function of the walk may be called through a pointer */
 };
 
@@ -49,6 +50,7 @@ static void walk_begin(struct walk *walk, const struct program *program) {
     *walk = (struct walk){.program = program};
     walk->visited = xcalloc(program->module_count, sizeof *walk->visited);
     walk->returns = xcalloc(program->module_count, sizeof *walk->returns);
+    walk->chosen = xcalloc(program->module_count, sizeof *walk->chosen);
 }
 
 static void walk_end(struct walk *walk) {
@@ -58,6 +60,7 @@ static void walk_end(struct walk *walk) {
     }
     free(walk->visited);
     free(walk->returns);
+    free(walk->chosen);
     free(walk->queue);
 }
 
@@ -107,6 +110,20 @@ static bool is_named(const struct linker *linker, const char *name) {
     return false;
 }
 
+/* A function whose address is taken may be one that its object chooses (IFUNC): then calls by name lead to it. */
+static void walk_chosen(struct walk *walk, uint32_t module) {
+    const struct analysis *analysis = walk->program->modules[module];
+    for (size_t i = 0; i < analysis->scan.indirect_jump_count; i++) {
+        if (analysis->scan.indirect_jumps[i].chosen)
+            walk_add(walk, module, analysis->scan.indirect_jumps[i].function);
+    }
+    for (size_t i = 0; i < analysis->object.symbol_count; i++) {
+        const struct symbol *symbol = &analysis->object.symbols[i];
+        if (symbol->exported && symbol->type == STT_GNU_IFUNC)
+            walk_importers(walk, symbol->name);
+    }
+}
+
 static void walk_function(const struct linker *linker, struct walk *walk, struct place place) {
     const struct analysis *analysis = walk->program->modules[place.module];
     const struct uses *uses = &analysis->callers;
@@ -121,7 +138,13 @@ static void walk_function(const struct linker *linker, struct walk *walk, struct
         walk->pointed |= analysis->plugin || is_named(linker, name);
         walk_importers(walk, name);
     }
-    walk->pointed |= analysis->address_taken[place.function];
+    if (analysis->address_taken[place.function]) {
+        walk->pointed = true;
+        if (analysis->chooses && !walk->chosen[place.module]) {
+            walk->chosen[place.module] = true;
+            walk_chosen(walk, place.module);
+        }
+    }
 }
 
 static int compare_returns(const void *a, const void *b) {
@@ -149,20 +172,15 @@ static void walk_run(const struct linker *linker, struct walk *walk) {
 }
 
 /* Who may be on the stack when something was entered through a pointer without an indirect call: the callers of
- * functions that end in an indirect jump, of functions that the loader chooses (IFUNC), and the kernel. */
+ * functions that end in an indirect jump, and the kernel. */
 static void find_pointers(struct linker *linker) {
     struct walk *walk = &linker->pointers;
     walk_begin(walk, linker->program);
     for (uint32_t i = 0; i < linker->program->module_count; i++) {
         const struct analysis *analysis = linker->program->modules[i];
         for (size_t j = 0; j < analysis->scan.indirect_jump_count; j++) {
-            if (!analysis->scan.indirect_jumps[j].table)
+            if (!analysis->scan.indirect_jumps[j].table && !analysis->scan.indirect_jumps[j].chosen)
                 walk_add(walk, i, analysis->scan.indirect_jumps[j].function);
-        }
-        for (size_t j = 0; j < analysis->object.symbol_count; j++) {
-            const struct symbol *symbol = &analysis->object.symbols[j];
-            if (symbol->exported && symbol->type == STT_GNU_IFUNC)
-                walk_importers(walk, symbol->name);
         }
         for (size_t j = 0; j < analysis->scan.restorer_count; j++)
             walk_returns(walk, i, analysis->scan.restorers[j]);

@@ -20,7 +20,7 @@ struct sweep {
     ZydisDecoder decoder;
     bool absolute; /* addresses are constants (no position-independent code) */
     struct function *current;
-    bool fresh; /* nothing falls into the instruction: only padding lies between it and the last jump */
+    bool only_stubs; /* no instruction yet but those of a procedure linkage table */
     uint32_t function_start, function_end;
     /* A switch: its table's value was loaded into this register, so many instructions ago. */
     uint8_t loaded_register, added_register;
@@ -72,23 +72,14 @@ static void add_import_call(struct sweep *sweep, uint32_t address, uint32_t retu
         (struct import_call){address, return_address, symbol, 0, false};
 }
 
-/* A stub of the procedure linkage table is no tail call of the "function" that the table seems to be: whoever calls
- * it is known as a caller of the import. One that begins a function may be an exported wrapper and counts. */
-static void add_slot_jump(struct sweep *sweep, uint32_t address, uint32_t symbol) {
-    bool begins_function = address - sweep->function_start <= 4 && sweep->current->kind != FUNCTION_GAP;
-    if (!sweep->fresh || begins_function)
-        *array_append(sweep->scan->import_jumps, sweep->scan->import_jump_count) =
-            (struct import_jump){address, 0, symbol, false};
-}
-
 static void add_import_jump(struct sweep *sweep, uint32_t address, uint32_t symbol) {
     *array_append(sweep->scan->import_jumps, sweep->scan->import_jump_count) =
         (struct import_jump){address, 0, symbol, false};
 }
 
-static void add_indirect_jump(struct sweep *sweep, uint32_t address, bool table) {
+static void add_indirect_jump(struct sweep *sweep, uint32_t address, bool table, bool chosen) {
     *array_append(sweep->scan->indirect_jumps, sweep->scan->indirect_jump_count) =
-        (struct indirect_jump){address, 0, table};
+        (struct indirect_jump){address, 0, table, chosen};
 }
 
 static void add_call(struct sweep *sweep, uint32_t address, uint32_t next, uint64_t target) {
@@ -158,6 +149,12 @@ static bool is_absolute_switch(const struct sweep *sweep, const ZydisDecodedInst
     return target >= sweep->function_start && target < sweep->function_end;
 }
 
+/* A slot that the loader fills with what a function of the same object chooses (IRELATIVE). */
+static bool is_chosen(const struct object *object, uint64_t slot) {
+    const struct relocation *relocation = object_relocation_at(object, slot);
+    return relocation != NULL && relocation->type == R_X86_64_IRELATIVE;
+}
+
 /* Group 5: call and jump through registers and memory, push. */
 static bool scan_group5(struct sweep *sweep, const ZydisDecodedInstruction *instruction, uint32_t address,
                         uint32_t next) {
@@ -168,12 +165,12 @@ static bool scan_group5(struct sweep *sweep, const ZydisDecodedInstruction *inst
     if (operation == 2 && symbol != NO_SYMBOL)
         add_import_call(sweep, address, next, symbol);
     else if (operation == 4 && symbol != NO_SYMBOL)
-        add_slot_jump(sweep, address, symbol);
+        add_import_jump(sweep, address, symbol);
     else if (operation == 4) {
         bool table = is_absolute_switch(sweep, instruction) ||
                      (instruction->raw.modrm.mod == 3 && sweep->added_age < RECENT_INSTRUCTIONS &&
                       sweep->added_register == modrm_base(instruction));
-        add_indirect_jump(sweep, address, table);
+        add_indirect_jump(sweep, address, table, constant && is_chosen(sweep->object, slot));
     } else if (operation == 6 && symbol != NO_SYMBOL)
         return false;
     return true;
@@ -295,8 +292,26 @@ static void search_calls(struct sweep *sweep, const struct function *function, c
     }
 }
 
-static bool is_padding(const ZydisDecodedInstruction *instruction) {
-    return instruction->mnemonic == ZYDIS_MNEMONIC_NOP || instruction->mnemonic == ZYDIS_MNEMONIC_ENDBR64;
+/* endbr64, nop, push of a number or slot, jmp. */
+static bool is_of_stub(const ZydisDecodedInstruction *instruction) {
+    if (instruction->mnemonic == ZYDIS_MNEMONIC_NOP || instruction->mnemonic == ZYDIS_MNEMONIC_ENDBR64)
+        return true;
+    if (instruction->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+        return false;
+    return instruction->opcode == 0x68 || instruction->opcode == 0xe9 ||
+           (instruction->opcode == 0xff && (instruction->raw.modrm.reg == 4 || instruction->raw.modrm.reg == 6));
+}
+
+/* A procedure linkage table makes no tail calls: whoever calls a stub is known as a caller of the import. Only a stub
+ * that begins what looks like a function may be an exported wrapper and counts. */
+static void drop_stubs(struct sweep *sweep, const struct function *function, size_t from) {
+    struct scan *scan = sweep->scan;
+    size_t kept = from;
+    for (size_t i = from; i < scan->import_jump_count; i++) {
+        if (scan->import_jumps[i].address - function->start <= 4 && function->kind != FUNCTION_GAP)
+            scan->import_jumps[kept++] = scan->import_jumps[i];
+    }
+    scan->import_jump_count = kept;
 }
 
 static void sweep_function(struct sweep *sweep, struct function *function) {
@@ -312,7 +327,8 @@ static void sweep_function(struct sweep *sweep, struct function *function) {
     if (length > rest)
         length = rest;
     bool goes_on = false;
-    sweep->fresh = true;
+    size_t jumps = sweep->scan->import_jump_count;
+    sweep->only_stubs = true;
     ZydisDecodedInstruction instruction;
     while (offset < length) {
         if (ZYAN_FAILED(
@@ -321,16 +337,17 @@ static void sweep_function(struct sweep *sweep, struct function *function) {
             sweep->scan->undecoded_bytes++;
             offset++;
             goes_on = false;
-            sweep->fresh = true;
+            sweep->only_stubs = false;
             continue;
         }
         goes_on = scan_instruction(sweep, &instruction, function->start + (uint32_t)offset);
-        if (!is_padding(&instruction))
-            sweep->fresh = !goes_on;
+        sweep->only_stubs = sweep->only_stubs && is_of_stub(&instruction);
         goes_on = goes_on && !is_call(&instruction);
         offset += instruction.length;
         sweep->scan->instruction_count++;
     }
+    if (sweep->only_stubs)
+        drop_stubs(sweep, function, jumps);
     if (function->undecodable)
         search_calls(sweep, function, bytes, length);
     function->falls_out = goes_on;

@@ -35,7 +35,8 @@ struct import_jump {
 struct indirect_jump {
     uint32_t address;
     uint32_t function;
-    bool table; /* certainly a switch of the function's own */
+    bool table;  /* certainly a switch of the function's own */
+    bool chosen; /* to a function that the object itself chooses when it is loaded (IRELATIVE) */
 };
 
 struct slot_load { /* the address of an imported function is read, not called */

@@ -1,0 +1,221 @@
+/* Groups the calls of an object by function, so that each flow graph is built once, and turns abstract values into
+ * rules: integers of the argument's width, constant strings, null pointers, masks that forbid something.
+ */
+#include "policygen/arguments.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "policygen/flow.h"
+#include "policygen/solve.h"
+#include "policygen/value.h"
+#include "runtime/constants.h"
+#include "runtime/rule.h"
+#include "runtime/util.h"
+
+static const uint8_t argument_registers[API_MAX_ARGUMENTS] = {
+    REGISTER_RDI, REGISTER_RSI, REGISTER_RDX, REGISTER_RCX, REGISTER_R8, REGISTER_R9,
+};
+
+static enum shape shape_of(unsigned api, unsigned argument) {
+    return argument_shape((enum argument_kind)api_table[api].arguments[argument].kind);
+}
+
+static void add_value(struct argument_rule *rule, struct rule_value value) {
+    for (unsigned i = 0; i < rule->count; i++) {
+        const struct rule_value *known = &rule->values[i];
+        if (known->kind == value.kind && known->integer == value.integer && known->address == value.address)
+            return;
+    }
+    size_t count = rule->count;
+    *array_append(rule->values, count) = value;
+    rule->count = (uint8_t)count;
+}
+
+static void make_any(struct argument_rule *rule, enum unknown why) {
+    rule->state = RULE_ANY;
+    if (why > rule->unknown)
+        rule->unknown = (uint8_t)why;
+}
+
+/* ---- Integers ---- */
+
+/* The bits that the constants of the argument's set use; none where the set does not combine. */
+static uint64_t defined_bits(enum constant_set set) {
+    switch (set) {
+#define CONSTANT_SET(name, combines)                                                 \
+    case CONSTANTS_##name: {                                                         \
+        uint64_t bits = 0;                                                           \
+        for (unsigned bit = 0; (combines) && bit < 32; bit++) {                      \
+            char text[CONSTANT_TEXT_BYTES];                                          \
+            constant_format(CONSTANTS_##name, (int64_t)1 << bit, text, sizeof text); \
+            if (text[0] < '0' || text[0] > '9')                                      \
+                bits |= (uint64_t)1 << bit;                                          \
+        }                                                                            \
+        return bits;                                                                 \
+    }
+#include "runtime/constants.def"
+#undef CONSTANT_SET
+    case CONSTANTS_OCTAL: return 07777;
+    default: return 0;
+    }
+}
+
+static uint64_t shape_mask(enum shape shape) {
+    return shape == SHAPE_INT64 ? UINT64_MAX : UINT32_MAX;
+}
+
+static void integer_rule(unsigned api, unsigned argument, struct abstract value, struct argument_rule *rule) {
+    enum shape shape = shape_of(api, argument);
+    for (unsigned i = 0; i < value.count; i++) {
+        if (value.elements[i].kind == ELEMENT_INTEGER)
+            add_value(rule, (struct rule_value){.kind = RULE_INTEGER,
+                                                .integer = rule_integer(shape, (uint64_t)value.elements[i].value)});
+        else
+            make_any(rule, value.elements[i].kind == ELEMENT_TABLE4 || value.elements[i].kind == ELEMENT_TABLE8
+                               ? UNKNOWN_TABLE
+                               : UNKNOWN_ADDRESS);
+    }
+    if (value.unknown == UNKNOWN_NOTHING)
+        return;
+    uint64_t bits = value_bits(value) & shape_mask(shape);
+    uint64_t defined = defined_bits(argument_constants((enum argument_kind)api_table[api].arguments[argument].kind));
+    if ((defined & ~bits) == 0) {
+        make_any(rule, (enum unknown)value.unknown);
+        return;
+    }
+    rule->count = 0;
+    add_value(rule, (struct rule_value){.kind = RULE_MASK, .integer = rule_integer(shape, bits)});
+}
+
+/* ---- Strings ---- */
+
+static void string_element(const struct object *object, struct element element, struct argument_rule *rule) {
+    bool is_address = element.kind == ELEMENT_ADDRESS || (element.kind == ELEMENT_INTEGER && object->type == ET_EXEC);
+    if (element.kind == ELEMENT_INTEGER && element.value == 0) {
+        add_value(rule, (struct rule_value){.kind = RULE_NULL});
+        return;
+    }
+    const char *text = is_address ? object_string(object, (uint64_t)element.value) : NULL;
+    if (text != NULL)
+        add_value(rule, (struct rule_value){.kind = RULE_TEXT, .address = (uint32_t)element.value, .text = text});
+    else if (element.kind == ELEMENT_STACK)
+        make_any(rule, UNKNOWN_LOCAL_BUFFER);
+    else if (element.kind == ELEMENT_TABLE8)
+        make_any(rule, UNKNOWN_TABLE);
+    else
+        make_any(rule, is_address ? UNKNOWN_GLOBAL : UNKNOWN_COMPUTED);
+}
+
+static void string_rule(const struct object *object, struct abstract value, struct argument_rule *rule) {
+    for (unsigned i = 0; i < value.count; i++)
+        string_element(object, value.elements[i], rule);
+    if (value.unknown != UNKNOWN_NOTHING)
+        make_any(rule, (enum unknown)value.unknown);
+}
+
+/* ---- Don't-care ---- */
+
+static bool may_matter(unsigned api, unsigned argument, const struct call_rules *rules) {
+    const struct api *row = &api_table[api];
+    if (row->arguments[argument].condition == WHEN_ALWAYS)
+        return true;
+    static const uint8_t deciding[] = {
+        [WHEN_CREATES] = KIND_OPEN_FLAGS,
+        [WHEN_FCNTL_INT] = KIND_FCNTL_COMMAND,
+        [WHEN_PRCTL_INT] = KIND_PRCTL_OPTION,
+        [WHEN_REMAP_FIXED] = KIND_MREMAP_FLAGS,
+    };
+    for (unsigned i = 0; i < row->argument_count; i++) {
+        const struct argument_rule *rule = &rules->arguments[i];
+        if (row->arguments[i].kind != deciding[row->arguments[argument].condition] || rule->state != RULE_SET)
+            continue;
+        bool matters = false;
+        for (unsigned j = 0; j < rule->count; j++) {
+            uint64_t values[API_MAX_ARGUMENTS] = {0};
+            values[i] = (uint64_t)rule->values[j].integer;
+            matters |= rule->values[j].kind != RULE_INTEGER || argument_matters(row, argument, values);
+        }
+        return matters;
+    }
+    return true;
+}
+
+/* ---- Calls ---- */
+
+static void argument_rule(struct solver *solver, const struct flow *flow, uint32_t instruction, unsigned api,
+                          unsigned argument, struct argument_rule *rule) {
+    free(rule->values);
+    *rule = (struct argument_rule){.state = RULE_SET};
+    enum shape shape = shape_of(api, argument);
+    if (shape == SHAPE_OPAQUE) {
+        rule->state = RULE_OPAQUE;
+        return;
+    }
+    struct abstract value = solver_register(solver, instruction, argument_registers[argument]);
+    if (value_is_nothing(value))
+        make_any(rule, UNKNOWN_ENTRY);
+    else if (shape == SHAPE_PATH || shape == SHAPE_STRING)
+        string_rule(&flow->analysis->object, value, rule);
+    else if (shape == SHAPE_INT32 || shape == SHAPE_UINT32 || shape == SHAPE_INT64)
+        integer_rule(api, argument, value, rule);
+    else
+        make_any(rule, value.count > 0 && value.elements[0].kind == ELEMENT_STACK ? UNKNOWN_LOCAL_BUFFER
+                       : value.unknown != UNKNOWN_NOTHING                         ? (enum unknown)value.unknown
+                                                                                  : UNKNOWN_MEMORY);
+}
+
+static void call_rules(struct solver *solver, const struct flow *flow, struct api_call *call) {
+    uint32_t instruction = flow_instruction_at(flow, call->address);
+    if (call->undecoded || instruction == UINT32_MAX)
+        return;
+    for (unsigned i = 0; i < api_table[call->api].argument_count; i++)
+        argument_rule(solver, flow, instruction, call->api, i, &call->rules.arguments[i]);
+    for (unsigned i = 0; i < api_table[call->api].argument_count; i++) {
+        if (call->rules.arguments[i].state != RULE_OPAQUE && !may_matter(call->api, i, &call->rules))
+            call->rules.arguments[i].state = RULE_MEANINGLESS;
+    }
+}
+
+struct pending {
+    uint32_t root;
+    struct api_call *call;
+};
+
+static int compare_pending(const void *a, const void *b) {
+    const struct pending *x = a, *y = b;
+    if (x->root != y->root)
+        return x->root < y->root ? -1 : 1;
+    return x->call->address < y->call->address ? -1 : x->call->address > y->call->address;
+}
+
+static bool is_wanted(const struct analysis *analysis, const struct api_call *call) {
+    return api_table[call->api].level == LEVEL_CHECKED && call->function < analysis->functions.count;
+}
+
+void arguments_find(struct analysis *analysis) {
+    struct pending *pending = NULL;
+    size_t count = 0;
+    cleanup_free uint32_t *roots = flow_roots(analysis);
+    for (size_t i = 0; i < analysis->call_count + analysis->jump_count; i++) {
+        struct api_call *call =
+            i < analysis->call_count ? &analysis->calls[i] : &analysis->jumps[i - analysis->call_count];
+        if (is_wanted(analysis, call))
+            *array_append(pending, count) = (struct pending){roots[call->function], call};
+    }
+    if (count > 0)
+        qsort(pending, count, sizeof *pending, compare_pending);
+    struct decoder *decoder = decoder_new();
+    for (size_t i = 0; i < count;) {
+        struct flow *flow = flow_build(analysis, decoder, roots, pending[i].root);
+        struct solver *solver = solver_new(flow, false);
+        size_t next = i;
+        for (; next < count && pending[next].root == pending[i].root; next++)
+            call_rules(solver, flow, pending[next].call);
+        solver_free(solver);
+        flow_free(flow);
+        i = next;
+    }
+    decoder_free(decoder);
+    free(pending);
+}

@@ -1,0 +1,115 @@
+/* Instructions in the small form in which values are followed: one operation, a destination, sources, and which
+ * general registers and memory it changes besides. Everything not modelled is OPERATION_OTHER, whose results are
+ * unknown; what it changes is still exact.
+ */
+#ifndef PINION_POLICYGEN_DECODE_H
+#define PINION_POLICYGEN_DECODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum machine_register {
+    REGISTER_RAX,
+    REGISTER_RCX,
+    REGISTER_RDX,
+    REGISTER_RBX,
+    REGISTER_RSP,
+    REGISTER_RBP,
+    REGISTER_RSI,
+    REGISTER_RDI,
+    REGISTER_R8,
+    REGISTER_R9,
+    REGISTER_R10,
+    REGISTER_R11,
+    REGISTER_R12,
+    REGISTER_R13,
+    REGISTER_R14,
+    REGISTER_R15,
+    REGISTER_COUNT,
+    REGISTER_NONE = 0xff,
+    REGISTER_RIP = 0xfe,
+};
+
+#define REGISTER_BIT(number) ((uint16_t)(1u << (number)))
+/* What a called function may change. */
+#define CALL_CHANGES                                                                                                   \
+    (REGISTER_BIT(REGISTER_RAX) | REGISTER_BIT(REGISTER_RCX) | REGISTER_BIT(REGISTER_RDX) |                            \
+     REGISTER_BIT(REGISTER_RSI) | REGISTER_BIT(REGISTER_RDI) | REGISTER_BIT(REGISTER_R8) | REGISTER_BIT(REGISTER_R9) | \
+     REGISTER_BIT(REGISTER_R10) | REGISTER_BIT(REGISTER_R11))
+
+enum operation {
+    OPERATION_OTHER,
+    OPERATION_NONE,        /* changes nothing that is followed: compare, test, no-op */
+    OPERATION_MOVE,        /* destination = source */
+    OPERATION_ZERO_EXTEND, /* from the source's size */
+    OPERATION_SIGN_EXTEND,
+    OPERATION_ADDRESS, /* destination = address of the memory operand `source` */
+    OPERATION_ADD,     /* destination = destination op source */
+    OPERATION_SUBTRACT,
+    OPERATION_AND,
+    OPERATION_OR,
+    OPERATION_XOR,
+    OPERATION_SHIFT_LEFT,
+    OPERATION_SHIFT_RIGHT,
+    OPERATION_SHIFT_ARITHMETIC,
+    OPERATION_NOT,
+    OPERATION_NEGATE,
+    OPERATION_MULTIPLY, /* destination = source * second */
+    OPERATION_SELECT,   /* destination or source */
+    OPERATION_BOOLEAN,  /* 0 or 1 */
+    OPERATION_BORROW,   /* 0 or -1 */
+    OPERATION_PUSH,
+    OPERATION_POP,
+    OPERATION_LEAVE,
+    OPERATION_CALL, /* target or source */
+    OPERATION_JUMP,
+    OPERATION_BRANCH, /* conditional */
+    OPERATION_JUMP_INDIRECT,
+    OPERATION_RETURN,
+    OPERATION_STOP, /* ud2, hlt, int3 */
+};
+
+enum operand_kind {
+    OPERAND_NONE,
+    OPERAND_REGISTER,
+    OPERAND_IMMEDIATE,
+    OPERAND_MEMORY,
+};
+
+struct operand {
+    uint8_t kind;
+    uint16_t size; /* bytes; of written memory 0 where it is not known */
+    uint8_t base;  /* the register; of memory REGISTER_RIP or REGISTER_NONE too */
+    uint8_t index;
+    uint8_t scale;
+    bool high;     /* ah, bh, ch, dh */
+    bool segment;  /* fs or gs: thread-local, never followed */
+    int64_t value; /* immediate, displacement; with REGISTER_RIP the address itself */
+};
+
+struct instruction {
+    uint32_t address;
+    uint8_t length;
+    uint8_t operation;
+    uint16_t writes;     /* general registers that it changes, by number */
+    uint16_t reads;      /* general registers that it uses as values, not in addresses */
+    bool writes_memory;  /* at `destination`, or where that is no memory operand, at places not known */
+    uint8_t index_width; /* bytes of the registers in addresses: 8, rarely 4 */
+    uint32_t target;     /* direct call, jump, branch */
+    struct operand destination, source, second;
+};
+
+struct decoder;
+struct decoder *decoder_new(void);
+void decoder_free(struct decoder *decoder);
+
+/* Decodes one instruction of at most `length` bytes. */
+bool decode_instruction(const struct decoder *decoder, const uint8_t *bytes, size_t length, uint32_t address,
+                        struct instruction *instruction);
+
+static inline uint32_t instruction_end(const struct instruction *instruction) {
+    return instruction->address + instruction->length;
+}
+
+#endif

@@ -1,0 +1,383 @@
+/* Arithmetic on sets of values. Where a result would not be certain it is unknown: no operation here guesses. */
+#include "policygen/value.h"
+
+#include <string.h>
+
+#include "runtime/util.h"
+
+#define ARENA_BLOCK_BYTES (256u << 10)
+/* An unknown part with so few open bits is written out as the integers it can be. */
+#define MAX_OPEN_BITS 3
+
+struct arena_block {
+    struct arena_block *next;
+    _Alignas(16) char bytes[];
+};
+
+void *arena_take(struct arena *arena, size_t size) {
+    size = (size + 15) & ~(size_t)15;
+    if (size > ARENA_BLOCK_BYTES)
+        die("an analysis step needs too much memory");
+    if (arena->blocks == NULL || arena->used + size > ARENA_BLOCK_BYTES) {
+        struct arena_block *block = xmalloc(sizeof *block + ARENA_BLOCK_BYTES);
+        block->next = arena->blocks;
+        arena->blocks = block;
+        arena->used = 0;
+        arena->total += ARENA_BLOCK_BYTES;
+    }
+    void *taken = arena->blocks->bytes + arena->used;
+    arena->used += size;
+    return taken;
+}
+
+void arena_free(struct arena *arena) {
+    while (arena->blocks != NULL) {
+        struct arena_block *next = arena->blocks->next;
+        free(arena->blocks);
+        arena->blocks = next;
+    }
+    *arena = (struct arena){0};
+}
+
+/* ---- Building ---- */
+
+/* A set under construction, on the stack. */
+struct builder {
+    struct element elements[RULE_MAX_VALUES];
+    unsigned count;
+    enum unknown unknown;
+    bool derived;
+    uint64_t maybe, must;
+};
+
+static int compare(struct element a, struct element b) {
+    if (a.kind != b.kind)
+        return a.kind < b.kind ? -1 : 1;
+    return a.value < b.value ? -1 : a.value > b.value;
+}
+
+static void add_unknown(struct builder *builder, enum unknown why, uint64_t maybe, uint64_t must) {
+    if (builder->unknown == UNKNOWN_NOTHING) {
+        builder->maybe = maybe;
+        builder->must = must;
+    } else {
+        builder->maybe |= maybe;
+        builder->must &= must;
+    }
+    if (why > builder->unknown)
+        builder->unknown = why;
+}
+
+/* Too many: what is left of the set are its bits, and those only of integers. */
+static void overflow(struct builder *builder, struct element last) {
+    for (unsigned i = 0; i < builder->count; i++) {
+        bool integer = builder->elements[i].kind == ELEMENT_INTEGER;
+        add_unknown(builder, UNKNOWN_MANY, integer ? (uint64_t)builder->elements[i].value : UINT64_MAX,
+                    integer ? (uint64_t)builder->elements[i].value : 0);
+    }
+    bool integer = last.kind == ELEMENT_INTEGER;
+    add_unknown(builder, UNKNOWN_MANY, integer ? (uint64_t)last.value : UINT64_MAX, integer ? (uint64_t)last.value : 0);
+    builder->count = 0;
+}
+
+static void add_element(struct builder *builder, struct element element) {
+    unsigned at = builder->count;
+    while (at > 0 && compare(builder->elements[at - 1], element) > 0)
+        at--;
+    if (at > 0 && compare(builder->elements[at - 1], element) == 0)
+        return;
+    if (builder->unknown >= UNKNOWN_MANY && element.kind == ELEMENT_INTEGER &&
+        (builder->maybe | (uint64_t)element.value) == builder->maybe &&
+        (builder->must & (uint64_t)element.value) == builder->must)
+        return;
+    if (builder->count == RULE_MAX_VALUES) {
+        overflow(builder, element);
+        return;
+    }
+    memmove(&builder->elements[at + 1], &builder->elements[at], (builder->count - at) * sizeof element);
+    builder->elements[at] = element;
+    builder->count++;
+}
+
+/* Few open bits: the integers themselves. */
+static void add_bits(struct builder *builder, enum unknown why, uint64_t maybe, uint64_t must) {
+    uint64_t open = maybe & ~must;
+    if (__builtin_popcountll(open) > MAX_OPEN_BITS) {
+        add_unknown(builder, why, maybe, must);
+        return;
+    }
+    uint64_t subset = open;
+    while (true) {
+        add_element(builder, (struct element){ELEMENT_INTEGER, (int64_t)(must | subset)});
+        if (subset == 0)
+            return;
+        subset = (subset - 1) & open;
+    }
+}
+
+static struct abstract finish(struct arena *arena, const struct builder *builder) {
+    struct abstract value = {.count = (uint8_t)builder->count,
+                             .unknown = (uint8_t)builder->unknown,
+                             .derived = builder->derived && builder->unknown != UNKNOWN_NOTHING,
+                             .maybe = builder->maybe,
+                             .must = builder->must};
+    if (builder->count > 0) {
+        struct element *elements = arena_take(arena, builder->count * sizeof *elements);
+        memcpy(elements, builder->elements, builder->count * sizeof *elements);
+        value.elements = elements;
+    }
+    return value;
+}
+
+struct abstract value_unknown(enum unknown why) {
+    return (struct abstract){.unknown = (uint8_t)why, .maybe = UINT64_MAX};
+}
+
+struct abstract value_unknown_bits(enum unknown why, uint64_t maybe) {
+    return (struct abstract){.unknown = (uint8_t)why, .maybe = maybe};
+}
+
+struct abstract value_of(struct arena *arena, enum element_kind kind, int64_t value) {
+    struct builder builder = {.count = 0};
+    add_element(&builder, (struct element){(uint8_t)kind, value});
+    return finish(arena, &builder);
+}
+
+bool value_equal(struct abstract a, struct abstract b) {
+    if (a.count != b.count || a.unknown != b.unknown || a.derived != b.derived || a.maybe != b.maybe ||
+        a.must != b.must)
+        return false;
+    for (unsigned i = 0; i < a.count; i++) {
+        if (compare(a.elements[i], b.elements[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
+struct abstract value_join(struct arena *arena, struct abstract a, struct abstract b) {
+    if (value_is_nothing(b) || value_equal(a, b))
+        return a;
+    if (value_is_nothing(a))
+        return b;
+    struct builder builder = {.count = 0, .derived = a.derived || b.derived};
+    if (a.unknown != UNKNOWN_NOTHING)
+        add_unknown(&builder, a.unknown, a.maybe, a.must);
+    if (b.unknown != UNKNOWN_NOTHING)
+        add_unknown(&builder, b.unknown, b.maybe, b.must);
+    for (unsigned i = 0; i < a.count; i++)
+        add_element(&builder, a.elements[i]);
+    for (unsigned i = 0; i < b.count; i++)
+        add_element(&builder, b.elements[i]);
+    return finish(arena, &builder);
+}
+
+uint64_t value_bits(struct abstract value) {
+    uint64_t bits = value.unknown != UNKNOWN_NOTHING ? value.maybe : 0;
+    for (unsigned i = 0; i < value.count; i++)
+        bits |= value.elements[i].kind == ELEMENT_INTEGER ? (uint64_t)value.elements[i].value : UINT64_MAX;
+    return bits;
+}
+
+/* ---- Operations ---- */
+
+static uint64_t width_mask(unsigned size) {
+    return size >= 8 ? UINT64_MAX : ((uint64_t)1 << (8 * size)) - 1;
+}
+
+static uint64_t sign_extend(uint64_t value, unsigned size) {
+    unsigned shift = size >= 8 ? 0 : 64 - 8 * size;
+    return (uint64_t)((int64_t)(value << shift) >> shift);
+}
+
+static uint64_t operate_integers(enum value_operation operation, uint64_t a, uint64_t b, unsigned size) {
+    unsigned count = (unsigned)(b & (size == 8 ? 63 : 31));
+    switch (operation) {
+    case VALUE_ADD: return a + b;
+    case VALUE_SUBTRACT: return a - b;
+    case VALUE_AND: return a & b;
+    case VALUE_OR: return a | b;
+    case VALUE_XOR: return a ^ b;
+    case VALUE_SHIFT_LEFT: return a << count;
+    case VALUE_SHIFT_RIGHT: return (a & width_mask(size)) >> count;
+    case VALUE_SHIFT_ARITHMETIC: return (uint64_t)((int64_t)sign_extend(a, size) >> count);
+    case VALUE_MULTIPLY: return a * b;
+    }
+    return 0;
+}
+
+/* Integers as kinds that keep their meaning when something is added. */
+static bool operate_addresses(enum value_operation operation, struct element a, struct element b,
+                              struct element *result) {
+    if (operation == VALUE_ADD && a.kind == ELEMENT_INTEGER) {
+        struct element swapped = a;
+        a = b;
+        b = swapped;
+    }
+    bool movable = a.kind == ELEMENT_ADDRESS || a.kind == ELEMENT_STACK;
+    if (movable && b.kind == ELEMENT_INTEGER && (operation == VALUE_ADD || operation == VALUE_SUBTRACT)) {
+        uint64_t moved = operate_integers(operation, (uint64_t)a.value, (uint64_t)b.value, 8);
+        *result = (struct element){a.kind, (int64_t)moved};
+        return true;
+    }
+    if (movable && a.kind == b.kind && operation == VALUE_SUBTRACT) {
+        *result = (struct element){ELEMENT_INTEGER, (int64_t)((uint64_t)a.value - (uint64_t)b.value)};
+        return true;
+    }
+    return false;
+}
+
+/* `movslq (table,index,4), r; add table, r`. */
+static bool operate_tables(enum value_operation operation, struct element a, struct element b, struct element *result) {
+    if (operation != VALUE_ADD)
+        return false;
+    if (b.kind == ELEMENT_TABLE4) {
+        struct element swapped = a;
+        a = b;
+        b = swapped;
+    }
+    if (a.kind != ELEMENT_TABLE4 || (b.kind != ELEMENT_ADDRESS && b.kind != ELEMENT_INTEGER) || a.value != b.value)
+        return false;
+    *result = (struct element){ELEMENT_SWITCH, a.value};
+    return true;
+}
+
+static void operate_elements(struct builder *builder, enum value_operation operation, struct element a,
+                             struct element b, unsigned size) {
+    struct element result;
+    if (size == 8 && operate_tables(operation, a, b, &result)) {
+        add_element(builder, result);
+        return;
+    }
+    if (a.kind == ELEMENT_INTEGER && b.kind == ELEMENT_INTEGER) {
+        uint64_t integer = operate_integers(operation, (uint64_t)a.value, (uint64_t)b.value, size) & width_mask(size);
+        add_element(builder, (struct element){ELEMENT_INTEGER, (int64_t)integer});
+        return;
+    }
+    if (size == 8 && operate_addresses(operation, a, b, &result))
+        add_element(builder, result);
+    else
+        add_unknown(builder, UNKNOWN_ADDRESS, width_mask(size), 0);
+}
+
+/* The bits of one operand, whether element or unknown part. */
+struct bits {
+    uint64_t maybe, must;
+    enum unknown why;
+};
+
+static struct bits bits_of_element(struct element element) {
+    if (element.kind != ELEMENT_INTEGER)
+        return (struct bits){UINT64_MAX, 0, UNKNOWN_ADDRESS};
+    return (struct bits){(uint64_t)element.value, (uint64_t)element.value, UNKNOWN_NOTHING};
+}
+
+static struct bits bits_of_unknown(struct abstract value) {
+    return (struct bits){value.maybe, value.must, value.unknown};
+}
+
+static void operate_bits(struct builder *builder, enum value_operation operation, struct bits a, struct bits b,
+                         unsigned size) {
+    uint64_t mask = width_mask(size), maybe = mask, must = 0;
+    bool counted = b.maybe == b.must; /* a shift by a known count */
+    unsigned count = (unsigned)(b.must & (size == 8 ? 63 : 31));
+    switch (operation) {
+    case VALUE_AND:
+        maybe = a.maybe & b.maybe & mask;
+        must = a.must & b.must & mask;
+        break;
+    case VALUE_OR:
+        maybe = (a.maybe | b.maybe) & mask;
+        must = (a.must | b.must) & mask;
+        break;
+    case VALUE_XOR: {
+        uint64_t open = (a.maybe & ~a.must) | (b.maybe & ~b.must);
+        must = (a.must ^ b.must) & ~open & mask;
+        maybe = must | (open & mask);
+        break;
+    }
+    case VALUE_SHIFT_LEFT:
+        if (counted) {
+            maybe = a.maybe << count & mask;
+            must = a.must << count & mask;
+        }
+        break;
+    case VALUE_SHIFT_RIGHT:
+        if (counted) {
+            maybe = (a.maybe & mask) >> count;
+            must = (a.must & mask) >> count;
+        }
+        break;
+    case VALUE_SHIFT_ARITHMETIC:
+        if (counted) {
+            maybe = (uint64_t)((int64_t)sign_extend(a.maybe, size) >> count) & mask;
+            must = (uint64_t)((int64_t)sign_extend(a.must, size) >> count) & mask;
+        }
+        break;
+    case VALUE_ADD:
+        /* No bit in common: no carry. */
+        if ((a.maybe & b.maybe) == 0) {
+            maybe = (a.maybe | b.maybe) & mask;
+            must = (a.must | b.must) & mask;
+        }
+        break;
+    case VALUE_SUBTRACT:
+    case VALUE_MULTIPLY: break;
+    }
+    add_bits(builder, a.why > b.why ? a.why : b.why, maybe, must);
+}
+
+struct abstract value_operate(struct arena *arena, enum value_operation operation, struct abstract a, struct abstract b,
+                              unsigned size) {
+    if (value_is_nothing(a) || value_is_nothing(b))
+        return value_nothing();
+    struct builder builder = {.count = 0, .derived = true};
+    for (unsigned i = 0; i < a.count; i++) {
+        for (unsigned j = 0; j < b.count; j++)
+            operate_elements(&builder, operation, a.elements[i], b.elements[j], size);
+        if (b.unknown != UNKNOWN_NOTHING)
+            operate_bits(&builder, operation, bits_of_element(a.elements[i]), bits_of_unknown(b), size);
+    }
+    for (unsigned j = 0; a.unknown != UNKNOWN_NOTHING && j < b.count; j++)
+        operate_bits(&builder, operation, bits_of_unknown(a), bits_of_element(b.elements[j]), size);
+    if (a.unknown != UNKNOWN_NOTHING && b.unknown != UNKNOWN_NOTHING)
+        operate_bits(&builder, operation, bits_of_unknown(a), bits_of_unknown(b), size);
+    return finish(arena, &builder);
+}
+
+struct abstract value_truncate(struct arena *arena, struct abstract value, unsigned size) {
+    if (size >= 8)
+        return value;
+    struct builder builder = {.count = 0, .derived = true};
+    uint64_t mask = width_mask(size);
+    if (value.unknown != UNKNOWN_NOTHING)
+        add_bits(&builder, value.unknown, value.maybe & mask, value.must & mask);
+    for (unsigned i = 0; i < value.count; i++) {
+        struct element element = value.elements[i];
+        if (element.kind == ELEMENT_INTEGER)
+            add_element(&builder, (struct element){ELEMENT_INTEGER, (int64_t)((uint64_t)element.value & mask)});
+        else if (element.kind == ELEMENT_TABLE4 && size == 4)
+            add_element(&builder, element);
+        else
+            add_unknown(&builder, UNKNOWN_ADDRESS, mask, 0);
+    }
+    return finish(arena, &builder);
+}
+
+struct abstract value_sign_extend(struct arena *arena, struct abstract value, unsigned from, unsigned to) {
+    struct builder builder = {.count = 0, .derived = true};
+    uint64_t mask = width_mask(to);
+    struct abstract low = value_truncate(arena, value, from);
+    if (low.unknown != UNKNOWN_NOTHING)
+        add_bits(&builder, low.unknown, sign_extend(low.maybe, from) & mask, sign_extend(low.must, from) & mask);
+    for (unsigned i = 0; i < low.count; i++) {
+        struct element element = low.elements[i];
+        if (element.kind == ELEMENT_INTEGER)
+            element.value = (int64_t)(sign_extend((uint64_t)element.value, from) & mask);
+        add_element(&builder, element);
+    }
+    return finish(arena, &builder);
+}
+
+struct abstract value_not(struct arena *arena, struct abstract value, unsigned size) {
+    return value_operate(arena, VALUE_XOR, value, value_of(arena, ELEMENT_INTEGER, (int64_t)width_mask(size)), size);
+}
