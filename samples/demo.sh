@@ -91,10 +91,11 @@ step "policygen reads nginx and its libraries, as the distribution built them, a
 mkdir "$work/policy" "$work/nginx" "$work/nginx/temp"
 chmod 755 "$work/policy"
 "$POLICYGEN" --coverage -o "$work/policy" "$NGINX" >"$work/coverage" || broken_promise "policygen cannot analyse $NGINX"
-indent <"$work/coverage"
+# The head, the program itself, the sum of it and its libraries, and the reasons.
+awk -v program="$NGINX" 'NF > 2 && (/ module$/ || $NF == program || / in all$/) || /by reason/' "$work/coverage" | indent
 
 step "nginx starts with libpinion.so preloaded, the policy enforced"
-cp -R "$samples/site" "$work/nginx/site"
+cp -R "$samples/site/pages" "$work/nginx/pages"
 port=$(free_port)
 sed "s/127\.0\.0\.1:8080/127.0.0.1:$port/" "$samples/nginx/nginx.conf" >"$work/nginx/nginx.conf"
 [ "$(id -u)" = 0 ] || sed -i '/^user /d' "$work/nginx/nginx.conf"
@@ -118,6 +119,7 @@ load() {
         broken_promise "the load could not be run"
     }
     awk '/^Complete requests/ { n = $3 } /^Failed requests/ { f = $3 } /^Requests per second/ { r = $4 }
+        /^Non-2xx responses/ { f += $3 }
         END { printf "%d requests, %d failed, %d a second\n", n, f, r; exit f > 0 || n == 0 }' "$work/load" |
         indent || broken_promise "requests failed under load"
 }
@@ -138,7 +140,7 @@ expect_no_refusal "until its end"
 # Attacks a freshly started server, whose command line is $1, and shows what came of it.
 attack() {
     outcome=$("$samples/vulnerable/attack" --program "$sample/server" --server "$1" "$2" 2>&1)
-    say "${outcome/$2:/The attack}"
+    say "The attack:${outcome#"$2:"}"
 }
 
 step "A vulnerable server, attacked without Pinion"

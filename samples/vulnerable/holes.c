@@ -29,7 +29,7 @@ void lookup_host(void) {
 /* Path traversal: "../../etc/passwd" leaves the directory. */
 void send_named_file(void) {
     char path[512];
-    snprintf(path, sizeof path, SITE "/%s", parameter("name", NULL));
+    snprintf(path, sizeof path, SITE "/pages/%s", parameter("name", NULL));
     int file = open(path, O_RDONLY);
     if (file < 0) {
         respond(404, "%s: %s\n", path, strerror(errno));

@@ -3,7 +3,8 @@
 #
 #   policygen       reads from the program what it can pass at each place
 #   pinion learn    watches ordinary use for what only a configuration or a visitor determines
-#   pinion merge    adds the one to the other
+#   pinion merge    adds the one to the other: what may be anything is closed to what was seen, and files of the two
+#                   directories whose contents come and go may have any name there
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$here/../.." && pwd)/build
@@ -33,4 +34,5 @@ kill "$server"
 wait "$server" || [ $? = 1 ]
 
 stem=${directory#/}/server
-"$PINION" merge "$policy/${stem//\//.}.policy" "$directory/record"
+"$PINION" merge --pin all --data-dir "$directory/site/pages" --data-dir "$directory/site/uploads" \
+    "$policy/${stem//\//.}.policy" "$directory/record"

@@ -128,7 +128,7 @@ uint64_t number_parameter(const char *name) {
 }
 
 void show_index(void) {
-    int file = open(SITE "/index.html", O_RDONLY);
+    int file = open(SITE "/pages/index.html", O_RDONLY);
     if (file < 0) {
         respond(500, "%s\n", strerror(errno));
         return;
