@@ -10,20 +10,19 @@
 #include "runtime/rule.h"
 #include "runtime/util.h"
 
+/* A run of elements in a pool; one without elements marks a free bucket. */
+struct run {
+    uint64_t hash;
+    size_t first, count;
+};
+
 /* A growing section in which a run of elements that is there already is found again. */
 struct pool {
     size_t element_size;
     char *bytes;
     size_t count, capacity;
-    struct run *runs;
-    size_t run_count;
-    uint32_t *buckets; /* index of a run + 1; open addressing */
-    size_t bucket_count;
-};
-
-struct run {
-    uint64_t hash;
-    size_t first, count;
+    struct run *buckets; /* open addressing */
+    size_t bucket_count, run_count;
 };
 
 struct compiler {
@@ -56,25 +55,38 @@ static uint64_t hash_bytes(const char *bytes, size_t length) {
     return hash ^ hash >> 32;
 }
 
-static uint32_t *find_bucket(const struct pool *pool, uint64_t hash, const void *elements, size_t count) {
+static struct run *free_bucket(const struct pool *pool, uint64_t hash) {
+    size_t mask = pool->bucket_count - 1, i = hash & mask;
+    while (pool->buckets[i].count != 0)
+        i = (i + 1) & mask;
+    return &pool->buckets[i];
+}
+
+static bool is_run(const struct pool *pool, const struct run *run, const void *elements, size_t count) {
+    return run->count == count && pool->bytes != NULL &&
+           memcmp(pool->bytes + run->first * pool->element_size, elements, count * pool->element_size) == 0;
+}
+
+/* The bucket of these elements, or the free one where they belong. */
+static struct run *find_bucket(const struct pool *pool, uint64_t hash, const void *elements, size_t count) {
     size_t mask = pool->bucket_count - 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
-        uint32_t *bucket = &pool->buckets[i];
-        if (*bucket == 0)
-            return bucket;
-        const struct run *run = &pool->runs[*bucket - 1];
-        if (elements != NULL && run->hash == hash && run->count == count &&
-            memcmp(pool->bytes + run->first * pool->element_size, elements, count * pool->element_size) == 0)
-            return bucket;
+        struct run *run = &pool->buckets[i];
+        if (run->count == 0)
+            return run;
+        if (run->hash == hash && is_run(pool, run, elements, count))
+            return run;
     }
 }
 
 static void grow_buckets(struct pool *pool) {
-    free(pool->buckets);
-    pool->bucket_count = pool->bucket_count == 0 ? 64 : 4 * pool->bucket_count;
-    pool->buckets = xcalloc(pool->bucket_count, sizeof(uint32_t));
-    for (size_t i = 0; i < pool->run_count; i++)
-        *find_bucket(pool, pool->runs[i].hash, NULL, 0) = (uint32_t)i + 1;
+    cleanup_free struct run *old = pool->buckets;
+    size_t old_count = pool->bucket_count;
+    pool->bucket_count = old_count == 0 ? 64 : 4 * old_count;
+    pool->buckets = xcalloc(pool->bucket_count, sizeof(struct run));
+    for (size_t i = 0; i < old_count; i++)
+        if (old[i].count != 0)
+            *free_bucket(pool, old[i].hash) = old[i];
 }
 
 /* The index of the first of these elements in the pool. */
@@ -84,18 +96,16 @@ static uint32_t pool_intern(struct pool *pool, const void *elements, size_t coun
     if (2 * pool->run_count >= pool->bucket_count)
         grow_buckets(pool);
     uint64_t hash = hash_bytes(elements, count * pool->element_size);
-    uint32_t *bucket = find_bucket(pool, hash, elements, count);
-    if (*bucket == 0) {
-        size_t first = pool_append(pool, elements, count);
-        *array_append(pool->runs, pool->run_count) = (struct run){.hash = hash, .first = first, .count = count};
-        *bucket = (uint32_t)pool->run_count;
+    struct run *run = find_bucket(pool, hash, elements, count);
+    if (run->count == 0) {
+        *run = (struct run){.hash = hash, .first = pool_append(pool, elements, count), .count = count};
+        pool->run_count++;
     }
-    return (uint32_t)pool->runs[*bucket - 1].first;
+    return (uint32_t)run->first;
 }
 
 static void pool_free(struct pool *pool) {
     free(pool->bytes);
-    free(pool->runs);
     free(pool->buckets);
 }
 

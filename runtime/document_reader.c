@@ -301,7 +301,7 @@ static bool read_values(struct reader *reader, const config_setting_t *group, en
         return false;
     unsigned count = values != NULL ? (unsigned)config_setting_length(values) : 0;
     for (unsigned i = 0; i < count; i++) {
-        struct value value;
+        struct value value = {0};
         if (!read_value(reader, config_setting_get_elem(values, i), kind, &value))
             return false;
         value.origin = origin;

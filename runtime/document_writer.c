@@ -99,9 +99,7 @@ static bool has_values(const struct values *values, enum origin origin) {
 static void put_origin(const struct values *values, enum origin origin, FILE *out) {
     cleanup_free char *line = NULL;
     size_t length = 0;
-    FILE *memory = open_memstream(&line, &length);
-    if (memory == NULL)
-        die_with_error("cannot write a policy");
+    FILE *memory = xopen_memstream(&line, &length);
     put_values(values, origin, " ", memory);
     fclose(memory);
     fprintf(out, " %s = [", origin_names[origin]);

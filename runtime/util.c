@@ -87,6 +87,13 @@ char *xasprintf(const char *format, ...) {
     return text;
 }
 
+FILE *xopen_memstream(char **text, size_t *length) {
+    FILE *stream = open_memstream(text, length);
+    if (stream == NULL)
+        die("out of memory");
+    return stream;
+}
+
 void *array_grow(void *array, size_t count, size_t element_size) {
     if ((count & (count - 1)) != 0)
         return array;

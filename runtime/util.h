@@ -33,6 +33,9 @@ char *xstrdup(const char *text);
 char *xstrndup(const char *text, size_t length);
 char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* A stream that writes into memory, as open_memstream. */
+FILE *xopen_memstream(char **text, size_t *length);
+
 /* Room for one more element behind `count` of them. The capacity follows from the count (the next power of two),
  * so an array that grows here may be shortened at any time, but must have been allocated here from the start. */
 void *array_grow(void *array, size_t count, size_t element_size);

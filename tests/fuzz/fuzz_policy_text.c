@@ -19,9 +19,7 @@ const char *__lsan_default_options(void) {
 static char *write_text(const struct document *document) {
     char *text = NULL;
     size_t size;
-    FILE *stream = open_memstream(&text, &size);
-    if (stream == NULL)
-        die_with_error("cannot write a policy");
+    FILE *stream = xopen_memstream(&text, &size);
     document_write_text(document, stream);
     fclose(stream);
     return text;

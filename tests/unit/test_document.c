@@ -17,8 +17,7 @@
 static char *write_text(const struct document *document) {
     char *text = NULL;
     size_t size;
-    FILE *stream = open_memstream(&text, &size);
-    assert_non_null(stream);
+    FILE *stream = xopen_memstream(&text, &size);
     document_write_text(document, stream);
     fclose(stream);
     return text;

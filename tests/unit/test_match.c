@@ -50,7 +50,7 @@ static void test_paths_are_normalised(void **state) {
     };
     for (size_t i = 0; i < LENGTH(cases); i++) {
         char path[64];
-        strcpy(path, cases[i].path);
+        snprintf(path, sizeof(path), "%s", cases[i].path);
         path[path_normalise(path, strlen(path))] = '\0';
         assert_string_equal(path, cases[i].normal);
     }

@@ -47,7 +47,7 @@ static char *make_record(void) {
 
 static void expect_refusal(const void *bytes, size_t size, const char *text) {
     struct record record;
-    struct mistake mistake;
+    struct mistake mistake = {0};
     assert_false(record_open_bytes(&record, bytes, size, &mistake));
     assert_string_equal(mistake.text, text);
 }
@@ -56,7 +56,7 @@ static void test_every_entry_is_read(void **state) {
     (void)state;
     cleanup_free char *image = make_record();
     struct record record;
-    struct mistake mistake;
+    struct mistake mistake = {0};
     assert_true(record_open_bytes(&record, image, BYTES, &mistake));
     const struct record_entry *entry = record_next(&record);
     assert_int_equal(entry->api, API_open);
@@ -73,7 +73,7 @@ static void test_an_empty_record_has_no_entries(void **state) {
     (void)state;
     cleanup_free char *image = record_create(BYTES);
     struct record record;
-    struct mistake mistake;
+    struct mistake mistake = {0};
     assert_true(record_open_bytes(&record, image, BYTES, &mistake));
     assert_null(record_next(&record));
     record_close(&record);
@@ -87,7 +87,7 @@ static void test_a_full_record_is_read(void **state) {
     header->used = 10 * BYTES;
     header->lost = 5;
     struct record record;
-    struct mistake mistake;
+    struct mistake mistake = {0};
     assert_true(record_open_bytes(&record, image, BYTES, &mistake));
     assert_int_equal(record.header->lost, 5);
     assert_int_equal(record_exercise(&record), 7);
@@ -134,7 +134,7 @@ static void test_what_is_no_record_is_refused_with_a_reason(void **state) {
 #undef DAMAGE
 #undef ENTRY
     struct record record;
-    struct mistake mistake;
+    struct mistake mistake = {0};
     assert_false(record_open(&record, "/nonexistent", &mistake));
     assert_string_equal(mistake.text, strerror(ENOENT));
     assert_false(record_open(&record, "/", &mistake));
@@ -147,7 +147,7 @@ static void test_a_cut_record_is_refused_at_every_byte(void **state) {
     (void)state;
     cleanup_free char *image = make_record();
     struct record record;
-    struct mistake mistake;
+    struct mistake mistake = {0};
     for (size_t length = 0; length < BYTES; length++) {
         assert_false(record_open_bytes(&record, image, length, &mistake));
         assert_true(strlen(mistake.text) > 10);
@@ -166,7 +166,7 @@ static void test_mutated_records_do_no_harm(void **state) {
         for (unsigned j = 1 + random_below(&random, 3); j > 0; j--)
             bad[random_below(&random, used)] = (char)(random_below(&random, 2) ? random_number(&random) : 0xff);
         struct record record;
-        struct mistake mistake;
+        struct mistake mistake = {0};
         if (!record_open_bytes(&record, bad, BYTES, &mistake))
             continue;
         accepted++;

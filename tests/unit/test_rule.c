@@ -23,16 +23,15 @@ struct rule {
     const struct policy_constraint *constraint;
 };
 
-static struct rule make_rule(unsigned api, unsigned argument, ...) {
+static struct rule make_rule_of(unsigned api, unsigned argument, const char *const *texts) {
     struct document document;
     document_init(&document);
     document.program = xstrdup("/bin/x");
     struct identity identity = {.kind = IDENTITY_BUILD_ID, .length = 1};
     struct site *site = module_site(document_module(&document, &identity, "/bin/x"), 1, (uint16_t)api);
     struct constraint *constraint = site_constraint(site, (uint8_t)argument);
-    va_list texts;
-    va_start(texts, argument);
-    for (const char *text; (text = va_arg(texts, const char *)) != NULL;) {
+    for (; *texts != NULL; texts++) {
+        const char *text = *texts;
         struct value value;
         struct mistake mistake;
         if (!value_parse(text, api_table[api].arguments[argument].kind, &value, &mistake))
@@ -41,13 +40,14 @@ static struct rule make_rule(unsigned api, unsigned argument, ...) {
             value.constant = 0x1000 + (uint32_t)strlen(text);
         constraint_add(constraint, value);
     }
-    va_end(texts);
     size_t size;
     struct rule rule = {.policy = document_compile(&document, &size)};
     rule.constraint = policy_section(rule.policy, rule.policy->constraints);
     document_free(&document);
     return rule;
 }
+
+#define make_rule(api, argument, ...) make_rule_of(api, argument, (const char *const[]){__VA_ARGS__, NULL})
 
 static bool allows(const struct rule *rule, uint64_t value) {
     return rule_allows_integer(rule->policy, rule->constraint, value);
@@ -74,7 +74,7 @@ static const char *nearest_text(const struct rule *rule, const char *text) {
 
 static void test_integers(void **state) {
     (void)state;
-    struct rule rule = make_rule(API_socket, 0, "AF_INET", "AF_UNIX", NULL);
+    struct rule rule = make_rule(API_socket, 0, "AF_INET", "AF_UNIX");
     assert_int_equal(rule.constraint->kind, CONSTRAINT_INTEGERS);
     assert_true(allows(&rule, AF_INET));
     assert_true(allows(&rule, AF_UNIX));
@@ -87,7 +87,7 @@ static void test_integers(void **state) {
 
 static void test_a_signed_argument_is_sign_extended(void **state) {
     (void)state;
-    struct rule rule = make_rule(API_openat, 0, "AT_FDCWD", NULL);
+    struct rule rule = make_rule(API_openat, 0, "AT_FDCWD");
     assert_true(allows(&rule, (uint64_t)-100));
     assert_true(allows(&rule, (uint32_t)-100)); /* as mov edi, -100 leaves it */
     assert_false(allows(&rule, 100));
@@ -96,7 +96,7 @@ static void test_a_signed_argument_is_sign_extended(void **state) {
 
 static void test_an_unsigned_argument_is_zero_extended(void **state) {
     (void)state;
-    struct rule rule = make_rule(API_setuid, 0, "-1", NULL);
+    struct rule rule = make_rule(API_setuid, 0, "-1");
     assert_true(allows(&rule, UINT32_MAX));
     assert_true(allows(&rule, UINT64_MAX));
     assert_false(allows(&rule, 0));
@@ -105,7 +105,7 @@ static void test_an_unsigned_argument_is_zero_extended(void **state) {
 
 static void test_ranges(void **state) {
     (void)state;
-    struct rule rule = make_rule(API_kill, 0, "-5..5", "100", NULL);
+    struct rule rule = make_rule(API_kill, 0, "-5..5", "100");
     assert_int_equal(rule.constraint->kind, CONSTRAINT_RANGES);
     for (int value = -10; value <= 110; value++)
         assert_int_equal(allows(&rule, (uint64_t)value), (value >= -5 && value <= 5) || value == 100);
@@ -118,21 +118,21 @@ static void test_ranges(void **state) {
 /* In 32 unsigned bits -1..5 is the largest number and the six smallest. */
 static void test_a_range_that_wraps_becomes_two(void **state) {
     (void)state;
-    struct rule rule = make_rule(API_setuid, 0, "-1..5", NULL);
+    struct rule rule = make_rule(API_setuid, 0, "-1..5");
     assert_true(allows(&rule, UINT32_MAX));
     assert_true(allows(&rule, 0));
     assert_true(allows(&rule, 5));
     assert_false(allows(&rule, 6));
     assert_false(allows(&rule, UINT32_MAX - 1));
     free(rule.policy);
-    rule = make_rule(API_setuid, 0, "-1..0x100000000", NULL);
+    rule = make_rule(API_setuid, 0, "-1..0x100000000");
     assert_true(allows(&rule, 12345));
     free(rule.policy);
 }
 
 static void test_masks(void **state) {
     (void)state;
-    struct rule rule = make_rule(API_open, 1, "mask:O_CREAT|O_CLOEXEC", NULL);
+    struct rule rule = make_rule(API_open, 1, "mask:O_CREAT|O_CLOEXEC");
     assert_int_equal(rule.constraint->kind, CONSTRAINT_MASK);
     assert_true(allows(&rule, 0));
     assert_true(allows(&rule, 0100));
@@ -145,7 +145,7 @@ static void test_masks(void **state) {
 
 static void test_masks_beside_other_values_loosen_nothing(void **state) {
     (void)state;
-    struct rule rule = make_rule(API_open, 1, "mask:O_CREAT|O_CLOEXEC", "O_RDWR|O_TRUNC", "mask:O_NONBLOCK", NULL);
+    struct rule rule = make_rule(API_open, 1, "mask:O_CREAT|O_CLOEXEC", "O_RDWR|O_TRUNC", "mask:O_NONBLOCK");
     assert_true(allows(&rule, 0100));
     assert_true(allows(&rule, 01002));
     assert_true(allows(&rule, 04000));
@@ -155,13 +155,13 @@ static void test_masks_beside_other_values_loosen_nothing(void **state) {
     assert_false(allows(&rule, 01102));
     assert_int_equal(nearest_integer(&rule, 01003), 01002);
     free(rule.policy);
-    rule = make_rule(API_kill, 0, "mask:0x300", "-37..1000", "5000", NULL);
+    rule = make_rule(API_kill, 0, "mask:0x300", "-37..1000", "5000");
     for (int value = -300; value < 6000; value++) {
         bool expected = (value & ~0x300) == 0 || (value >= -37 && value <= 1000) || value == 5000;
         assert_int_equal(allows(&rule, (uint64_t)value), expected);
     }
     free(rule.policy);
-    rule = make_rule(API_personality, 0, "mask:1", "-9223372036854775808..9223372036854775807", NULL);
+    rule = make_rule(API_personality, 0, "mask:1", "-9223372036854775808..9223372036854775807");
     assert_true(allows(&rule, 0));
     assert_true(allows(&rule, UINT64_MAX));
     assert_true(allows(&rule, UINT64_C(1) << 63));
@@ -170,7 +170,7 @@ static void test_masks_beside_other_values_loosen_nothing(void **state) {
 
 static void test_no_value_allows_nothing(void **state) {
     (void)state;
-    struct rule rule = make_rule(API_open, 1, NULL);
+    struct rule rule = make_rule_of(API_open, 1, (const char *const[]){NULL});
     assert_false(allows(&rule, 0));
     assert_int_equal(rule_nearest_integer(rule.policy, rule.constraint, 0), -1);
     free(rule.policy);
@@ -196,7 +196,7 @@ static void test_any_is_not_enforced(void **state) {
 
 static void test_strings(void **state) {
     (void)state;
-    struct rule rule = make_rule(API_open, 0, "/etc//hosts", "prefix:/var/www/", "glob:/tmp/*.sock", NULL);
+    struct rule rule = make_rule(API_open, 0, "/etc//hosts", "prefix:/var/www/", "glob:/tmp/*.sock");
     assert_true(allows_text(&rule, 0, "/etc/hosts")); /* stored as it is compared: normalised */
     assert_false(allows_text(&rule, 0, "/etc/hosts2"));
     assert_false(allows_text(&rule, 0, "/etc/host"));
@@ -213,7 +213,7 @@ static void test_strings(void **state) {
 
 static void test_dot_dot_matches_exactly_only(void **state) {
     (void)state;
-    struct rule rule = make_rule(API_open, 0, "../conf/x", "glob:**", NULL);
+    struct rule rule = make_rule(API_open, 0, "../conf/x", "glob:**");
     assert_true(allows_text(&rule, 0, "../conf/x"));
     assert_false(allows_text(&rule, 0, "../conf/y"));
     assert_true(allows_text(&rule, 0, "/conf/y"));
@@ -222,7 +222,7 @@ static void test_dot_dot_matches_exactly_only(void **state) {
 
 static void test_constants_by_their_address(void **state) {
     (void)state;
-    struct rule rule = make_rule(API_open, 0, "/etc/hosts", "glob:/tmp/*", "null", NULL);
+    struct rule rule = make_rule(API_open, 0, "/etc/hosts", "glob:/tmp/*", "null");
     uint64_t address = BIAS + 0x1000 + strlen("/etc/hosts");
     assert_true(rule_allows_constant(rule.policy, rule.constraint, address, BIAS));
     assert_false(rule_allows_constant(rule.policy, rule.constraint, address + 1, BIAS));
@@ -236,8 +236,7 @@ static void test_constants_by_their_address(void **state) {
 
 static void test_argv_by_position(void **state) {
     (void)state;
-    struct rule rule =
-        make_rule(API_execve, 1, "[0] sh", "[0] bash", "[1] -c", "[2] glob:exec *", "[*] prefix:--", NULL);
+    struct rule rule = make_rule(API_execve, 1, "[0] sh", "[0] bash", "[1] -c", "[2] glob:exec *", "[*] prefix:--");
     assert_int_equal(rule.constraint->kind, CONSTRAINT_ARGV);
     assert_true(allows_text(&rule, 0, "sh"));
     assert_true(allows_text(&rule, 0, "bash"));
@@ -253,7 +252,7 @@ static void test_argv_by_position(void **state) {
     assert_false(allows_text(&rule, 3, "-c"));
     assert_false(rule_allows_constant(rule.policy, rule.constraint, 0, BIAS));
     free(rule.policy);
-    rule = make_rule(API_execve, 1, "[0] sh", "null", NULL);
+    rule = make_rule(API_execve, 1, "[0] sh", "null");
     assert_false(allows_text(&rule, 1, "-c")); /* nothing is listed for the rest */
     assert_false(allows_text(&rule, 1, ""));
     assert_true(rule_allows_constant(rule.policy, rule.constraint, 0, BIAS));
@@ -301,8 +300,7 @@ static bool allows_unix(const struct rule *rule, const char *path, size_t path_l
 
 static void test_internet_addresses(void **state) {
     (void)state;
-    struct rule rule =
-        make_rule(API_connect, 1, "inet:127.0.0.1:80", "inet:*:53", "inet:10.0.0.1:*", "inet6:[::1]:80", NULL);
+    struct rule rule = make_rule(API_connect, 1, "inet:127.0.0.1:80", "inet:*:53", "inet:10.0.0.1:*", "inet6:[::1]:80");
     assert_true(allows_inet(&rule, "127.0.0.1", 80));
     assert_false(allows_inet(&rule, "127.0.0.1", 81));
     assert_false(allows_inet(&rule, "127.0.0.2", 80));
@@ -328,7 +326,7 @@ static void test_internet_addresses(void **state) {
 static void test_unix_addresses(void **state) {
     (void)state;
     size_t head = offsetof(struct sockaddr_un, sun_path);
-    struct rule rule = make_rule(API_connect, 1, "unix:/run/x", "unix:@name", "unix:glob:/tmp/*/s", NULL);
+    struct rule rule = make_rule(API_connect, 1, "unix:/run/x", "unix:@name", "unix:glob:/tmp/*/s");
     assert_true(allows_unix(&rule, "/run/x", 6, head + 6)); /* no NUL is needed */
     assert_true(allows_unix(&rule, "/run/x", 7, sizeof(struct sockaddr_un)));
     assert_true(allows_unix(&rule, "/run/.//x", 9, head + 10));
@@ -348,7 +346,7 @@ static void test_unix_addresses(void **state) {
 
 static void test_other_families(void **state) {
     (void)state;
-    struct rule rule = make_rule(API_connect, 1, "family:AF_NETLINK", "unspec", "null", NULL);
+    struct rule rule = make_rule(API_connect, 1, "family:AF_NETLINK", "unspec", "null");
     struct sockaddr_nl netlink = {.nl_family = AF_NETLINK};
     struct sockaddr unspec = {.sa_family = AF_UNSPEC};
     assert_true(rule_allows_address(rule.policy, rule.constraint, &netlink, sizeof(netlink)));
@@ -357,7 +355,7 @@ static void test_other_families(void **state) {
     assert_true(rule_allows_constant(rule.policy, rule.constraint, 0, BIAS));
     assert_false(allows_inet(&rule, "0.0.0.0", 0));
     free(rule.policy);
-    rule = make_rule(API_connect, 1, "inet:0.0.0.0:0", NULL);
+    rule = make_rule(API_connect, 1, "inet:0.0.0.0:0");
     assert_false(rule_allows_address(rule.policy, rule.constraint, &unspec, sizeof(unspec)));
     free(rule.policy);
 }
