@@ -55,7 +55,7 @@ bool address_is_executable(uint64_t address) {
     if (raw_failed(file))
         return false;
     struct line line = {0};
-    char piece[PIECE_BYTES];
+    char piece[PIECE_BYTES] = {0};
     bool found = false;
     for (long size; !found && (size = raw(__NR_read, file, piece, sizeof piece)) > 0;)
         for (long i = 0; i < size && !found; i++)

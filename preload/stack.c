@@ -21,6 +21,8 @@
 #include "preload/unwind.h"
 
 #define FRAMES_MAX 256
+/* While other threads load and unload modules. */
+#define ATTEMPTS_MAX 4
 /* A stack's outermost frame lies this close to its high end, under what its thread was started with. */
 #define START_DISTANCE 16384
 /* A thread's start may call its functions from two places, a destructor's among them. */
@@ -210,7 +212,7 @@ static enum frame_kind describe(struct walk *walk, const struct mapped_module *m
 
 /* A thread that a program makes for itself may start with no return address. The first one never does. */
 static bool is_made_start(const struct walk *walk) {
-    return walk->address == 0 && walk->stack.low != STATE->first_stack_low &&
+    return walk->address == 0 && !is_first_stack(walk->stack) &&
            walk->stack.high - walk->stack_pointer <= START_DISTANCE;
 }
 
@@ -264,7 +266,7 @@ static COLD bool meet(struct walk *walk, struct frame_rule *rule, struct stack_r
  * where all of them end. Forged frames that end the walk early lie lower. */
 static bool is_start_of_thread(struct walk *walk) {
     uint64_t thread = walk->slot->stack.high;
-    if (walk->stack.low == STATE->first_stack_low)
+    if (is_first_stack(walk->stack))
         return walk->stack_pointer >= STATE->first_stack_start;
     if (walk->cache->start_thread != thread || walk->stack_pointer > walk->cache->start) {
         walk->cache->start_thread = thread;
@@ -465,39 +467,65 @@ static bool on_alternate(const struct thread_slot *slot, uint64_t stack_pointer)
     return stack_pointer >= slot->alternate.low && stack_pointer < slot->alternate.high;
 }
 
-/* A walk further down the same stack, or on the other one, was interrupted and will go on; one that is not further
- * down was left by longjmp. */
+/* Whether a walk that this one's signal handler interrupted will go on: it stands further out on the same stack, or
+ * on the thread's while this one is on the alternate. Any other was left by longjmp. */
 static bool is_nested(const struct thread_slot *slot, const struct stack_cache *cache, uint64_t here) {
-    return cache->walker != 0 &&
-           (cache->walker >= here || on_alternate(slot, cache->walker) != on_alternate(slot, here));
+    bool alternate = on_alternate(slot, here);
+    if (cache->walker == 0 || cache->objects_used > UNWIND_OBJECTS * 3 / 4)
+        return false;
+    return alternate == on_alternate(slot, cache->walker) ? cache->walker > here : alternate;
+}
+
+/* Call-frame information is exact at calls; between them, where signals interrupt, hand-written code has errors. */
+static bool is_doubtful(const struct walk *walk, const struct stack_result *result) {
+    return walk->context != 0 && result->frame >= walk->origin_frame && result->frame <= walk->origin_frame + 1;
+}
+
+static void begin(struct walk *walk, const struct registers *registers) {
+    walk->address = registers->return_address;
+    walk->stack_pointer = (uint64_t)registers->stack_arguments;
+    walk->frame_pointer = registers->rbp;
+    walk->frame_pointer_known = true;
+    walk->callee = (uint64_t)stub_of((uint16_t)registers->spelling);
+    walk->origin = registers;
+    walk->context = 0;
+    walk->frame = walk->origin_frame = 0;
+    walk->interrupted = walk->refreshed = walk->unwinding = false;
+}
+
+/* A verdict from a module map that was replaced meanwhile counts for nothing. */
+static struct stack_result follow_steadily(struct walk *walk, const struct registers *registers) {
+    struct stack_result result = sound;
+    for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        begin(walk, registers);
+        if (unlikely(!enter_stack(walk)))
+            return off_stack(walk);
+        walk->sequence = STATE->modules->sequence;
+        result = follow(walk);
+        if (likely(result.state == STACK_SOUND) || walk->sequence == STATE->modules->sequence)
+            break;
+    }
+    if (result.state == STACK_BROKEN && is_doubtful(walk, &result))
+        result.state = STACK_UNKNOWN;
+    return result;
 }
 
 struct stack_result stack_check(const struct registers *registers, struct thread_slot *slot) {
     struct walk walk;
     walk.slot = slot;
-    walk.address = registers->return_address;
-    walk.stack_pointer = (uint64_t)registers->stack_arguments;
-    walk.frame_pointer = registers->rbp;
-    walk.callee = (uint64_t)stub_of((uint16_t)registers->spelling);
-    walk.frame = walk.origin_frame = 0;
-    walk.interrupted = walk.refreshed = walk.unwinding = false;
-    walk.frame_pointer_known = true;
-    walk.origin = registers;
-    walk.context = 0;
+    walk.frame = 0;
     walk.cache = slot == NULL ? NULL : slot->stack_cache;
-    if (unlikely(slot == NULL || STATE->modules == NULL ||
-                 (walk.cache == NULL && (walk.cache = map_cache(slot)) == NULL)))
-        return unknown(&walk, walk.address);
-    if (unlikely(!enter_stack(&walk)))
-        return off_stack(&walk);
-    walk.sequence = STATE->modules->sequence;
-    uint64_t outer = walk.cache->walker;
-    if (likely(!is_nested(slot, walk.cache, walk.stack_pointer))) {
+    if (unlikely(walk.cache == NULL && slot != NULL))
+        walk.cache = map_cache(slot);
+    if (unlikely(walk.cache == NULL || STATE->modules == NULL))
+        return unknown(&walk, registers->return_address);
+    uint64_t here = (uint64_t)registers, outer = walk.cache->walker;
+    if (likely(!is_nested(slot, walk.cache, here))) {
         outer = 0;
         walk.cache->objects_used = 0;
     }
-    walk.cache->walker = walk.stack_pointer;
-    struct stack_result result = follow(&walk);
+    walk.cache->walker = here;
+    struct stack_result result = follow_steadily(&walk, registers);
     walk.cache->walker = outer;
     return result;
 }

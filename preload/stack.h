@@ -21,7 +21,7 @@ enum stack_state {
 
 struct stack_result {
     enum stack_state state;
-    enum reason reason;     /* unless sound; ANONYMOUS_CODE: unknown, a frame of a just-in-time compiler */
+    enum reason reason; /* unless sound; ANONYMOUS_CODE: unknown, a frame of a just-in-time compiler */
     uint64_t address;   /* the return address or stack pointer that shows it */
     unsigned frame;     /* 0 is the call itself */
     bool foreign;       /* the walk began on a stack that nobody registered */

@@ -99,7 +99,8 @@ bool registered_stack_begins(uint64_t stack_pointer) {
     return false;
 }
 
-/* Lowers the known end of a thread's stack to the page of the stack pointer, or as far as it reaches. */
+/* Lowers the known end of the own stack to the page of the stack pointer, or as far as it reaches: the first thread's,
+ * too, for its limit may have been raised. */
 static void probe_down(struct thread_slot *slot, uint64_t stack_pointer) {
     uint64_t top = slot->stack.high;
     if (stack_pointer >= top || top - stack_pointer > THREAD_STACK_PROBED)
@@ -108,20 +109,25 @@ static void probe_down(struct thread_slot *slot, uint64_t stack_pointer) {
         slot->stack.low -= PAGE_BYTES;
 }
 
+static uint64_t first_stack_high(void) {
+    return page_of(STATE->environment_end + PAGE_BYTES - 1);
+}
+
 static COLD void learn_own(struct thread_slot *slot, uint64_t stack_pointer) {
     uint64_t thread = thread_pointer();
     if (thread == 0 || STATE->first_thread == 0)
         return;
-    if (thread == STATE->first_thread) {
-        slot->stack.low = STATE->first_stack_low;
-        slot->stack.high = page_of(STATE->environment_end + PAGE_BYTES - 1);
-        return;
-    }
-    if (slot->stack.high != thread) {
-        slot->stack.low = page_of(thread);
-        slot->stack.high = thread;
+    bool first = thread == STATE->first_thread;
+    uint64_t high = first ? first_stack_high() : thread;
+    if (slot->stack.high != high) {
+        slot->stack.low = first ? STATE->first_stack_low : page_of(thread);
+        slot->stack.high = high;
     }
     probe_down(slot, stack_pointer);
+}
+
+bool is_first_stack(struct stack_range range) {
+    return range.high == first_stack_high();
 }
 
 bool own_stack_is_known(const struct thread_slot *slot) {

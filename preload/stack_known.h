@@ -15,6 +15,9 @@ bool known_stack(struct thread_slot *slot, uint64_t stack_pointer, struct stack_
 /* Whether the thread's own stack is known, so that a stack pointer outside all known stacks is proof. */
 bool own_stack_is_known(const struct thread_slot *slot);
 
+/* Whether this is the stack that the program was started on. */
+bool is_first_stack(struct stack_range range);
+
 /* Whether a stack that the program registered begins here: the outermost frame on it has this stack pointer. */
 bool registered_stack_begins(uint64_t stack_pointer);
 

@@ -34,11 +34,11 @@ struct state {
     uint64_t log_device, log_inode;
     uint64_t policy_bytes;
     uint64_t record_bytes;
-    uint64_t environment_end; /* above the first thread's stack */
-    uint64_t first_thread;    /* its thread pointer; with the next two, set by stack_start */
-    uint64_t first_stack_low; /* as far as its stack may grow */
+    uint64_t environment_end;   /* above the first thread's stack */
+    uint64_t first_thread;      /* its thread pointer; with the next two, set by stack_start */
+    uint64_t first_stack_low;   /* as far as its stack may grow */
     uint64_t first_stack_start; /* no frame of its outermost function lies lower */
-    char ***environment;      /* libc's environ */
+    char ***environment;        /* libc's environ */
     int *(*errno_location)(void);
     const char *inherited[INHERITED_MAX];
     unsigned inherited_count;

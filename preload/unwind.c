@@ -174,7 +174,7 @@ enum frame_kind unwind_step(struct unwind *unwind, struct frame_rule *rule, bool
         return describe(cursor, rule);
     if (result == 0)
         return FRAME_START;
-    if (result == -UNW_EBADREG)
+    if (result == -UNW_EBADREG || result == -UNW_ENOMEM)
         return FRAME_UNUSUAL;
     if (cursor->dwarf.cfa != before &&
         (cursor->dwarf.cfa <= unwind->stack.low || cursor->dwarf.cfa > unwind->stack.high))

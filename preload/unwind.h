@@ -50,7 +50,7 @@ struct frame_entry {
 };
 
 struct stack_cache {
-    uint64_t walker;       /* stack pointer of the walk under way, or 0 */
+    uint64_t walker;       /* where the registers of the walk under way lie, or 0 */
     uint32_t objects_used; /* what libunwind holds, of those below */
     uint64_t start_thread; /* thread pointer of the thread whose start comes next */
     uint64_t start;        /* stack pointer of its outermost function, as the first sound walk found it */
@@ -124,7 +124,7 @@ struct unwind {
 void unwind_begin(struct unwind *unwind);
 
 /* Describes the frame and goes to its caller. FRAME_UNUSUAL with *stepped false: a register was needed that is not
- * known. Of the rule, callee and call are left alone. */
+ * known, or an object that a walk under way holds. Of the rule, callee and call are left alone. */
 enum frame_kind unwind_step(struct unwind *unwind, struct frame_rule *rule, bool *stepped);
 
 /* Where it is now. */
