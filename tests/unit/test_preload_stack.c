@@ -204,6 +204,7 @@ NOINLINE static void plain(unsigned depth) {
 }
 
 NOINLINE static void with_frame_pointer(unsigned depth) {
+    /* cppcheck-suppress allocaCalled */
     volatile char *room = __builtin_alloca(depth * 24 + 16);
     room[0] = 1;
     if (depth == 0)
@@ -216,6 +217,7 @@ NOINLINE static void with_frame_pointer(unsigned depth) {
 NOINLINE static void realigned(unsigned depth) {
     _Alignas(128) volatile char room[128];
     room[0] = 1;
+    /* cppcheck-suppress allocaCalled */
     volatile char *more = __builtin_alloca(depth + 1);
     more[0] = 1;
     if (depth == 0)
@@ -226,6 +228,7 @@ NOINLINE static void realigned(unsigned depth) {
 }
 
 NOINLINE static void mixed(unsigned depth) {
+    /* cppcheck-suppress allocaCalled */
     volatile char *room = __builtin_alloca(depth + 1);
     room[0] = 1;
     if (depth > 0)
@@ -438,11 +441,14 @@ static void context_body(void) {
 }
 
 static void run_context(char *room, size_t size) {
+    /* cppcheck-suppress getcontextCalled */
     getcontext(&inside);
     inside.uc_stack.ss_sp = room;
     inside.uc_stack.ss_size = size;
     inside.uc_link = &outside;
+    /* cppcheck-suppress makecontextCalled */
     makecontext(&inside, context_body, 0);
+    /* cppcheck-suppress swapcontextCalled */
     swapcontext(&outside, &inside);
 }
 
@@ -601,6 +607,7 @@ static void note_outermost(void) {
 static void test_start_in_the_middle_of_the_stack(void **state) {
     (void)state;
     note_outermost();
+    /* cppcheck-suppress allocaCalled */
     volatile char *depth = __builtin_alloca(4096);
     depth[0] = 1;
     calls_overwritten(program_start);
@@ -610,6 +617,7 @@ static void test_start_in_the_middle_of_the_stack(void **state) {
 static void *thread_with_false_start(void *argument) {
     (void)argument;
     plain(0);
+    /* cppcheck-suppress allocaCalled */
     volatile char *depth = __builtin_alloca(4096);
     depth[0] = 1;
     if (result.state == STACK_SOUND)
