@@ -676,7 +676,7 @@ static void test_pivoted_stack(void **state) {
     call_on((uint64_t)room + 32768, test_stub);
     expect(STACK_BROKEN, REASON_STACK_PIVOT);
     assert_true(result.foreign);
-    char *heap = malloc(65536);
+    char *heap = calloc(1, 65536);
     call_on(((uint64_t)heap + 32768) & ~15ul, test_stub);
     expect(STACK_BROKEN, REASON_STACK_PIVOT);
     free(heap);
