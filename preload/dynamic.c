@@ -16,36 +16,42 @@
 
 /* ---- dlsym: a handle of libc must not lead past the stubs ---- */
 
-static const struct mapped_module *module_of_handle(uint64_t handle) {
-    const struct module_map *map = STATE->modules;
-    for (uint64_t i = 0; map != NULL && i < map->count; i++)
-        if ((uint64_t)map->modules[i].link == handle)
-            return &map->modules[i];
-    return NULL;
+/* What the real function finds through a handle. Its search does not depend on who asks. */
+static uint64_t ask(const struct call *call) {
+    const uint64_t *argument = call->arguments;
+    void *real = pinion_real[call->spelling];
+    if (call->index == API_dlvsym)
+        return ((uint64_t(*)(uint64_t, uint64_t, uint64_t))real)(argument[0], argument[1], argument[2]);
+    return ((uint64_t(*)(uint64_t, uint64_t))real)(argument[0], argument[1]);
 }
 
-/* Whether the symbol that the real dlsym would find is the very function that the stub stands for. */
-static bool leads_to_real(const struct call *call, unsigned spelling) {
-    uint64_t handle = call->arguments[0], real = (uint64_t)pinion_real[spelling];
-    const char *name = spelling_table[spelling].name;
-    if (handle == RTLD_DEFAULT_HANDLE)
-        return false; /* finds the stub, or a definition of the program's own, by itself */
-    if (handle == RTLD_NEXT_HANDLE)
-        return call->module == NULL || resolve_in(call->module->link, name) == 0;
-    const struct mapped_module *module = module_of_handle(handle);
-    uint64_t own = module == NULL ? 0 : resolve_in(module->link, name);
-    return own == 0 || own == real;
+/* libc's own definition, in any of its versions. */
+static bool is_libc_function(uint64_t address, unsigned spelling) {
+    const struct mapped_module *module = module_of_code((uint64_t)pinion_real[spelling]);
+    return address == (uint64_t)pinion_real[spelling] ||
+           (module != NULL && address != 0 && module_of_code(address) == module);
 }
 
+/* By itself RTLD_DEFAULT finds the stub, or a definition of the program's own. RTLD_NEXT depends on who asks: from a
+ * module behind this library in search order it leads to libc. A module that defines the name itself wraps the
+ * function, and gets what it asked for: its own callers met the stub. */
 static bool prepare_dlsym(struct call *call) {
     const char *name;
     size_t length;
     if (!take_string(call, 1, &name, &length))
         return false;
     unsigned spelling = name == NULL ? SPELLING_COUNT : spelling_by_name(name);
-    if (spelling == SPELLING_COUNT || !leads_to_real(call, spelling) || !resolve_found(spelling))
+    uint64_t handle = call->arguments[0], answer;
+    if (spelling == SPELLING_COUNT || !resolve_found(spelling) || handle == RTLD_DEFAULT_HANDLE)
         return true;
-    call->registers->rax = (uint64_t)stub_of(spelling);
+    if (handle == RTLD_NEXT_HANDLE) {
+        if (call->module != NULL && resolve_in(call->module->link, name) != 0)
+            return true;
+        answer = (uint64_t)pinion_real[spelling];
+    } else {
+        answer = ask(call);
+    }
+    call->registers->rax = is_libc_function(answer, spelling) ? (uint64_t)stub_of(spelling) : answer;
     call->target = NULL;
     return false;
 }

@@ -1,6 +1,7 @@
 /* Built-in rules: the memory that protects the process stays as it is. Sealed pages could otherwise be unsealed,
  * unmapped, zeroed (madvise) or written through /proc/self/mem. No policy loosens these rules.
  */
+#include <linux/fcntl.h>
 #include <linux/mman.h>
 
 #include "preload/check.h"
@@ -38,6 +39,8 @@ static int module_overlaps(const struct mapped_module *module, void *context) {
 
 static bool is_protected(uint64_t address, uint64_t length) {
     uint64_t end = address + length < address ? UINT64_MAX : address + length;
+    if (end < UINT64_MAX - PAGE_BYTES)
+        end = (end + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1);
     struct span span = {address & ~(uint64_t)(PAGE_BYTES - 1), end};
     uint64_t policy = (uint64_t)STATE->policy, modules = (uint64_t)STATE->modules;
     return overlaps(span, policy, policy + STATE->policy_bytes) ||
@@ -92,25 +95,53 @@ bool guard_call(struct call *call) {
     case API_process_madvise: return !destroys((int)argument[3]) || guard_vector(call, argument[1], argument[2]);
     case API_process_vm_writev: return guard_vector(call, argument[3], argument[4]);
     case API_shmat:
-        /* The segment's size is not known here: SHM_REMAP over an address that is protected is enough. */
-        harmful = (argument[2] & 040000 /* SHM_REMAP */) && is_protected(argument[1], 1);
+        harmful = argument[2] & 040000; /* SHM_REMAP: how far the segment would reach is not known here */
         break;
     default: break;
     }
     return !harmful || refuse(call);
 }
 
-static bool has_suffix(const char *text, size_t length, const char *suffix) {
-    size_t suffix_length = strlen(suffix);
-    return length >= suffix_length && memcmp(text + length - suffix_length, suffix, suffix_length) == 0;
+/* The last component of a path, and what stands before it. */
+static const char *last_component(const char *path) {
+    const char *last = path;
+    for (; *path != '\0'; path++)
+        if (path[0] == '/' && path[1] != '\0' && path[1] != '/')
+            last = path + 1;
+    return last;
+}
+
+/* Whether an absolute path leads elsewhere than into /proc, as far as its text tells. */
+static bool is_outside_proc(const char *path) {
+    const char *start = path;
+    while (start[0] == '/' || (start[0] == '.' && start[1] == '/'))
+        start++;
+    return path[0] == '/' && strncmp(start, "proc/", 5) != 0 && !match_has_dot_dot(path, strlen(path));
+}
+
+/* What a path like /proc/self/fd/3 or /dev/fd/3 stands for; false when it is no such path. */
+static bool reopened(const char *path, char target[PATH_BYTES]) {
+    const char *last = last_component(path);
+    if (*last < '0' || *last > '9')
+        return false;
+    long length = raw(__NR_readlinkat, AT_FDCWD, path, target, PATH_BYTES - 1);
+    if (raw_failed(length))
+        return false;
+    target[length] = '\0';
+    return true;
+}
+
+static bool is_process_memory(const char *path) {
+    return strcmp(last_component(path), "mem") == 0 && !is_outside_proc(path);
 }
 
 /* Any /proc/.../mem: whose it is cannot be told without a race, and no program needs another's either. */
 bool guard_path(struct call *call, unsigned argument, const char *path) {
-    size_t length = strlen(path);
-    bool memory = has_suffix(path, length, "/mem") || (length == 3 && memcmp(path, "mem", 3) == 0);
-    if (!memory || (path[0] == '/' && strncmp(path, "/proc", 5) != 0 && !match_has_dot_dot(path, length)) ||
-        strcmp(path, "/dev/mem") == 0)
+    char *target = copy_allocate(call->slot, call->registers, PATH_BYTES);
+    bool is_memory = is_process_memory(path);
+    if (!is_memory && target != NULL && reopened(path, target))
+        is_memory = is_process_memory(target);
+    if (!is_memory && target != NULL)
         return true;
     return violate(call,
                    &(struct violation){

@@ -90,7 +90,7 @@ static void find_segments(struct mapped_module *module) {
                 module->code_high = high > module->code_high ? high : module->code_high;
             }
         } else if (segment->p_type == PT_GNU_RELRO) {
-            module->relro_low = low;
+            module->relro_low = low / PAGE_BYTES * PAGE_BYTES;
             module->relro_high = high / PAGE_BYTES * PAGE_BYTES;
         } else if (segment->p_type == PT_GNU_EH_FRAME) {
             module->frame_header = low;
