@@ -99,6 +99,7 @@ is_a_limit() {
 serves_visitors() {
     local server url
     log=$work/ordinary.log
+    : >"$work/output"
     # shellcheck disable=SC2046 # the words of the command
     $(protected "$directory/server") 0 >"$work/output" &
     server=$!
