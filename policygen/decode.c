@@ -85,9 +85,14 @@ static enum operation modelled(const ZydisDecodedInstruction *instruction) {
     case ZYDIS_MNEMONIC_IMUL: return instruction->operand_count_visible >= 2 ? OPERATION_MULTIPLY : OPERATION_OTHER;
     case ZYDIS_MNEMONIC_CDQE: return OPERATION_SIGN_EXTEND;
     case ZYDIS_MNEMONIC_CMP:
-    case ZYDIS_MNEMONIC_TEST:
+    case ZYDIS_MNEMONIC_TEST: return OPERATION_NONE;
     case ZYDIS_MNEMONIC_NOP:
-    case ZYDIS_MNEMONIC_ENDBR64: return OPERATION_NONE;
+    case ZYDIS_MNEMONIC_ENDBR64: return OPERATION_PADDING;
+    /* The assembler pads with xchg %ax, %ax. */
+    case ZYDIS_MNEMONIC_XCHG:
+        return instruction->raw.modrm.offset == 0 && instruction->opcode == 0x90 && instruction->raw.rex.B == 0
+                   ? OPERATION_PADDING
+                   : OPERATION_OTHER;
     case ZYDIS_MNEMONIC_PUSH: return instruction->operand_width == 64 ? OPERATION_PUSH : OPERATION_OTHER;
     case ZYDIS_MNEMONIC_POP: return instruction->operand_width == 64 ? OPERATION_POP : OPERATION_OTHER;
     case ZYDIS_MNEMONIC_LEAVE: return OPERATION_LEAVE;
@@ -165,6 +170,7 @@ static void convert_operands(const ZydisDecodedInstruction *from, const ZydisDec
         return;
     case OPERATION_OTHER:
     case OPERATION_NONE:
+    case OPERATION_PADDING:
     case OPERATION_LEAVE:
     case OPERATION_RETURN:
     case OPERATION_STOP: return;

@@ -40,7 +40,8 @@ enum machine_register {
 
 enum operation {
     OPERATION_OTHER,
-    OPERATION_NONE,        /* changes nothing that is followed: compare, test, no-op */
+    OPERATION_NONE,        /* changes nothing that is followed: compare, test */
+    OPERATION_PADDING,     /* no-op */
     OPERATION_MOVE,        /* destination = source */
     OPERATION_ZERO_EXTEND, /* from the source's size */
     OPERATION_SIGN_EXTEND,

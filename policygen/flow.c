@@ -247,6 +247,14 @@ static void add_predecessor(struct flow *flow, uint32_t block, uint32_t predeces
     *array_append(to->predecessors, to->predecessor_count) = predecessor;
 }
 
+static bool is_padding(const struct flow *flow, const struct block *block) {
+    for (uint32_t i = block->first; i < block->end; i++) {
+        if (flow->instructions[i].operation != OPERATION_PADDING)
+            return false;
+    }
+    return true;
+}
+
 static void make_blocks(struct flow *flow, const struct edges *edges, const bool *outside) {
     cleanup_free bool *leaders = xcalloc(flow->instruction_count + 1, sizeof *leaders);
     mark_leaders(flow, edges, outside, leaders);
@@ -266,6 +274,10 @@ static void make_blocks(struct flow *flow, const struct edges *edges, const bool
     uint32_t entry = flow_instruction_at(flow, flow->analysis->functions.items[flow->root].start);
     if (entry != UINT32_MAX)
         flow->blocks[flow->block_of[entry]].entry = true;
+    for (size_t i = 0; i < flow->block_count; i++) {
+        struct block *block = &flow->blocks[i];
+        block->unexplained = block->predecessor_count == 0 && !block->entry && !is_padding(flow, block);
+    }
 }
 
 static void free_blocks(struct flow *flow) {
@@ -373,7 +385,8 @@ static void watch_frame_address(struct flow *flow, const struct instruction *ins
     case OPERATION_RETURN:
     case OPERATION_POP:
     case OPERATION_LEAVE:
-    case OPERATION_NONE: return;
+    case OPERATION_NONE:
+    case OPERATION_PADDING: return;
     case OPERATION_PUSH:
         if (source->kind == OPERAND_REGISTER && is_frame_register(state, source->base))
             take(flow, state, offset_of(state, source->base));
@@ -506,7 +519,7 @@ static void find_frames(struct flow *flow) {
     }
     follow_frames(flow, joins);
     for (size_t i = 0; i < flow->block_count; i++) {
-        if (!joins[i].reached && (flow->blocks[i].outside || flow->blocks[i].predecessor_count == 0))
+        if (!joins[i].reached && (flow->blocks[i].outside || flow->blocks[i].unexplained))
             join_frames(&joins[i], &unknown);
     }
     follow_frames(flow, joins);

@@ -15,8 +15,9 @@ struct block {
     uint32_t first, end;    /* instructions, end is outside */
     uint32_t *predecessors; /* blocks */
     uint32_t predecessor_count;
-    bool entry;   /* the function's start: holds its parameters */
-    bool outside; /* something that the graph does not show may jump here: nothing is known */
+    bool entry;       /* the function's start: holds its parameters */
+    bool unexplained; /* nothing is seen to reach it, and it is no padding */
+    bool outside;     /* something that the graph does not show may jump here: nothing is known */
 };
 
 /* Where the frame stands before an instruction, relative to the stack pointer at entry (which points at the return

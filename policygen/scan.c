@@ -20,7 +20,10 @@ struct sweep {
     ZydisDecoder decoder;
     bool absolute; /* addresses are constants (no position-independent code) */
     struct function *current;
-    bool only_stubs; /* no instruction yet but those of a procedure linkage table */
+    uint32_t held_symbol; /* held_register holds this import's address, or NO_SYMBOL */
+    uint8_t held_register;
+    bool pushed_slot; /* the last instruction was push slot(%rip) */
+    bool only_stubs;  /* no instruction yet but those of a procedure linkage table */
     uint32_t function_start, function_end;
     /* A switch: its table's value was loaded into this register, so many instructions ago. */
     uint8_t loaded_register, added_register;
@@ -167,6 +170,14 @@ static bool scan_group5(struct sweep *sweep, const ZydisDecodedInstruction *inst
     else if (operation == 4 && symbol != NO_SYMBOL)
         add_import_jump(sweep, address, symbol);
     else if (operation == 4) {
+        if (instruction->raw.modrm.mod == 3 && sweep->held_symbol != NO_SYMBOL &&
+            sweep->held_register == modrm_base(instruction)) {
+            add_import_jump(sweep, address, sweep->held_symbol);
+            return true;
+        }
+        /* The head of a procedure linkage table goes on to the loader, and from there to the import. */
+        if (sweep->only_stubs && sweep->pushed_slot)
+            return true;
         bool table = is_absolute_switch(sweep, instruction) ||
                      (instruction->raw.modrm.mod == 3 && sweep->added_age < RECENT_INSTRUCTIONS &&
                       sweep->added_register == modrm_base(instruction));
@@ -196,6 +207,20 @@ static void watch_for_switch(struct sweep *sweep, const ZydisDecodedInstruction 
         return;
     sweep->added_register = (uint8_t)(instruction->opcode == 0x01 ? b : a);
     sweep->added_age = 0;
+}
+
+/* `mov slot(%rip), %r; test %r, %r; je ...; jmp *%r`, with which every object ends its start-up code. */
+static void watch_for_held_import(struct sweep *sweep, const ZydisDecodedInstruction *instruction, uint32_t next) {
+    uint64_t slot;
+    bool is_default = instruction->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT;
+    if (is_default && instruction->opcode == 0x8b && constant_address(instruction, next, &slot)) {
+        sweep->held_symbol = slot_symbol(sweep->object, slot);
+        sweep->held_register = (uint8_t)modrm_register(instruction);
+        return;
+    }
+    bool keeps = is_default && (instruction->opcode == 0x85 || (instruction->opcode & 0xf0) == 0x70);
+    if (!keeps)
+        sweep->held_symbol = NO_SYMBOL;
 }
 
 /* Addresses of code that the instruction computes, and slots of imported functions that it reads. */
@@ -329,6 +354,8 @@ static void sweep_function(struct sweep *sweep, struct function *function) {
     bool goes_on = false;
     size_t jumps = sweep->scan->import_jump_count;
     sweep->only_stubs = true;
+    sweep->pushed_slot = false;
+    sweep->held_symbol = NO_SYMBOL;
     ZydisDecodedInstruction instruction;
     while (offset < length) {
         if (ZYAN_FAILED(
@@ -340,8 +367,11 @@ static void sweep_function(struct sweep *sweep, struct function *function) {
             sweep->only_stubs = false;
             continue;
         }
-        goes_on = scan_instruction(sweep, &instruction, function->start + (uint32_t)offset);
+        uint32_t address = function->start + (uint32_t)offset;
+        goes_on = scan_instruction(sweep, &instruction, address);
+        watch_for_held_import(sweep, &instruction, address + instruction.length);
         sweep->only_stubs = sweep->only_stubs && is_of_stub(&instruction);
+        sweep->pushed_slot = instruction.opcode == 0xff && instruction.raw.modrm.reg == 6;
         goes_on = goes_on && !is_call(&instruction);
         offset += instruction.length;
         sweep->scan->instruction_count++;

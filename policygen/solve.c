@@ -530,7 +530,7 @@ static struct abstract at_block(struct solver *solver, uint32_t index, struct lo
     struct abstract value = value_nothing();
     if (block->entry)
         value = at_entry(solver, &location);
-    if ((block->outside || (block->predecessor_count == 0 && !block->entry)) && !solver->optimistic)
+    if ((block->outside || block->unexplained) && !solver->optimistic)
         value = value_join(&solver->arena, value, value_unknown(UNKNOWN_ENTRY));
     for (uint32_t i = 0; i < block->predecessor_count; i++) {
         uint32_t predecessor = block->predecessors[i];
