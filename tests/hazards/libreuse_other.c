@@ -1,0 +1,4 @@
+/* The library that the policy does not know. */
+#include "tests/hazards/libreuse.h"
+
+const char reuse_letter = 'B';

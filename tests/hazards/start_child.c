@@ -1,0 +1,105 @@
+/* Starts a program with an environment that says nothing of the shim, or lies about it, in every way there is.
+ *
+ *   start_child empty|null|dirty|cleared|as-is WAY PROGRAM [ARGUMENT]...
+ */
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <wordexp.h>
+
+#include "tests/hazards/hazard.h"
+
+extern char **environ;
+
+static char *dirty[] = {"LD_PRELOAD=/nowhere/first.so",
+                        "PINION_MODE=off",
+                        "KEPT=1",
+                        "PINION_LOG=/nowhere/log",
+                        "LD_PRELOAD=/nowhere/2.so",
+                        "LD_AUDIT=/x.so",
+                        "PINION_LOG=",
+                        "PINION_POLICY=/nowhere/policy",
+                        NULL};
+static char *empty[] = {NULL};
+
+/* The environment for functions that take one; those that do not find it in environ. */
+static char **prepare(const char *how) {
+    if (strcmp(how, "null") == 0)
+        return environ = NULL;
+    if (strcmp(how, "empty") == 0)
+        return environ = empty;
+    if (strcmp(how, "dirty") == 0)
+        return environ = dirty;
+    if (strcmp(how, "cleared") == 0)
+        clearenv();
+    return environ;
+}
+
+static void print_stream(FILE *stream) {
+    char line[4096];
+    EXPECT(stream != NULL);
+    while (fgets(line, sizeof line, stream) != NULL)
+        fputs(line, stdout);
+    pclose(stream);
+}
+
+static void expand(const char *program) {
+    char words[4096];
+    wordexp_t result;
+    snprintf(words, sizeof words, "$(%s)", program);
+    EXPECT(wordexp(words, &result, 0) == 0);
+    for (size_t i = 0; i < result.we_wordc; i++)
+        puts(result.we_wordv[i]);
+}
+
+static void await(int failed, pid_t child) {
+    int status = 0;
+    if (failed != 0)
+        printf("refused: %s\n", strerror(failed));
+    else
+        EXPECT(waitpid(child, &status, 0) == child && status == 0);
+}
+
+int main(int count, char **arguments) {
+    EXPECT(count >= 4);
+    char *way = arguments[2], *program = arguments[3], **vector = arguments + 3, **environment = prepare(arguments[1]);
+    pid_t child = 0;
+    setvbuf(stdout, NULL, _IONBF, 0);
+    if (strcmp(way, "execve") == 0)
+        execve(program, vector, environment);
+    else if (strcmp(way, "execv") == 0)
+        execv(program, vector);
+    else if (strcmp(way, "execvp") == 0)
+        execvp(program, vector);
+    else if (strcmp(way, "execvpe") == 0)
+        execvpe(program, vector, environment);
+    else if (strcmp(way, "execl") == 0)
+        execl(program, program, vector[1], (char *)NULL);
+    else if (strcmp(way, "execlp") == 0)
+        execlp(program, program, vector[1], (char *)NULL);
+    else if (strcmp(way, "execle") == 0)
+        execle(program, program, vector[1], (char *)NULL, environment);
+    else if (strcmp(way, "fexecve") == 0)
+        fexecve(open(program, O_RDONLY | O_CLOEXEC), vector, environment != NULL ? environment : empty);
+    else if (strcmp(way, "execveat") == 0)
+        execveat(AT_FDCWD, program, vector, environment, 0);
+    else if (strcmp(way, "execveat-empty") == 0)
+        execveat(open(program, O_PATH), "", vector, environment, AT_EMPTY_PATH);
+    else if (strcmp(way, "SYS_execve") == 0)
+        syscall(SYS_execve, program, vector, environment);
+    else if (strcmp(way, "SYS_execveat") == 0)
+        syscall(SYS_execveat, AT_FDCWD, program, vector, environment, 0);
+    else if (strcmp(way, "posix_spawn") == 0)
+        return await(posix_spawn(&child, program, NULL, NULL, vector, environment), child), 0;
+    else if (strcmp(way, "posix_spawnp") == 0)
+        return await(posix_spawnp(&child, program, NULL, NULL, vector, environment), child), 0;
+    else if (strcmp(way, "system") == 0)
+        return system(program) != 0;
+    else if (strcmp(way, "popen") == 0)
+        return print_stream(popen(program, "r")), 0;
+    else if (strcmp(way, "wordexp") == 0)
+        return expand(program), 0;
+    printf("refused: %s\n", strerror(errno));
+    return 0;
+}
