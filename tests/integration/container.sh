@@ -75,6 +75,7 @@ podman_build() {
             --isolation=chroot --build-arg BASE="$base" --file samples/nginx/Dockerfile --target "$target" \
             --tag "$image-$target" . || return 1
     done
+    with_podman image prune --force >/dev/null
 }
 
 podman_start() {
