@@ -100,47 +100,54 @@ static uint64_t resolver_of(const struct mapped_module *module) {
 }
 
 /* Follows jumps through tables from a target. */
-static struct call resolve(uint64_t target) {
-    struct call call = {CALL_KNOWN, target, 0};
+static struct call_instruction resolve(uint64_t target) {
+    struct call_instruction call = {CALL_KNOWN, target, 0};
     for (unsigned i = 0; i < TABLES_MAX; i++) {
         const struct mapped_module *module = module_of_code(call.target);
         if (module == NULL || is_speculation_thunk(module, call.target) || is_unbound(module, call.target))
-            return (struct call){CALL_ANYWHERE, 0, 0};
+            return (struct call_instruction){CALL_ANYWHERE, 0, 0};
         uint64_t jump = skip_prefixes(module, call.target);
         if (module->shim || !code_is(module, jump, "\xff\x25", 2) || !module_holds(module, jump, 6))
             return call;
         uint64_t entry = jump + 6 + (uint64_t)displacement_at(jump + 2);
         if (!module_holds(module, entry, 8))
-            return (struct call){CALL_ANYWHERE, 0, 0};
+            return (struct call_instruction){CALL_ANYWHERE, 0, 0};
         call.resolver = resolver_of(module);
         call.target = word_at(entry);
     }
-    return (struct call){CALL_ANYWHERE, 0, 0};
+    return (struct call_instruction){CALL_ANYWHERE, 0, 0};
 }
 
 /* call *entry(%rip): known where the entry is sealed by the loader, for then it was the same at the call. */
-static struct call resolve_entry(const struct mapped_module *module, uint64_t return_address) {
+static struct call_instruction resolve_entry(const struct mapped_module *module, uint64_t return_address) {
     uint64_t entry = return_address + (uint64_t)displacement_at(return_address - 4);
     if (entry < module->relro_low || entry + 8 > module->relro_high || !module_holds(module, entry, 8))
-        return (struct call){CALL_ANYWHERE, 0, 0};
+        return (struct call_instruction){CALL_ANYWHERE, 0, 0};
     return resolve(word_at(entry));
 }
 
-struct call call_before(const struct mapped_module *module, uint64_t return_address) {
+struct call_instruction call_before(const struct mapped_module *module, uint64_t return_address) {
     const uint8_t *end = (const uint8_t *)return_address;
     uint64_t readable = return_address - module->code_low;
     if (readable < 2 || !module_holds(module, return_address - 2, 2))
-        return (struct call){CALL_NONE, 0, 0};
+        return (struct call_instruction){CALL_NONE, 0, 0};
     if (readable >= 6 && end[-6] == 0xff && end[-5] == 0x15)
         return resolve_entry(module, return_address);
     if (follows_indirect_call(end, readable))
-        return (struct call){CALL_ANYWHERE, 0, 0};
+        return (struct call_instruction){CALL_ANYWHERE, 0, 0};
     if (readable >= 5 && end[-5] == 0xe8) {
         uint64_t target = return_address + (uint64_t)displacement_at(return_address - 4);
         if (module_of_code(target) != NULL)
             return resolve(target);
     }
-    return (struct call){CALL_NONE, 0, 0};
+    return (struct call_instruction){CALL_NONE, 0, 0};
+}
+
+bool is_after_indirect_call(const struct mapped_module *module, uint64_t return_address) {
+    uint64_t readable = return_address - module->code_low;
+    return call_before(module, return_address).kind == CALL_ANYWHERE ||
+           (readable >= 2 && module_holds(module, return_address - 2, 2) &&
+            follows_indirect_call((const uint8_t *)return_address, readable));
 }
 
 /* ---- special places ---- */

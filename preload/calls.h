@@ -15,14 +15,17 @@ enum call_kind {
     CALL_KNOWN,    /* to one place: the target, as far as procedure linkage tables lead */
 };
 
-struct call {
+struct call_instruction {
     enum call_kind kind;
     uint64_t target;   /* of CALL_KNOWN */
     uint64_t resolver; /* the loader's entry that runs while a procedure linkage table is bound, or 0 */
 };
 
 /* `module` holds the return address in its code. */
-struct call call_before(const struct mapped_module *module, uint64_t return_address);
+struct call_instruction call_before(const struct mapped_module *module, uint64_t return_address);
+
+/* Whether the address follows a call through a register or memory, wherever that leads. */
+bool is_after_indirect_call(const struct mapped_module *module, uint64_t return_address);
 
 /* Whether the code here returns from a signal handler (rt_sigreturn), as only a signal trampoline does. */
 bool is_signal_return(const struct mapped_module *module, uint64_t address);

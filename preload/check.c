@@ -161,9 +161,8 @@ bool take_string(struct call *call, unsigned argument, const char **text, size_t
     if (result != COPY_DONE) /* the mode decides; where it lets the call pass, it passes unread */
         return violate(call, &(struct violation){.reason = REASON_NO_SLOT, .argument = (int)argument});
     *text = copy;
-    /* mkstemp and kin write the result where the template stands; musl's wordexp reads its words in a forked child,
-     * where the slot is wiped. */
-    if (call->api->arguments[argument].kind != KIND_TEMPLATE && call->index != API_wordexp) {
+    /* mkstemp and kin write the result where the template stands. */
+    if (call->api->arguments[argument].kind != KIND_TEMPLATE) {
         call->arguments[argument] = (uint64_t)copy;
         call->taken |= 1u << argument;
     }
@@ -316,7 +315,7 @@ static bool check_stack(struct call *call) {
     if (likely(result.state == STACK_SOUND))
         return true;
     enum verdict verdict = result.state == STACK_UNKNOWN ? STATE->on_unknown_stack : STATE->on_broken_stack;
-    if (result.reason == REASON_STACK_NOT_CODE && call->module == NULL)
+    if (result.reason == REASON_ANONYMOUS_CODE)
         verdict = STATE->on_anonymous_code;
     if (result.foreign)
         verdict = STATE->on_foreign_stack;

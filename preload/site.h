@@ -10,12 +10,4 @@ void site_find(struct call *call);
 /* The site of another API at the same return address, or NULL. */
 const struct policy_site *site_of(const struct mapped_module *module, uint64_t return_address, unsigned api);
 
-/* What the instruction before a return address is. */
-enum preceding_call {
-    PRECEDED_BY_NOTHING,
-    PRECEDED_BY_DIRECT_CALL,
-    PRECEDED_BY_INDIRECT_CALL,
-};
-enum preceding_call preceding_call(uint64_t return_address, uint64_t code_low);
-
 #endif

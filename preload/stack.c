@@ -135,7 +135,7 @@ static bool knows_tails(const struct mapped_module *module) {
 }
 
 /* Whether a call of the target may have led to the callee. Says yes where the policy cannot tell. */
-static bool leads_to(const struct call *call, uint64_t callee, bool callee_is_stub) {
+static bool leads_to(const struct call_instruction *call, uint64_t callee, bool callee_is_stub) {
     const struct mapped_module *module = module_of_code(call->target);
     if (call->kind != CALL_KNOWN || call->target == callee || module == NULL)
         return true;
@@ -159,7 +159,7 @@ static COLD bool callee_is_allowed(struct walk *walk, struct frame_rule *rule) {
     const struct mapped_module *module = module_of_code(walk->address);
     if (module == NULL)
         return true;
-    struct call call = call_before(module, walk->address);
+    struct call_instruction call = call_before(module, walk->address);
     if (!leads_to(&call, walk->callee, walk->frame == 0))
         return false;
     rule->callee = walk->callee;

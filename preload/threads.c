@@ -24,6 +24,7 @@
 
 _Static_assert(offsetof(struct thread_slot, budget) == SLOT_BUDGET, "entry.S counts down here");
 _Static_assert(offsetof(struct thread_slot, counts) == SLOT_COUNTS, "entry.S counts here");
+_Static_assert(offsetof(struct thread_slot, stack) == SLOT_WIPED_BYTES, "only what a child must not see is wiped");
 
 /* What threads start on: its budget is always spent, its counts mean nothing. */
 static struct {
@@ -76,7 +77,7 @@ static struct thread_slot *map_slot(uint32_t thread) {
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (raw_failed(pages))
         return NULL;
-    raw(__NR_madvise, pages, sizeof(struct thread_slot), MADV_WIPEONFORK);
+    raw(__NR_madvise, pages, SLOT_WIPED_BYTES, MADV_WIPEONFORK);
     slots[index].slot = (struct thread_slot *)pages;
     __atomic_store_n(&slots[index].thread, thread, __ATOMIC_RELEASE);
     return slots[index].slot;
@@ -93,7 +94,7 @@ static struct thread_slot *reclaim_own(uint32_t thread) {
     return NULL;
 }
 
-/* It may have been set before the thread had this slot, or by the parent of a forked process. */
+/* It may have been set before the thread had this slot. */
 static struct stack_range kernel_alternate(void) {
     uint64_t told[3]; /* address, flags, size */
     if (raw(__NR_sigaltstack, 0, told) != 0 || (told[1] & 2 /* SS_DISABLE */))
@@ -101,18 +102,29 @@ static struct stack_range kernel_alternate(void) {
     return (struct stack_range){told[0], told[0] + told[2]};
 }
 
+/* What the slot knows of a thread that is gone means nothing for its new owner. */
+static void forget_owner(struct thread_slot *slot) {
+    slot->copy_count = slot->copy_used = 0;
+    slot->stack = (struct stack_range){0, 0};
+    slot->alternate = kernel_alternate();
+}
+
 static COLD struct thread_slot *register_thread(void) {
     uint32_t thread = (uint32_t)raw(__NR_gettid);
-    struct thread_slot *slot = pinion_slot != (void *)&sink ? reclaim_own(thread) : take_over(thread);
-    if (slot == NULL)
-        slot = map_slot(thread);
+    struct thread_slot *slot = NULL;
+    if (pinion_slot != (void *)&sink) {
+        slot = reclaim_own(thread);
+    } else {
+        slot = take_over(thread);
+        if (slot == NULL)
+            slot = map_slot(thread);
+        if (slot != NULL)
+            forget_owner(slot);
+    }
     if (slot == NULL)
         return NULL;
     slot->thread = thread;
     slot->budget = BUDGET;
-    slot->copy_count = slot->copy_used = 0;
-    memset(&slot->stack, 0, sizeof slot->stack);
-    slot->alternate = kernel_alternate();
     pinion_slot = slot;
     return slot;
 }

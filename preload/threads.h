@@ -10,6 +10,7 @@
 
 #include "runtime/api.h"
 
+#define SLOT_WIPED_BYTES 4096 /* a page */
 #define COPY_RECORDS 64
 #define COPY_BYTES (24u << 10)
 
@@ -18,16 +19,16 @@ struct stack_range {
 };
 
 struct thread_slot {
-    /* entry.S counts here. */
+    /* Wiped on fork: a child counts from zero, and registers again. entry.S counts here. */
     int64_t budget; /* calls until the slow path runs again; negative: spent */
     uint64_t counts[API_COUNT];
+    uint32_t thread; /* kernel's number of the owner; 0 after fork */
 
-    uint32_t thread;              /* kernel's number of the owner; 0 after fork, when the page was wiped */
-    uint32_t depth;               /* of checks running in this thread: the shim's own doing is not checked again */
-    struct stack_range stack;     /* the thread's own, or zero while it is not known */
-    struct stack_range alternate; /* sigaltstack's */
-    void *stack_cache;            /* the stack walk's, mapped at its first use */
-    void *child_block;            /* environment and argument vectors for children, mapped at first use */
+    /* Kept on fork: the child goes on with the same stacks, and perhaps in the middle of a call. */
+    _Alignas(SLOT_WIPED_BYTES) struct stack_range stack; /* the thread's own, or zero while it is not known */
+    struct stack_range alternate;                        /* sigaltstack's */
+    void *stack_cache;                                   /* the stack walk's, mapped at its first use */
+    void *child_block; /* environment and argument vectors for children, mapped at first use */
     uint64_t child_block_size;
 
     uint32_t copy_count;
