@@ -8,7 +8,7 @@ HAZARD_LIBS_libneeds_own := -Wl,--no-as-needed -Lbuild/tests/hazards -lown -Wl,-
 build/tests/hazards/libneeds_own.so: build/tests/hazards/libown.so
 
 # Without libc, and without what the compiler would put in front of it.
-HAZARD_FLAGS_libc_free := -nostdlib -nostartfiles -fno-stack-protector -Wl,--dynamic-linker=/lib64/ld-linux-x86-64.so.2
+HAZARD_FLAGS_without_libc := -nostdlib -nostartfiles -fno-stack-protector -Wl,--dynamic-linker=/lib64/ld-linux-x86-64.so.2
 
 HAZARD_PROGRAMS += plain_static plain_static_pie
 HAZARD_SOURCE_plain_static := plain.c
@@ -29,3 +29,5 @@ HAZARD_SOURCE_clang_sanitized := sanitized.c
 HAZARD_CC_clang_sanitized := clang
 HAZARD_FLAGS_clang_sanitized := -fsanitize=address
 endif
+
+$(addprefix build/tests/hazards/,$(HAZARD_PROGRAMS)): tests/hazards/programs.mk
