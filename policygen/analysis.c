@@ -182,12 +182,50 @@ static void find_inner_calls(struct analysis *analysis) {
     }
 }
 
-static void find_choices(struct analysis *analysis) {
+/* ---- IFUNC ---- */
+
+static void mark(const struct analysis *analysis, bool *marks, uint64_t address) {
+    uint32_t function = functions_at(&analysis->functions, address);
+    if (function != NO_FUNCTION)
+        marks[function] = true;
+}
+
+/* The functions that choose, and what they call and jump to in order to do so. */
+static void find_choosers(const struct analysis *analysis, bool *choosers) {
     const struct object *object = &analysis->object;
-    for (size_t i = 0; i < object->symbol_count; i++)
-        analysis->chooses |= object->symbols[i].exported && object->symbols[i].type == STT_GNU_IFUNC;
-    for (size_t i = 0; i < object->relocation_count; i++)
-        analysis->chooses |= object->relocations[i].type == R_X86_64_IRELATIVE;
+    const struct scan *scan = &analysis->scan;
+    cleanup_free bool *first = xcalloc(analysis->functions.count + 1, sizeof *first);
+    for (size_t i = 0; i < object->symbol_count; i++) {
+        if (object->symbols[i].defined && object->symbols[i].type == STT_GNU_IFUNC)
+            mark(analysis, first, object->symbols[i].value);
+    }
+    for (size_t i = 0; i < object->relocation_count; i++) {
+        if (object->relocations[i].type == R_X86_64_IRELATIVE)
+            mark(analysis, first, (uint64_t)object->relocations[i].addend);
+    }
+    memcpy(choosers, first, analysis->functions.count * sizeof *first);
+    for (size_t i = 0; i < scan->call_count; i++) {
+        uint32_t caller = functions_at(&analysis->functions, scan->calls[i].return_address - 1);
+        if (caller != NO_FUNCTION && first[caller])
+            mark(analysis, choosers, scan->calls[i].target);
+    }
+    for (size_t i = 0; i < scan->jump_count; i++) {
+        if (first[scan->jumps[i].function])
+            mark(analysis, choosers, scan->jumps[i].target);
+    }
+}
+
+/* What can be chosen is what choosers refer to. */
+static void find_choices(struct analysis *analysis) {
+    cleanup_free bool *choosers = xcalloc(analysis->functions.count + 1, sizeof *choosers);
+    analysis->choice = xcalloc(analysis->functions.count + 1, sizeof *analysis->choice);
+    find_choosers(analysis, choosers);
+    for (size_t i = 0; i < analysis->scan.reference_count; i++) {
+        const struct reference *reference = &analysis->scan.references[i];
+        uint32_t source = reference->data ? NO_FUNCTION : functions_at(&analysis->functions, reference->source);
+        if (source != NO_FUNCTION && choosers[source])
+            mark(analysis, analysis->choice, reference->target);
+    }
 }
 
 static int compare_symbols(const void *a, const void *b, void *context) {
@@ -250,6 +288,7 @@ void analysis_free(struct analysis *analysis) {
     free(analysis->symbol_order);
     free(analysis->never_returns);
     free(analysis->inner_calls);
+    free(analysis->choice);
     scan_free(&analysis->scan);
     functions_free(&analysis->functions);
     object_close(&analysis->object);

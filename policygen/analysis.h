@@ -56,7 +56,7 @@ struct analysis {
     bool *never_returns;       /* per function */
     uint32_t *inner_calls;     /* targets of direct calls that are no function's start, ordered */
     size_t inner_call_count;
-    bool chooses;           /* some functions are chosen by the loader (IFUNC) */
+    bool *choice;           /* per function: the loader may choose it for an IFUNC symbol */
     uint32_t *symbol_order; /* dynamic symbols by name */
     bool plugin;            /* loaded by the program itself: its exports are reached through pointers */
     double seconds;

@@ -138,12 +138,10 @@ static void walk_function(const struct linker *linker, struct walk *walk, struct
         walk->pointed |= analysis->plugin || is_named(linker, name);
         walk_importers(walk, name);
     }
-    if (analysis->address_taken[place.function]) {
-        walk->pointed = true;
-        if (analysis->chooses && !walk->chosen[place.module]) {
-            walk->chosen[place.module] = true;
-            walk_chosen(walk, place.module);
-        }
+    walk->pointed |= analysis->address_taken[place.function];
+    if (analysis->choice[place.function] && !walk->chosen[place.module]) {
+        walk->chosen[place.module] = true;
+        walk_chosen(walk, place.module);
     }
 }
 

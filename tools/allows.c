@@ -97,10 +97,15 @@ static bool set_combines(enum constant_set set) {
     return combines[set];
 }
 
+/* Bits alone: what names the absence of bits (O_RDONLY) is left out. */
 static char *describe_bits(enum argument_kind kind, int64_t bits) {
     char text[CONSTANT_TEXT_BYTES];
+    char none[CONSTANT_TEXT_BYTES];
     constant_format(argument_constants(kind), bits, text, sizeof text);
-    return xstrdup(text);
+    constant_format(argument_constants(kind), 0, none, sizeof none);
+    size_t length = strlen(none);
+    bool begins_with_none = strncmp(text, none, length) == 0 && text[length] == '|';
+    return xstrdup(begins_with_none ? text + length + 1 : text);
 }
 
 static char *why_not_integer(const struct value *allowed, enum argument_kind kind, int64_t value) {

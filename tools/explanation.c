@@ -157,9 +157,7 @@ static char *cut_from_text(const struct site *site, const char *start, const cha
         document_write_text(&document, memory);
         fclose(memory);
     }
-    if (!text)
-        die("out of memory");
-    const char *from = strstr(text, "\n    sites = (");
+    const char *from = text ? strstr(text, "\n    sites = (") : NULL;
     from = from ? strstr(from, start) : NULL;
     const char *to = from ? strstr(from + strlen(start), end) : NULL;
     return to ? xstrndup(from, (size_t)(to - from)) : NULL;

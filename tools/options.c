@@ -1,6 +1,7 @@
 /* Reading command lines from a table. Nothing here knows a particular verb; nothing here touches files. */
 #include "tools/options.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -150,6 +151,7 @@ bool options_size(const char *text, size_t *bytes) {
     char *end;
     if (*text < '0' || *text > '9')
         return false;
+    errno = 0;
     unsigned long long number = strtoull(text, &end, 10);
     unsigned shift = 0;
     switch (*end) {
@@ -163,7 +165,7 @@ bool options_size(const char *text, size_t *bytes) {
     }
     if (shift)
         end++;
-    if (*end || number == 0 || number > (SIZE_MAX >> shift))
+    if (errno || *end || number == 0 || number > (SIZE_MAX >> shift))
         return false;
     *bytes = (size_t)number << shift;
     return true;
