@@ -239,21 +239,20 @@ static void put_module(const struct module *module, FILE *out) {
 static void put_head(const struct document *document, FILE *out) {
     fputs("# Policy of ", out);
     put_text(document->program, out);
-    fputs(
-        ", in the form that policygen writes.\n"
-        "#\n"
-        "# Each site is one place from which a function may be called: \"at\" is the return address, relative to its\n"
-        "# module. Under an argument's name stand the values that it may have there, by origin: \"static\" follows "
-        "from\n"
-        "# the program, \"learned\" was observed, \"manual\" was written by a person. \"any\" allows every value and "
-        "says\n"
-        "# why none is known. A site of which nothing is listed for an argument allows every value of it, too.\n"
-        "#\n"
-        "# Values: O_RDONLY|O_CLOEXEC, 1..5, mask:O_RDWR|O_CREAT, /etc/hosts, prefix:/var/lib/x/, glob:/tmp/*.sock, "
-        "null,\n"
-        "# inet:127.0.0.1:80, unix:/run/x, [0] sh (an element of argv). To widen a rule, add to \"manual\"; to try a\n"
-        "# site without enforcing it, give it site_mode = \"audit\". Then run: pinion check FILE\n\n",
-        out);
+    fputs(", in the form that policygen writes.\n"
+          "#\n"
+          "# Each site is one place from which a function may be called: \"at\" is the return address,\n"
+          "# relative to its module. Under an argument's name stand the values that it may have there:\n"
+          "# \"static\" follows from the program, \"learned\" was observed, \"manual\" was written by a\n"
+          "# person. \"any\" allows every value and says why none is known. An argument that a site does\n"
+          "# not list may have any value, too. \"loose\" lists functions that may also be called through\n"
+          "# pointers, \"tails\" the functions that a call may end up in.\n"
+          "#\n"
+          "# Values: O_RDONLY|O_CLOEXEC, 1..5, mask:O_RDWR|O_CREAT, /etc/hosts, prefix:/var/lib/x/,\n"
+          "# glob:/tmp/*.sock, null, inet:127.0.0.1:80, unix:/run/x, [0] sh (an element of argv). To\n"
+          "# widen a rule, add to \"manual\"; to try a site without enforcing it, give it\n"
+          "# site_mode = \"audit\". Then run: pinion check FILE\n\n",
+          out);
 }
 
 static void put_verdict(const char *key, enum verdict verdict, const char *comment, FILE *out) {
