@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "policygen/arguments.h"
+#include "policygen/flow.h"
 #include "runtime/api.h"
 #include "runtime/util.h"
 
@@ -184,48 +185,88 @@ static void find_inner_calls(struct analysis *analysis) {
 
 /* ---- IFUNC ---- */
 
-static void mark(const struct analysis *analysis, bool *marks, uint64_t address) {
+static void add_function_use(const struct analysis *analysis, struct uses *uses, uint64_t address, uint32_t value) {
     uint32_t function = functions_at(&analysis->functions, address);
     if (function != NO_FUNCTION)
-        marks[function] = true;
+        add_use(uses, function, value);
 }
 
-/* The functions that choose, and what they call and jump to in order to do so. */
-static void find_choosers(const struct analysis *analysis, bool *choosers) {
+static void add_resolver(const struct analysis *analysis, struct uses *resolvers, uint64_t address) {
+    uint32_t function = functions_at(&analysis->functions, address);
+    if (function != NO_FUNCTION)
+        add_use(resolvers, function, function);
+}
+
+static bool has_use(const struct uses *uses, uint32_t key) {
+    size_t first = uses_from(uses, key);
+    return first < uses->count && uses->items[first].key == key;
+}
+
+/* Which functions look for resolvers: they themselves, and what they call and jump to in order to choose. */
+static void find_choosers(const struct analysis *analysis, struct uses *choosers) {
     const struct object *object = &analysis->object;
     const struct scan *scan = &analysis->scan;
-    cleanup_free bool *first = xcalloc(analysis->functions.count + 1, sizeof *first);
+    struct uses resolvers = {0};
     for (size_t i = 0; i < object->symbol_count; i++) {
         if (object->symbols[i].defined && object->symbols[i].type == STT_GNU_IFUNC)
-            mark(analysis, first, object->symbols[i].value);
+            add_resolver(analysis, &resolvers, object->symbols[i].value);
     }
     for (size_t i = 0; i < object->relocation_count; i++) {
         if (object->relocations[i].type == R_X86_64_IRELATIVE)
-            mark(analysis, first, (uint64_t)object->relocations[i].addend);
+            add_resolver(analysis, &resolvers, (uint64_t)object->relocations[i].addend);
     }
-    memcpy(choosers, first, analysis->functions.count * sizeof *first);
-    for (size_t i = 0; i < scan->call_count; i++) {
+    order_uses(&resolvers);
+    for (size_t i = 0; resolvers.count > 0 && i < scan->call_count; i++) {
         uint32_t caller = functions_at(&analysis->functions, scan->calls[i].return_address - 1);
-        if (caller != NO_FUNCTION && first[caller])
-            mark(analysis, choosers, scan->calls[i].target);
+        if (caller != NO_FUNCTION && has_use(&resolvers, caller))
+            add_function_use(analysis, choosers, scan->calls[i].target, caller);
     }
     for (size_t i = 0; i < scan->jump_count; i++) {
-        if (first[scan->jumps[i].function])
-            mark(analysis, choosers, scan->jumps[i].target);
+        if (has_use(&resolvers, scan->jumps[i].function))
+            add_function_use(analysis, choosers, scan->jumps[i].target, scan->jumps[i].function);
     }
+    for (size_t i = 0; i < resolvers.count; i++)
+        add_use(choosers, resolvers.items[i].key, resolvers.items[i].value);
+    order_uses(choosers);
+    free(resolvers.items);
 }
 
 /* What can be chosen is what choosers refer to. */
 static void find_choices(struct analysis *analysis) {
-    cleanup_free bool *choosers = xcalloc(analysis->functions.count + 1, sizeof *choosers);
-    analysis->choice = xcalloc(analysis->functions.count + 1, sizeof *analysis->choice);
-    find_choosers(analysis, choosers);
-    for (size_t i = 0; i < analysis->scan.reference_count; i++) {
+    struct uses choosers = {0};
+    find_choosers(analysis, &choosers);
+    for (size_t i = 0; choosers.count > 0 && i < analysis->scan.reference_count; i++) {
         const struct reference *reference = &analysis->scan.references[i];
         uint32_t source = reference->data ? NO_FUNCTION : functions_at(&analysis->functions, reference->source);
-        if (source != NO_FUNCTION && choosers[source])
-            mark(analysis, analysis->choice, reference->target);
+        for (size_t j = uses_from(&choosers, source); j < choosers.count && choosers.items[j].key == source; j++)
+            add_function_use(analysis, &analysis->choices, reference->target, choosers.items[j].value);
     }
+    order_uses(&analysis->choices);
+    free(choosers.items);
+}
+
+/* ---- Indirect jumps ---- */
+
+/* The scan tells only the plainest switches from tail calls. For the others the flow graph is worth its price: each
+ * supposed tail call through a pointer makes the callers of its function possible callers of everything whose address
+ * is taken. */
+static void settle_jumps(struct analysis *analysis) {
+    struct scan *scan = &analysis->scan;
+    cleanup_free uint8_t *stays = xcalloc(analysis->functions.count + 1, sizeof *stays);
+    struct decoder *decoder = decoder_new();
+    for (size_t i = 0; i < scan->indirect_jump_count; i++) {
+        struct indirect_jump *jump = &scan->indirect_jumps[i];
+        if (jump->table || jump->chosen || analysis->functions.items[jump->function].kind != FUNCTION_FRAME)
+            continue;
+        uint32_t root = analysis->roots[jump->function];
+        if (stays[root] == 0) {
+            struct flow *flow = flow_build(analysis, decoder, root);
+            stays[root] = flow->stays ? 2 : 1;
+            flow_free(flow);
+        }
+        jump->table = stays[root] == 2;
+    }
+    decoder_free(decoder);
 }
 
 static int compare_symbols(const void *a, const void *b, void *context) {
@@ -266,6 +307,8 @@ void analysis_make(struct analysis *analysis) {
     find_never_returning(analysis);
     find_inner_calls(analysis);
     find_choices(analysis);
+    analysis->roots = flow_roots(analysis);
+    settle_jumps(analysis);
     arguments_find(analysis);
 }
 
@@ -288,7 +331,8 @@ void analysis_free(struct analysis *analysis) {
     free(analysis->symbol_order);
     free(analysis->never_returns);
     free(analysis->inner_calls);
-    free(analysis->choice);
+    free(analysis->roots);
+    free(analysis->choices.items);
     scan_free(&analysis->scan);
     functions_free(&analysis->functions);
     object_close(&analysis->object);

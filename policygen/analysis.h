@@ -53,10 +53,11 @@ struct analysis {
     struct uses import_jumps;  /* symbol -> function that jumps to it */
     struct uses taken_symbols; /* symbol -> place */
     bool *address_taken;       /* per function: something refers to it or into it */
+    uint32_t *roots;           /* per function: whose flow graph it belongs to */
     bool *never_returns;       /* per function */
     uint32_t *inner_calls;     /* targets of direct calls that are no function's start, ordered */
     size_t inner_call_count;
-    bool *choice;           /* per function: the loader may choose it for an IFUNC symbol */
+    struct uses choices;    /* function -> resolver (IFUNC) that may choose it */
     uint32_t *symbol_order; /* dynamic symbols by name */
     bool plugin;            /* loaded by the program itself: its exports are reached through pointers */
     double seconds;

@@ -196,18 +196,17 @@ static bool is_wanted(const struct analysis *analysis, const struct api_call *ca
 void arguments_find(struct analysis *analysis) {
     struct pending *pending = NULL;
     size_t count = 0;
-    cleanup_free uint32_t *roots = flow_roots(analysis);
     for (size_t i = 0; i < analysis->call_count + analysis->jump_count; i++) {
         struct api_call *call =
             i < analysis->call_count ? &analysis->calls[i] : &analysis->jumps[i - analysis->call_count];
         if (is_wanted(analysis, call))
-            *array_append(pending, count) = (struct pending){roots[call->function], call};
+            *array_append(pending, count) = (struct pending){analysis->roots[call->function], call};
     }
     if (count > 0)
         qsort(pending, count, sizeof *pending, compare_pending);
     struct decoder *decoder = decoder_new();
     for (size_t i = 0; i < count;) {
-        struct flow *flow = flow_build(analysis, decoder, roots, pending[i].root);
+        struct flow *flow = flow_build(analysis, decoder, pending[i].root);
         struct solver *solver = solver_new(flow, false);
         size_t next = i;
         for (; next < count && pending[next].root == pending[i].root; next++)

@@ -131,7 +131,8 @@ uint32_t *flow_roots(const struct analysis *analysis) {
     return roots;
 }
 
-static void collect_parts(struct flow *flow, const uint32_t *roots) {
+static void collect_parts(struct flow *flow) {
+    const uint32_t *roots = flow->analysis->roots;
     *array_append(flow->parts, flow->part_count) = flow->root;
     for (size_t i = 0; i < flow->analysis->functions.count; i++) {
         if (roots[i] == flow->root && i != flow->root)
@@ -606,8 +607,10 @@ static enum jump_outcome resolve_element(struct flow *flow, struct edges *edges,
     case ELEMENT_INTEGER:
         if (is_in_flow(flow, value))
             add_edge(flow, edges, jump, value);
+        else
+            flow->stays = false;
         return JUMP_RESOLVED;
-    case ELEMENT_IMPORT: return JUMP_RESOLVED;
+    case ELEMENT_IMPORT: flow->stays = false; return JUMP_RESOLVED;
     case ELEMENT_STACK:
     case ELEMENT_TABLE4: return JUMP_UNRESOLVED;
     }
@@ -728,16 +731,17 @@ static void find_edges(struct flow *flow, struct edges *edges) {
             outcome = JUMP_UNRESOLVED;
     }
     flow->unresolved = outcome == JUMP_UNRESOLVED;
+    flow->stays = flow->stays && outcome == JUMP_RESOLVED;
     if (outcome != JUMP_RESOLVED)
         rebuild(flow, edges, false);
 }
 
-struct flow *flow_build(const struct analysis *analysis, const struct decoder *decoder, const uint32_t *roots,
-                        uint32_t root) {
+struct flow *flow_build(const struct analysis *analysis, const struct decoder *decoder, uint32_t root) {
     struct flow *flow = xcalloc(1, sizeof *flow);
     flow->analysis = analysis;
     flow->root = root;
-    collect_parts(flow, roots);
+    collect_parts(flow);
+    flow->stays = true;
     for (size_t i = 0; i < flow->part_count; i++)
         decode_part(flow, decoder, &analysis->functions.items[flow->parts[i]]);
     if (flow->instruction_count > 0)
@@ -747,6 +751,8 @@ struct flow *flow_build(const struct analysis *analysis, const struct decoder *d
     struct edges edges = {0};
     if (!flow->undecodable)
         find_edges(flow, &edges);
+    else
+        flow->stays = false;
     free(edges.items);
     return flow;
 }

@@ -53,6 +53,7 @@ struct flow {
     size_t taken_count;
     bool frame_pointer; /* rbp is a frame pointer somewhere */
     bool undecodable;
+    bool stays;      /* every indirect jump is a switch of the function's own */
     bool unresolved; /* an indirect jump may go anywhere: no value is known */
     struct table *tables;
     size_t table_count;
@@ -61,8 +62,7 @@ struct flow {
 /* Which function's graph each function belongs to, itself for most; per function, to be freed. */
 uint32_t *flow_roots(const struct analysis *analysis);
 
-struct flow *flow_build(const struct analysis *analysis, const struct decoder *decoder, const uint32_t *roots,
-                        uint32_t root);
+struct flow *flow_build(const struct analysis *analysis, const struct decoder *decoder, uint32_t root);
 void flow_free(struct flow *flow);
 
 /* Index of the instruction that begins at this address, or UINT32_MAX. */

@@ -28,7 +28,6 @@ struct walk {
     struct place *queue; /* functions still to look at */
     size_t queued, next;
     struct uses *returns; /* per module: key is the return address */
-    bool *chosen;         /* per module: its choices have been walked */
     bool pointed;         /* some function of the walk may be called through a pointer */
 };
 
@@ -50,7 +49,6 @@ static void walk_begin(struct walk *walk, const struct program *program) {
     *walk = (struct walk){.program = program};
     walk->visited = xcalloc(program->module_count, sizeof *walk->visited);
     walk->returns = xcalloc(program->module_count, sizeof *walk->returns);
-    walk->chosen = xcalloc(program->module_count, sizeof *walk->chosen);
 }
 
 static void walk_end(struct walk *walk) {
@@ -60,7 +58,6 @@ static void walk_end(struct walk *walk) {
     }
     free(walk->visited);
     free(walk->returns);
-    free(walk->chosen);
     free(walk->queue);
 }
 
@@ -110,18 +107,17 @@ static bool is_named(const struct linker *linker, const char *name) {
     return false;
 }
 
-/* A function whose address is taken may be one that its object chooses (IFUNC): then calls by name lead to it. */
-static void walk_chosen(struct walk *walk, uint32_t module) {
+/* A function that its object may choose for an IFUNC symbol: then calls by that name lead to it, and calls through the
+ * object's own stubs of chosen functions. */
+static void walk_resolver(struct walk *walk, uint32_t module, uint32_t resolver) {
     const struct analysis *analysis = walk->program->modules[module];
     for (size_t i = 0; i < analysis->scan.indirect_jump_count; i++) {
         if (analysis->scan.indirect_jumps[i].chosen)
             walk_add(walk, module, analysis->scan.indirect_jumps[i].function);
     }
-    for (size_t i = 0; i < analysis->object.symbol_count; i++) {
-        const struct symbol *symbol = &analysis->object.symbols[i];
-        if (symbol->exported && symbol->type == STT_GNU_IFUNC)
-            walk_importers(walk, symbol->name);
-    }
+    const struct uses *exports = &analysis->exports;
+    for (size_t i = uses_from(exports, resolver); i < exports->count && exports->items[i].key == resolver; i++)
+        walk_importers(walk, analysis->object.symbols[exports->items[i].value].name);
 }
 
 static void walk_function(const struct linker *linker, struct walk *walk, struct place place) {
@@ -139,10 +135,9 @@ static void walk_function(const struct linker *linker, struct walk *walk, struct
         walk_importers(walk, name);
     }
     walk->pointed |= analysis->address_taken[place.function];
-    if (analysis->choice[place.function] && !walk->chosen[place.module]) {
-        walk->chosen[place.module] = true;
-        walk_chosen(walk, place.module);
-    }
+    uses = &analysis->choices;
+    for (size_t i = uses_from(uses, place.function); i < uses->count && uses->items[i].key == place.function; i++)
+        walk_resolver(walk, place.module, uses->items[i].value);
 }
 
 static int compare_returns(const void *a, const void *b) {
