@@ -32,7 +32,7 @@ static struct {
 static const struct option_row options[] = {
     OPTION_TEXT("policy-dir", 'd', "DIR", &settings.directory,
                 "where the policies are (default PINION_POLICY_DIR, else " POLICY_DIRECTORY ")"),
-    OPTION_TEXT("output", 'o', "FILE", &settings.record, "the record to write (default pinion.record)"),
+    OPTION_TEXT("record", 'o', "FILE", &settings.record, "the record to write (default pinion.record)"),
     OPTION_TEXT("size", 's', "SIZE", &settings.size,
                 "room for facts, as 256M or 1G (default 64M); what does not fit is counted and reported"),
     OPTION_TEXT("log", 'l', "FILE", &settings.log, "append the shim's messages to FILE (default: standard error)"),
@@ -140,7 +140,7 @@ static void make_record(const struct usage *usage) {
         die_with_error("cannot replace \"%s\"", settings.record);
     cleanup_fd int record = open(settings.record, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (record < 0 && errno == EEXIST)
-        die("\"%s\" exists: merge it and remove it, choose another name with --output, or replace it with --force",
+        die("\"%s\" exists: merge it and remove it, choose another name with --record, or replace it with --force",
             settings.record);
     if (record < 0)
         die_with_error("cannot create the record \"%s\"", settings.record);

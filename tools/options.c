@@ -89,37 +89,40 @@ static void store(const struct option_row *row, const char *value) {
     }
 }
 
-/* Reads the option at argv[at]; returns how many words it took. */
-static int read_option(const struct usage *usage, int argc, char **argv, int at) {
-    const char *word = argv[at];
-    const struct option_row *row;
-    const char *value = NULL;
-    size_t name_length;
-    if (word[1] == '-') {
-        name_length = strcspn(word, "=");
-        row = find_long(usage, word + 2, name_length - 2);
-        value = word[name_length] ? word + name_length + 1 : NULL;
-    } else {
-        name_length = 2;
-        row = find_letter(usage, word[1]);
-        value = word[2] ? word + 2 : NULL;
-    }
-    if (!row)
-        unknown_option(usage, word, name_length);
-    if (!row->argument) {
-        if (value)
-            options_mistake(usage, "option --%s takes no value", row->name);
-        store(row, NULL);
-        return 1;
-    }
-    if (value) {
-        store(row, value);
-        return 1;
-    }
-    if (at + 1 >= argc)
+/* An option that needs a value has it in the same word, or it is the next one. Returns how many words it took. */
+static int take_value(const struct usage *usage, const struct option_row *row, const char *value, const char *next) {
+    if (!value && !next)
         options_mistake(usage, "option --%s needs a value: %s", row->name, row->argument);
-    store(row, argv[at + 1]);
-    return 2;
+    store(row, value ? value : next);
+    return value ? 1 : 2;
+}
+
+/* "--name", "--name=value", "--name value" */
+static int read_long(const struct usage *usage, const char *word, const char *next) {
+    size_t length = strcspn(word, "=");
+    const struct option_row *row = find_long(usage, word + 2, length - 2);
+    const char *value = word[length] ? word + length + 1 : NULL;
+    if (!row)
+        unknown_option(usage, word, length);
+    if (row->argument)
+        return take_value(usage, row, value, next);
+    if (value)
+        options_mistake(usage, "option --%s takes no value", row->name);
+    store(row, NULL);
+    return 1;
+}
+
+/* "-o value", "-ovalue", "-fo value": switches before it in the same word */
+static int read_letters(const struct usage *usage, const char *word, const char *next) {
+    for (const char *letter = word + 1; *letter; letter++) {
+        const struct option_row *row = find_letter(usage, *letter);
+        if (!row)
+            unknown_option(usage, (char[]){'-', *letter, '\0'}, 2);
+        if (row->argument)
+            return take_value(usage, row, letter[1] ? letter + 1 : NULL, next);
+        store(row, NULL);
+    }
+    return 1;
 }
 
 size_t options_read(const struct usage *usage, int argc, char **argv) {
@@ -139,7 +142,8 @@ size_t options_read(const struct usage *usage, int argc, char **argv) {
         }
         if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
             print_help(usage);
-        at += read_option(usage, argc, argv, at);
+        const char *next = at + 1 < argc ? argv[at + 1] : NULL;
+        at += word[1] == '-' ? read_long(usage, word, next) : read_letters(usage, word, next);
     }
     while (at < argc)
         argv[1 + words++] = argv[at++];

@@ -41,9 +41,9 @@ static struct usage usage_of(bool stops_at_command) {
 
 static void test_options_may_stand_anywhere(void **state) {
     (void)state;
-    char *words[] = {"test", "one", "--directory=x", "two", "-f", "--item", "a", "--item=b", "-dy", "--", "-f", NULL};
+    char *words[] = {"test", "one", "--directory=x", "two", "--item", "a", "--item=b", "-fdy", "--", "-f", NULL};
     struct usage usage = usage_of(false);
-    assert_int_equal(options_read(&usage, 11, words), 3);
+    assert_int_equal(options_read(&usage, 10, words), 3);
     assert_string_equal(words[1], "one");
     assert_string_equal(words[2], "two");
     assert_string_equal(words[3], "-f");
