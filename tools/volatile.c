@@ -2,6 +2,7 @@
 #include "tools/volatile.h"
 
 #include <ctype.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "runtime/match.h"
@@ -9,6 +10,8 @@
 
 enum {
     RANDOM_SUFFIX = 6,
+    MAX_RANDOM = 16,
+    PYTHON_LENGTH = 11,
     MIN_DIGEST = 16,
     MIN_TEMPORARY_DIGITS = 3,
     UUID_LENGTH = 36
@@ -64,16 +67,23 @@ static unsigned count_classes(const char *text, size_t length) {
     return (unsigned)digit + lower + upper;
 }
 
-/* Whether the component ends with what mkstemp writes. Outside of the directories for temporary files all three
- * classes of characters are asked for: "libfoo-linux6" is a name. */
-static bool has_random_suffix(const char *component, size_t length, bool temporary) {
-    if (length < RANDOM_SUFFIX + 1)
-        return false;
-    const char *suffix = component + length - RANDOM_SUFFIX;
-    unsigned classes = count_classes(suffix, RANDOM_SUFFIX);
-    if (!strchr(".-_", suffix[-1]))
-        return temporary && classes == 3;
-    return classes == 3 || (temporary && classes == 2);
+/* How many characters at the end of the component were drawn at random, as by mkstemp, mktemp or Python. Outside of
+ * the directories for temporary files all three classes of characters are asked for: "libfoo-linux6" is a name. */
+static size_t random_length(const char *component, size_t length, bool temporary) {
+    size_t word = 0; /* from the last separator to the end */
+    while (word < length && isalnum((unsigned char)component[length - 1 - word]))
+        word++;
+    const char *end = component + length;
+    if (temporary && length == PYTHON_LENGTH && strncmp(component, "tmp", 3) == 0 &&
+        strspn(component + 3, "abcdefghijklmnopqrstuvwxyz0123456789_") >= length - 3)
+        return length - 3;
+    if (word >= RANDOM_SUFFIX && word <= MAX_RANDOM && word < length && strchr(".-_", end[-(ptrdiff_t)word - 1])) {
+        unsigned classes = count_classes(end - word, word);
+        return classes == 3 || (temporary && classes == 2) ? word : 0;
+    }
+    if (temporary && word > RANDOM_SUFFIX && count_classes(end - RANDOM_SUFFIX, RANDOM_SUFFIX) == 3)
+        return RANDOM_SUFFIX;
+    return 0;
 }
 
 /* Hexadecimal digits from `text` on, of which some are digits and some are letters. */
@@ -105,7 +115,7 @@ static void put_component(struct pattern *pattern, const char *component, size_t
         put_wild(pattern, "%d");
         return;
     }
-    size_t end = has_random_suffix(component, length, temporary) ? length - RANDOM_SUFFIX : length;
+    size_t end = length - random_length(component, length, temporary);
     bool at_word = true; /* a digest begins where a word begins */
     for (size_t i = 0; i < end;) {
         size_t uuid = at_word ? uuid_length(component + i, end - i) : 0;

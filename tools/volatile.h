@@ -9,7 +9,8 @@
 /* The pattern (match.h) that allows this value and its likes in other runs, or NULL when nothing in it is volatile.
  * The caller frees. In paths:
  *   - a component of digits alone is any number          /proc/1234/stat       -> /proc/%d/stat
- *   - the six random characters mkstemp puts at an end   /tmp/foo.AbC123       -> /tmp/foo.??????
+ *   - random characters at the end of a name, as mkstemp, mktemp and Python draw them
+ *                                                        /tmp/foo.AbC123       -> /tmp/foo.??????
  *   - digits within a component, below /tmp, /var/tmp,
  *     /run, /var/run and /dev/shm                        /run/user/x-4711.sock -> /run/user/x-%d.sock
  *   - sixteen and more hexadecimal digits, and UUIDs     /c/0123456789abcdef   -> /c/????????????????

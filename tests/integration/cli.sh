@@ -6,6 +6,7 @@ cd "$(dirname "$0")/../.." || exit 2
 
 pinion=$PWD/build/pinion
 shim=$PWD/build/libpinion.so
+reasons=$(grep -oE '^REASON\([A-Z_]+, "[a-z-]+"' runtime/reasons.def | cut -d'"' -f2)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
@@ -91,8 +92,10 @@ compile() {
 # ---- Programs ----
 
 mkdir "$work/files" "$work/policies" "$work/src"
-echo first >"$work/files/first"
-echo second >"$work/files/second"
+# By relative names: the temporary directory's own name is one that `merge` makes a pattern of.
+cd "$work" || exit 2
+echo first >"files/first"
+echo second >"files/second"
 
 cat >"$work/src/reader.c" <<'EOF'
 #include <fcntl.h>
@@ -106,6 +109,9 @@ __attribute__((noinline)) int read_file(const char *path) {
     }
     char text[64];
     ssize_t length = read(fd, text, sizeof text);
+#ifdef OTHER
+    length = length > 1 ? length : 1;
+#endif
     close(fd);
     return write(1, text, (size_t)length) < 0;
 }
@@ -171,10 +177,10 @@ end
 # ---- learn, merge, run ----
 
 begin learn_and_run
-make_policy "$work/policies" "$reader" "$work/files/first"
-run 0 "$pinion" run -d "$work/policies" -- "$reader" "$work/files/first"
+make_policy "$work/policies" "$reader" "files/first"
+run 0 "$pinion" run -d "$work/policies" -- "$reader" "files/first"
 [ "$output" = first ] || wrong "printed $output"
-run 1 "$pinion" run -d "$work/policies" -l "$work/log" -- "$reader" "$work/files/first" "$work/files/second"
+run 1 "$pinion" run -d "$work/policies" -l "$work/log" -- "$reader" "files/first" "files/second"
 says first "Operation not permitted"
 [ "$(wc -l <"$work/log")" = 1 ] || wrong "the log is: $(cat "$work/log")"
 end
@@ -203,7 +209,7 @@ says "although it is not protected"
 end
 
 begin run_does_not_loosen
-run 2 "$pinion" run -d "$work/policies" --mode audit -- "$reader" "$work/files/second"
+run 2 "$pinion" run -d "$work/policies" --mode audit -- "$reader" "files/second"
 says "may only make it stricter"
 silent_about second
 run 2 "$pinion" run -d "$work/policies" --mode strict -- "$reader"
@@ -227,7 +233,7 @@ end
 begin learn_changes_no_policy_and_leaves_nothing
 before=$(cat "$work/policies"/* | cksum)
 mkdir -p "$work/tmp"
-run 0 env TMPDIR="$work/tmp" "$pinion" learn -d "$work/policies" -fo "$work/record" -- "$reader" "$work/files/first" "$work/files/second"
+run 0 env TMPDIR="$work/tmp" "$pinion" learn -d "$work/policies" -fo "$work/record" -- "$reader" "files/first" "files/second"
 says second
 [ "$(cat "$work/policies"/* | cksum)" = "$before" ] || wrong "a policy changed"
 [ -z "$(ls -A "$work/tmp")" ] || wrong "left $(ls "$work/tmp")"
@@ -251,7 +257,7 @@ end
 
 begin learn_waits_for_what_is_left_behind
 run 0 "$pinion" learn -d "$work/policies" -fo "$work/record" -- \
-    sh -c "(sleep 0.3; exec cat '$work/files/second') >$work/late 2>&1 & exit 0"
+    sh -c "(sleep 0.3; exec cat 'files/second') >$work/late 2>&1 & exit 0"
 [ "$(cat "$work/late")" = second ] || wrong "did not wait"
 says "left behind"
 run 0 "$pinion" merge --new "$work/tmp" "$work/record"
@@ -274,7 +280,7 @@ end
 
 begin merge_is_a_union_in_any_order
 for file in first second; do
-    "$pinion" learn -d "$work/policies" -fo "$work/record.$file" -- "$reader" "$work/files/$file" >/dev/null 2>&1
+    "$pinion" learn -d "$work/policies" -fo "$work/record.$file" -- "$reader" "files/$file" >/dev/null 2>&1
 done
 for order in "first second" "second first"; do
     read -r one two <<<"$order"
@@ -285,7 +291,7 @@ for order in "first second" "second first"; do
 done
 cmp -s "$work/together.first.policy" "$work/together.second.policy" || wrong "the order matters"
 run 0 "$pinion" check "$work/together.first.pinion"
-run 0 "$pinion" run -p "$work/together.first.pinion" -- "$reader" "$work/files/second"
+run 0 "$pinion" run -p "$work/together.first.pinion" -- "$reader" "files/second"
 [ "$output" = second ] || wrong "printed $output"
 end
 
@@ -305,7 +311,7 @@ end
 begin merge_names_records_of_another_build
 cp "$reader" "$work/reader.kept"
 compile -DOTHER -O2 "$work/src/reader.c" -o "$reader"
-"$pinion" learn -fo "$work/record.other" -- "$reader" "$work/files/second" >/dev/null 2>&1
+"$pinion" learn -fo "$work/record.other" -- "$reader" "files/second" >/dev/null 2>&1
 run 1 "$pinion" merge "$policy" "$work/record.other"
 says "another build"
 cp "$work/reader.kept" "$reader"
@@ -358,11 +364,11 @@ end
 
 begin show_tells_what_is_allowed
 run 0 "$pinion" show "$policy"
-says open "$work/files/first" "(learned)" "mode enforce"
+says open "files/first" "(learned)" "mode enforce"
 run 0 "$pinion" show "$work/policies/$stem.reader.pinion"
-says open "$work/files/first"
+says open "files/first"
 run_out 0 "$pinion" show --json "$policy" --api open
-json '.modules[0].sites[0].arguments[0].values[0].value' "$work/files/first"
+json '.modules[0].sites[0].arguments[0].values[0].value' "files/first"
 json '.modules[0].sites[0].arguments[0].values[0].origin' learned
 offset=$(jq -r '.modules[0].sites[0].offset' <<<"$output")
 run_out 0 "$pinion" show --json "$policy" --site "reader+$offset:open"
@@ -377,8 +383,8 @@ end
 
 begin explain_shows_the_place_and_the_rule
 run 0 "$pinion" explain -d "$work/policies" "$work/log"
-says "Denied: open(path = \"$work/files/second\"" "read_file+" "-->" "; open" "$work/files/first (learned)" \
-    "the same up to" "pinion learn -- $reader" "manual = [ \"$work/files/second\" ];"
+says "Denied: open(path = \"files/second\"" "read_file+" "-->" "; open" "files/first (learned)" \
+    "the same up to" "pinion learn -- $reader" "manual = [ \"files/second\" ];"
 run 0 "$pinion" explain -d "$work/policies" "$(cat "$work/log")"
 says "read_file+"
 end
@@ -393,7 +399,7 @@ cp "$policy" "$work/edited.policy"
 # Into the group that begins on that line.
 awk -v at="$line" -v text="$text" 'NR == at { sub(/{/, "{ " text) } { print }' "$policy" >"$work/edited.policy"
 run 0 "$pinion" check --compile "$work/edited.policy"
-run 0 "$pinion" run -p "$work/edited.pinion" -- "$reader" "$work/files/first" "$work/files/second"
+run 0 "$pinion" run -p "$work/edited.pinion" -- "$reader" "files/first" "files/second"
 says second
 run 0 "$pinion" explain -p "$work/edited.policy" "$work/log"
 says "allows this value: the process runs with an older one"
@@ -409,7 +415,7 @@ modules = ( { path = "$reader"; build_id = "$(jq -r .build_id "$work/log")"; } )
 EOF
 run 0 "$pinion" check -c "$work/empty.policy"
 rm -f "$work/log2"
-run 1 "$pinion" run -p "$work/empty.pinion" -l "$work/log2" -- "$reader" "$work/files/first"
+run 1 "$pinion" run -p "$work/empty.pinion" -l "$work/log2" -- "$reader" "files/first"
 run 0 "$pinion" explain -p "$work/empty.policy" "$work/log2"
 says unknown-site "read_file+" "knows no call of open" "{ at = 0x"
 end
@@ -417,7 +423,7 @@ end
 begin explain_needs_neither_policy_nor_program
 sed "s|$reader|$work/gone|g" "$work/log" >"$work/log3"
 run 0 "$pinion" explain -d "$work/nowhere" "$work/log3"
-says "Denied: open" "cannot show the code" "there is no policy" "nearest value" "$work/files/first"
+says "Denied: open" "cannot show the code" "there is no policy" "nearest value" "files/first"
 end
 
 begin explain_groups_and_passes_over
@@ -435,7 +441,6 @@ output=$(printf '{"reason":"argument","api":"system","args":{"command":"\\u001b[
 end
 
 begin explain_every_reason
-reasons=$(grep -oE '^REASON\([A-Z_]+, "[a-z-]+"' runtime/reasons.def | cut -d'"' -f2)
 for reason in $reasons; do
     run 0 "$pinion" explain -d "$work/policies" \
         "{\"reason\":\"$reason\",\"verdict\":\"kill\",\"api\":\"system\",\"exe\":\"$reader\"}"
@@ -504,7 +509,7 @@ finds 32-bit "$work/narrow"
 end
 
 begin doctor_go
-objcopy --add-section .go.buildinfo="$work/files/first" "$reader" "$work/go"
+objcopy --add-section .go.buildinfo="files/first" "$reader" "$work/go"
 finds go "$work/go"
 end
 
