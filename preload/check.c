@@ -137,7 +137,7 @@ void fail(struct call *call, int error) {
 
 /* ---- strings ---- */
 
-#define STRING_BYTES (COPY_BYTES / 2) /* longer commands and names are refused where a rule reads them */
+#define STRING_BYTES (COPY_BYTES / 4) /* longer commands and names are refused where a rule reads them */
 
 bool take_string(struct call *call, unsigned argument, const char **text, size_t *length) {
     uint64_t source = call->arguments[argument];
@@ -205,10 +205,15 @@ static bool check_string(struct call *call, const struct policy_constraint *cons
 
 /* ---- vectors and socket addresses ---- */
 
-#define ARGV_CHECKED 1024
+#define VECTOR_ELEMENTS 4096
+#define VECTOR_BYTES (COPY_BYTES / 2)
 
 /* The i-th pointer of an argument vector, or of the variadic list of execl and kin. */
 static bool vector_element(const struct call *call, unsigned argument, unsigned i, uint64_t *element) {
+    if (call->arguments[argument] == 0) { /* the kernel takes it for an empty vector */
+        *element = 0;
+        return true;
+    }
     if (call->index != API_execl && call->index != API_execlp && call->index != API_execle)
         return read_word(call->arguments[argument] + 8 * (uint64_t)i, element);
     unsigned place = argument + i;
@@ -216,25 +221,57 @@ static bool vector_element(const struct call *call, unsigned argument, unsigned 
     return true;
 }
 
-static bool check_vector(struct call *call, const struct policy_constraint *constraint) {
-    for (unsigned i = 0; i < ARGV_CHECKED; i++) {
-        uint64_t element;
-        size_t length;
-        if (!vector_element(call, constraint->argument, i, &element)) {
-            fail(call, EFAULT);
-            return false;
-        }
-        if (element == 0)
-            return true;
-        const char *text = NULL;
-        copy_string(call->slot, call->registers, element, STRING_BYTES, &text, &length);
-        if (text == NULL || !rule_allows_text(STATE->policy, constraint, i < 254 ? i : 254, text, length))
-            return violate(call, &(struct violation){.reason = text == NULL ? REASON_BAD_POINTER : REASON_ARGUMENT,
-                                                     .argument = constraint->argument,
-                                                     .constraint = constraint,
-                                                     .text = text});
+/* The original's pointers, with a null pointer behind them. */
+static enum copy_result read_pointers(const struct call *call, unsigned argument, uint64_t *vector, unsigned *count) {
+    for (*count = 0; *count < VECTOR_ELEMENTS; ++*count) {
+        if (!vector_element(call, argument, *count, &vector[*count]))
+            return COPY_UNREADABLE;
+        if (vector[*count] == 0)
+            return COPY_DONE;
     }
-    return violate(call, &(struct violation){.reason = REASON_ARGUMENT, .argument = constraint->argument});
+    return COPY_TOO_LONG;
+}
+
+enum copy_result take_vector(struct call *call, unsigned argument, uint64_t **vector, unsigned *count) {
+    *vector = copy_allocate(call->slot, call->registers, VECTOR_BYTES);
+    if (*vector == NULL)
+        return COPY_NO_ROOM;
+    enum copy_result result = read_pointers(call, argument, *vector, count);
+    char *text = (char *)(*vector + *count + 1), *end = (char *)*vector + VECTOR_BYTES;
+    for (unsigned i = 0; i < *count && result == COPY_DONE; i++) {
+        size_t length = 0;
+        result = text < end
+                     ? read_string(call->slot, call->registers, (*vector)[i], text, (size_t)(end - text) - 1, &length)
+                     : COPY_TOO_LONG;
+        (*vector)[i] = (uint64_t)text;
+        text += length + 1;
+    }
+    copy_shrink(call->slot, *vector, result == COPY_DONE ? (size_t)(text - (char *)*vector) : 0);
+    return result;
+}
+
+static bool check_vector(struct call *call, const struct policy_constraint *constraint) {
+    struct violation violation = {
+        .reason = REASON_ARGUMENT, .argument = constraint->argument, .constraint = constraint};
+    uint64_t *vector;
+    unsigned count;
+    enum copy_result result = take_vector(call, constraint->argument, &vector, &count);
+    if (result == COPY_UNREADABLE) {
+        fail(call, EFAULT);
+        return false;
+    }
+    if (result != COPY_DONE) {
+        violation.reason = REASON_NO_SLOT;
+        return violate(call, &violation);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        violation.text = (const char *)vector[i];
+        if (!rule_allows_text(STATE->policy, constraint, i < 254 ? i : 254, violation.text, strlen(violation.text)) &&
+            !violate(call, &violation))
+            return false;
+    }
+    call->vector = vector; /* prepare_child hands it on */
+    return true;
 }
 
 #define SOCKADDR_MAX 128
@@ -359,10 +396,6 @@ static bool check_written_path(struct call *call) {
 }
 
 static bool check_special(struct call *call, unsigned special) {
-    if (special & SPECIAL_REGISTER)
-        register_stack(call);
-    if (special & SPECIAL_STACK && !check_stack(call))
-        return false;
     if (special & SPECIAL_GUARD && !guard_call(call))
         return false;
     if (special & SPECIAL_PATH && !check_written_path(call))
@@ -371,19 +404,24 @@ static bool check_special(struct call *call, unsigned special) {
         return false;
     if (special & SPECIAL_CHILD && !prepare_child(call))
         return false;
+    if (special & SPECIAL_REGISTER)
+        register_stack(call);
     return true;
 }
 
 static bool check_one(struct call *call, unsigned special) {
     if (unlikely(STATE->mode == MODE_LEARN || (STATE->policy == NULL && STATE->record != NULL)))
         learn_call(call);
+    /* First: where the stack is broken, its verdict outranks that of a wrong argument or place. */
+    if (special & SPECIAL_STACK && !check_stack(call))
+        return false;
     if (call->site != NULL) {
         if (call->site->constraint_count != 0 && !check_constraints(call))
             return false;
     } else if (!call->loose && !check_unlisted(call)) {
         return false;
     }
-    return (special & ~(unsigned)SPECIAL_SYSCALL) == 0 || check_special(call, special);
+    return (special & ~(unsigned)(SPECIAL_SYSCALL | SPECIAL_STACK)) == 0 || check_special(call, special);
 }
 
 /* syscall(2): the number names the function that it imitates; that one's rules hold, too. */

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "preload/copy.h"
 #include "preload/modules.h"
 #include "preload/registers.h"
 #include "preload/threads.h"
@@ -20,6 +21,7 @@ struct call {
     void *target;                       /* where the call goes on; NULL: return to the caller with registers->rax */
     const struct mapped_module *module; /* of the caller; NULL: anonymous code */
     const struct policy_site *site;     /* NULL: none */
+    uint64_t *vector;                   /* the copy of a checked argument vector, or NULL */
     unsigned taken;                     /* bit i: argument i already points to a copy */
     bool loose;                         /* allowed without a site: arguments are free */
 };
@@ -64,5 +66,8 @@ void learn_child(struct call *call, const char *path);
 /* Argument strings: a copy, checked and handed on in place of the original; see copy.h. False: the call has
  * ended (the pointer was bad). A null pointer gives NULL. */
 bool take_string(struct call *call, unsigned argument, const char **text, size_t *length);
+
+/* A copy of an argument vector and its strings, in one piece. */
+enum copy_result take_vector(struct call *call, unsigned argument, uint64_t **vector, unsigned *count);
 
 #endif

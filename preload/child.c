@@ -33,6 +33,7 @@ struct child_call {
     int8_t directory;   /* argument, or -1 */
     bool searches;      /* in PATH */
     bool variadic;      /* the argument vector stands in the call */
+    int8_t vector;      /* argument that holds it, also of the function that the call goes on as */
     uint8_t source;     /* enum environment_source */
     int8_t environment; /* argument that holds it, also of the function that the call goes on as */
     uint16_t goes_on;   /* spelling, or SPELLING_COUNT for its own */
@@ -42,20 +43,20 @@ struct child_call {
 #define DESCRIPTOR (-2)
 
 static const struct child_call child_calls[] = {
-    {API_execve, 0, -1, false, false, FROM_ARGUMENT, 2, SPELLING_COUNT},
-    {API_execv, 0, -1, false, false, FROM_ENVIRON, 2, SPELLING_execve},
-    {API_execvp, 0, -1, true, false, FROM_ENVIRON, 2, SPELLING_execvpe},
-    {API_execvpe, 0, -1, true, false, FROM_ARGUMENT, 2, SPELLING_COUNT},
-    {API_execl, 0, -1, false, true, FROM_ENVIRON, 2, SPELLING_execve},
-    {API_execlp, 0, -1, true, true, FROM_ENVIRON, 2, SPELLING_execvpe},
-    {API_execle, 0, -1, false, true, FROM_VARIADIC_END, 2, SPELLING_execve},
-    {API_fexecve, DESCRIPTOR, -1, false, false, FROM_ARGUMENT, 2, SPELLING_COUNT},
-    {API_execveat, 1, 0, false, false, FROM_ARGUMENT, 3, SPELLING_COUNT},
-    {API_posix_spawn, 1, -1, false, false, FROM_ARGUMENT, 5, SPELLING_COUNT},
-    {API_posix_spawnp, 1, -1, true, false, FROM_ARGUMENT, 5, SPELLING_COUNT},
-    {API_system, SHELL, -1, false, false, IN_ENVIRON, -1, SPELLING_COUNT},
-    {API_popen, SHELL, -1, false, false, IN_ENVIRON, -1, SPELLING_COUNT},
-    {API_wordexp, SHELL, -1, false, false, IN_ENVIRON, -1, SPELLING_COUNT},
+    {API_execve, 0, -1, false, false, 1, FROM_ARGUMENT, 2, SPELLING_COUNT},
+    {API_execv, 0, -1, false, false, 1, FROM_ENVIRON, 2, SPELLING_execve},
+    {API_execvp, 0, -1, true, false, 1, FROM_ENVIRON, 2, SPELLING_execvpe},
+    {API_execvpe, 0, -1, true, false, 1, FROM_ARGUMENT, 2, SPELLING_COUNT},
+    {API_execl, 0, -1, false, true, 1, FROM_ENVIRON, 2, SPELLING_execve},
+    {API_execlp, 0, -1, true, true, 1, FROM_ENVIRON, 2, SPELLING_execvpe},
+    {API_execle, 0, -1, false, true, 1, FROM_VARIADIC_END, 2, SPELLING_execve},
+    {API_fexecve, DESCRIPTOR, -1, false, false, 1, FROM_ARGUMENT, 2, SPELLING_COUNT},
+    {API_execveat, 1, 0, false, false, 2, FROM_ARGUMENT, 3, SPELLING_COUNT},
+    {API_posix_spawn, 1, -1, false, false, 4, FROM_ARGUMENT, 5, SPELLING_COUNT},
+    {API_posix_spawnp, 1, -1, true, false, 4, FROM_ARGUMENT, 5, SPELLING_COUNT},
+    {API_system, SHELL, -1, false, false, -1, IN_ENVIRON, -1, SPELLING_COUNT},
+    {API_popen, SHELL, -1, false, false, -1, IN_ENVIRON, -1, SPELLING_COUNT},
+    {API_wordexp, SHELL, -1, false, false, -1, IN_ENVIRON, -1, SPELLING_COUNT},
 };
 
 static const struct child_call *child_call_of(unsigned api) {
@@ -318,11 +319,13 @@ static bool complete_exec(struct call *call, const struct child_call *child) {
         return out_of_memory(call);
     if (!complete(&environment, room))
         return bad_address(call);
-    if (child->variadic) {
+    if (call->vector != NULL) {
+        call->arguments[child->vector] = (uint64_t)call->vector;
+    } else if (child->variadic) {
         uint64_t *vector = (uint64_t *)((char *)room + ((vector_bytes + 7) & ~(size_t)7));
         for (uint64_t i = 0; i <= count; i++)
             vector[i] = i < count ? variadic(call, i) : 0;
-        call->arguments[1] = (uint64_t)vector;
+        call->arguments[child->vector] = (uint64_t)vector;
     }
     call->arguments[child->environment] = (uint64_t)room;
     if (child->goes_on != SPELLING_COUNT)

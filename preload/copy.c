@@ -101,31 +101,34 @@ void *copy_allocate(struct thread_slot *slot, const struct registers *registers,
     return slot->copies + start;
 }
 
-static void copy_shrink(struct thread_slot *slot, const char *copy, size_t size) {
-    slot->copy_used = (uint32_t)(copy - slot->copies + size);
+void copy_shrink(struct thread_slot *slot, const void *copy, size_t size) {
+    slot->copy_used = (uint32_t)((const char *)copy - slot->copies + size);
 }
 
-enum copy_result copy_string(struct thread_slot *slot, const struct registers *registers, uint64_t source, size_t limit,
-                             const char **result, size_t *length) {
-    char *copy = copy_allocate(slot, registers, limit + 1);
-    if (copy == NULL)
-        return COPY_NO_ROOM;
+enum copy_result read_string(const struct thread_slot *slot, const struct registers *registers, uint64_t source,
+                             char *to, size_t limit, size_t *length) {
     uint64_t readable = source;
     for (size_t i = 0; i <= limit; i++) {
-        if (source + i >= readable && (readable = readable_until(slot, registers, source + i)) <= source + i) {
-            copy_shrink(slot, copy, 0);
+        if (source + i >= readable && (readable = readable_until(slot, registers, source + i)) <= source + i)
             return COPY_UNREADABLE;
-        }
-        copy[i] = ((const volatile char *)source)[i];
-        if (copy[i] == '\0') {
-            *result = copy;
+        to[i] = ((const volatile char *)source)[i];
+        if (to[i] == '\0') {
             *length = i;
-            copy_shrink(slot, copy, i + 1);
             return COPY_DONE;
         }
     }
-    copy_shrink(slot, copy, 0);
     return COPY_TOO_LONG;
+}
+
+enum copy_result copy_string(struct thread_slot *slot, const struct registers *registers, uint64_t source, size_t limit,
+                             const char **copy, size_t *length) {
+    char *room = copy_allocate(slot, registers, limit + 1);
+    if (room == NULL)
+        return COPY_NO_ROOM;
+    enum copy_result result = read_string(slot, registers, source, room, limit, length);
+    copy_shrink(slot, room, result == COPY_DONE ? *length + 1 : 0);
+    *copy = room;
+    return result;
 }
 
 void *copy_bytes(struct thread_slot *slot, const struct registers *registers, uint64_t source, size_t size) {

@@ -34,6 +34,13 @@ enum copy_result {
 enum copy_result copy_string(struct thread_slot *slot, const struct registers *registers, uint64_t source, size_t limit,
                              const char **copy, size_t *length);
 
+/* The same into memory of the caller's own, `limit` bytes and the final NUL. */
+enum copy_result read_string(const struct thread_slot *slot, const struct registers *registers, uint64_t source,
+                             char *to, size_t limit, size_t *length);
+
+/* Gives back what the last allocation does not need. */
+void copy_shrink(struct thread_slot *slot, const void *copy, size_t size);
+
 /* NULL when the memory cannot be read or no room is left. */
 void *copy_bytes(struct thread_slot *slot, const struct registers *registers, uint64_t source, size_t size);
 

@@ -126,9 +126,28 @@ static void learn_address(struct call *call, unsigned argument) {
         source = header[0];
         size = (uint32_t)header[1];
     }
+    if (source == 0) {
+        struct fact null = fact_of(call, argument);
+        null.entry.integer = 1;
+        record_fact(&null);
+        return;
+    }
     char address[128];
-    if (source != 0 && size <= sizeof address && read_bytes(address, source, size))
+    if (size <= sizeof address && read_bytes(address, source, size))
         record_text(fact_of(call, argument), address, size);
+}
+
+static void learn_vector(struct call *call, unsigned argument) {
+    uint64_t *vector;
+    unsigned count;
+    if (take_vector(call, argument, &vector, &count) != COPY_DONE)
+        return;
+    for (unsigned i = 0; i < count; i++) {
+        struct fact fact = fact_of(call, argument);
+        fact.entry.position = (uint8_t)(i < 254 ? i : 254);
+        record_text(fact, (const char *)vector[i], strlen((const char *)vector[i]));
+    }
+    copy_shrink(call->slot, vector, 0);
 }
 
 static void learn_argument(struct call *call, unsigned argument) {
@@ -145,6 +164,7 @@ static void learn_argument(struct call *call, unsigned argument) {
     case SHAPE_STRING: learn_string(call, argument); return;
     case SHAPE_SOCKADDR:
     case SHAPE_MSGHDR: learn_address(call, argument); return;
+    case SHAPE_ARGV: learn_vector(call, argument); return;
     default: return;
     }
 }

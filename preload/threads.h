@@ -12,7 +12,7 @@
 
 #define SLOT_WIPED_BYTES 4096 /* a page */
 #define COPY_RECORDS 64
-#define COPY_BYTES (24u << 10)
+#define COPY_BYTES (128u << 10) /* of address space: only what is used is memory */
 
 struct stack_range {
     uint64_t low, high;
