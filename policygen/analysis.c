@@ -6,6 +6,7 @@
 
 #include "policygen/arguments.h"
 #include "policygen/flow.h"
+#include "policygen/tails.h"
 #include "runtime/api.h"
 #include "runtime/util.h"
 
@@ -310,6 +311,7 @@ void analysis_make(struct analysis *analysis) {
     analysis->roots = flow_roots(analysis);
     settle_jumps(analysis);
     arguments_find(analysis);
+    tails_find(analysis);
 }
 
 void analysis_free(struct analysis *analysis) {
@@ -328,6 +330,7 @@ void analysis_free(struct analysis *analysis) {
     free(analysis->import_jumps.items);
     free(analysis->taken_symbols.items);
     free(analysis->address_taken);
+    tails_free(analysis);
     free(analysis->symbol_order);
     free(analysis->never_returns);
     free(analysis->inner_calls);

@@ -34,6 +34,14 @@ struct uses {
     size_t count;
 };
 
+/* Where a direct call may end up without another call: see struct policy_tail. */
+struct tail_closure {
+    uint32_t target;
+    uint16_t flags;    /* enum tail_flags */
+    uint32_t *members; /* owned; none where flags say enough */
+    size_t member_count;
+};
+
 struct analysis {
     char *path; /* owned: the file, by its one real name */
     bool made;
@@ -57,7 +65,10 @@ struct analysis {
     bool *never_returns;       /* per function */
     uint32_t *inner_calls;     /* targets of direct calls that are no function's start, ordered */
     size_t inner_call_count;
-    struct uses choices;    /* function -> resolver (IFUNC) that may choose it */
+    struct uses choices; /* function -> resolver (IFUNC) that may choose it */
+    struct tail_closure *tails;
+    size_t tail_count;
+    bool tails_complete;
     uint32_t *symbol_order; /* dynamic symbols by name */
     bool plugin;            /* loaded by the program itself: its exports are reached through pointers */
     double seconds;

@@ -589,7 +589,9 @@ static bool read_table(struct flow *flow, struct edges *edges, uint32_t jump, ui
             break;
         if (is_in_flow(flow, target) && flow_instruction_at(flow, (uint32_t)target) != UINT32_MAX)
             add_edge(flow, edges, jump, target);
-        else if (!is_stray_fragment(flow, target))
+        else if (is_stray_fragment(flow, target))
+            *array_append(flow->strays, flow->stray_count) = (uint32_t)target;
+        else
             break;
     }
     if (entry > 0)
@@ -767,5 +769,6 @@ void flow_free(struct flow *flow) {
     free(flow->frames);
     free(flow->taken);
     free(flow->tables);
+    free(flow->strays);
     free(flow);
 }

@@ -57,6 +57,8 @@ struct flow {
     bool unresolved; /* an indirect jump may go anywhere: no value is known */
     struct table *tables;
     size_t table_count;
+    uint32_t *strays; /* targets of tables in moved-away parts that nothing else refers to */
+    size_t stray_count;
 };
 
 /* Which function's graph each function belongs to, itself for most; per function, to be freed. */

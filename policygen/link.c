@@ -333,6 +333,21 @@ static void link_names(struct linker *linker) {
     }
 }
 
+/* ---- Tail calls ---- */
+
+static void link_tails(struct linker *linker, uint32_t module) {
+    const struct analysis *analysis = linker->program->modules[module];
+    struct module *made = &linker->document->modules[linker->slots[module]];
+    made->has_tails = analysis->tails_complete;
+    for (size_t i = 0; i < analysis->tail_count; i++) {
+        const struct tail_closure *closure = &analysis->tails[i];
+        struct tail *tail = module_add_tail(made, closure->target);
+        tail->flags = closure->flags;
+        for (size_t j = 0; j < closure->member_count; j++)
+            tail_add_member(tail, closure->members[j]);
+    }
+}
+
 /* ---- Coverage ---- */
 
 static void cover_rule(struct coverage *coverage, const struct constraint *constraint, bool *constrained) {
@@ -376,8 +391,10 @@ void program_link(const struct program *program, struct document *document, stru
         linker.slots[i] = (size_t)(module - document->modules);
     }
     link_names(&linker);
-    for (uint32_t i = 0; i < program->module_count; i++)
+    for (uint32_t i = 0; i < program->module_count; i++) {
         link_module(&linker, i);
+        link_tails(&linker, i);
+    }
     for (size_t i = 0; i < program->module_count; i++)
         cover(&linker, i);
     if (linker.has_pointers)

@@ -439,8 +439,12 @@ static void scan_landing_pads(const struct object *object, struct functions *fun
         if (!function_landing_pads(object, &functions->items[i], &pads, &count))
             functions->items[i].undecodable = true;
         for (size_t j = 0; j < count; j++) {
-            if (object_is_code(object, pads[j]))
-                add_reference(scan, pads[j], 0, true);
+            if (!object_is_code(object, pads[j]))
+                continue;
+            add_reference(scan, pads[j], 0, true);
+            if (pads[j] < functions->items[i].start || pads[j] >= functions->items[i].end)
+                *array_append(scan->landings, scan->landing_count) =
+                    (struct direct_jump){functions->items[i].start, 0, pads[j]};
         }
         free(pads);
     }
@@ -664,6 +668,8 @@ static void number_functions(const struct functions *functions, struct scan *sca
         scan->import_calls[i].function = functions_at(functions, scan->import_calls[i].address);
     for (size_t i = 0; i < scan->jump_count; i++)
         scan->jumps[i].function = functions_at(functions, scan->jumps[i].address);
+    for (size_t i = 0; i < scan->landing_count; i++)
+        scan->landings[i].function = functions_at(functions, scan->landings[i].address);
     for (size_t i = 0; i < scan->import_jump_count; i++)
         scan->import_jumps[i].function = functions_at(functions, scan->import_jumps[i].address);
     for (size_t i = 0; i < scan->indirect_jump_count; i++)
@@ -719,6 +725,7 @@ void scan_free(struct scan *scan) {
     free(scan->import_calls);
     free(scan->jumps);
     free(scan->import_jumps);
+    free(scan->landings);
     free(scan->indirect_jumps);
     free(scan->slot_loads);
     free(scan->references);

@@ -66,6 +66,8 @@ struct scan {
     size_t jump_count;
     struct import_jump *import_jumps;
     size_t import_jump_count;
+    struct direct_jump *landings; /* landing pads outside the function that has them */
+    size_t landing_count;
     struct indirect_jump *indirect_jumps;
     size_t indirect_jump_count;
     struct slot_load *slot_loads;

@@ -1,0 +1,196 @@
+/* Walks direct jumps, moved-away parts and landing pads from every call target. Where a jump leaves the object or goes
+ * through a pointer, the closure says only that: everything is possible then.
+ */
+#include "policygen/tails.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "policygen/flow.h"
+#include "runtime/policy.h"
+#include "runtime/util.h"
+
+struct graph {
+    const struct analysis *analysis;
+    struct uses edges; /* function -> function; ordered */
+    uint16_t *flags;   /* per function */
+    uint32_t *visited; /* per function: the number of the last walk that came here */
+    uint32_t *queue;
+    uint32_t walk;
+};
+
+static void add_edge(struct graph *graph, uint32_t from, uint64_t target) {
+    uint32_t to = functions_at(&graph->analysis->functions, target);
+    if (from != NO_FUNCTION && to != NO_FUNCTION && to != from)
+        *array_append(graph->edges.items, graph->edges.count) = (struct use){from, to};
+}
+
+/* ---- Parts that only tables refer to ---- */
+
+static bool has_strays(const struct analysis *analysis) {
+    for (uint32_t i = 0; i < analysis->functions.count; i++) {
+        size_t jumper = uses_from(&analysis->jumpers, i);
+        bool jumped = jumper < analysis->jumpers.count && analysis->jumpers.items[jumper].key == i;
+        if (analysis->functions.items[i].fragment && !jumped && !analysis->address_taken[i])
+            return true;
+    }
+    return false;
+}
+
+/* Rare: a switch some of whose cases were moved away whole. */
+static void add_strays(struct graph *graph) {
+    const struct scan *scan = &graph->analysis->scan;
+    cleanup_free bool *done = xcalloc(graph->analysis->functions.count + 1, sizeof *done);
+    struct decoder *decoder = decoder_new();
+    for (size_t i = 0; i < scan->indirect_jump_count; i++) {
+        uint32_t function = scan->indirect_jumps[i].function;
+        if (!scan->indirect_jumps[i].table || done[function])
+            continue;
+        done[function] = true;
+        struct flow *flow = flow_build(graph->analysis, decoder, graph->analysis->roots[function]);
+        for (size_t j = 0; j < flow->stray_count; j++)
+            add_edge(graph, function, flow->strays[j]);
+        if (flow->unresolved || flow->undecodable)
+            graph->flags[function] |= TAIL_ANYWHERE;
+        flow_free(flow);
+    }
+    decoder_free(decoder);
+}
+
+/* ---- The graph ---- */
+
+static int compare_uses(const void *a, const void *b) {
+    const struct use *x = a, *y = b;
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
+    return x->value < y->value ? -1 : x->value > y->value;
+}
+
+static void fill(struct graph *graph) {
+    const struct scan *scan = &graph->analysis->scan;
+    for (size_t i = 0; i < scan->jump_count; i++)
+        add_edge(graph, scan->jumps[i].function, scan->jumps[i].target);
+    for (size_t i = 0; i < scan->landing_count; i++)
+        add_edge(graph, scan->landings[i].function, scan->landings[i].target);
+    for (size_t i = 0; i < scan->import_jump_count; i++) {
+        if (scan->import_jumps[i].function != NO_FUNCTION)
+            graph->flags[scan->import_jumps[i].function] |= TAIL_LEAVES_MODULE;
+    }
+    for (size_t i = 0; i < scan->indirect_jump_count; i++) {
+        if (!scan->indirect_jumps[i].table)
+            graph->flags[scan->indirect_jumps[i].function] |= TAIL_ANYWHERE;
+    }
+    for (size_t i = 0; i < graph->analysis->functions.count; i++) {
+        if (graph->analysis->functions.items[i].undecodable)
+            graph->flags[i] |= TAIL_ANYWHERE;
+    }
+    if (has_strays(graph->analysis))
+        add_strays(graph);
+    if (graph->edges.count > 0)
+        qsort(graph->edges.items, graph->edges.count, sizeof *graph->edges.items, compare_uses);
+}
+
+/* Fills the queue with the functions that can be reached; returns how many. */
+static size_t walk(struct graph *graph, uint32_t from, uint16_t *flags) {
+    size_t count = 0;
+    graph->walk++;
+    graph->visited[from] = graph->walk;
+    graph->queue[count++] = from;
+    for (size_t next = 0; next < count; next++) {
+        uint32_t function = graph->queue[next];
+        *flags |= graph->flags[function];
+        for (size_t i = uses_from(&graph->edges, function);
+             i < graph->edges.count && graph->edges.items[i].key == function; i++) {
+            uint32_t to = graph->edges.items[i].value;
+            if (graph->visited[to] == graph->walk)
+                continue;
+            graph->visited[to] = graph->walk;
+            graph->queue[count++] = to;
+        }
+    }
+    return count;
+}
+
+static int compare_addresses(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void add_closure(struct analysis *analysis, struct graph *graph, uint32_t target) {
+    uint32_t function = functions_at(&analysis->functions, target);
+    uint16_t flags = 0;
+    if (function == NO_FUNCTION)
+        return;
+    size_t count = walk(graph, function, &flags);
+    if (count == 1 && flags == 0 && analysis->functions.items[function].start == target)
+        return;
+    struct tail_closure *closure = array_append(analysis->tails, analysis->tail_count);
+    closure->target = target;
+    closure->flags = flags;
+    for (size_t i = 0; flags == 0 && i < count; i++) {
+        const struct function *member = &analysis->functions.items[graph->queue[i]];
+        if (member->kind == FUNCTION_FRAME)
+            *array_append(closure->members, closure->member_count) = member->start;
+    }
+    if (closure->member_count > 0)
+        qsort(closure->members, closure->member_count, sizeof *closure->members, compare_addresses);
+    /* More than the policy's format holds. */
+    if (closure->member_count > UINT16_MAX) {
+        closure->flags |= TAIL_ANYWHERE;
+        closure->member_count = 0;
+    }
+}
+
+/* Targets of all direct calls: functions, and stubs, through which a call leaves the object. */
+static void add_stub_targets(const struct analysis *analysis, uint32_t **stubs, size_t *count) {
+    for (size_t i = 0; i < analysis->scan.import_call_count; i++) {
+        uint32_t return_address = analysis->scan.import_calls[i].return_address;
+        const uint8_t *call = object_at(&analysis->object, (uint64_t)return_address - 5, 5);
+        bool is_stub = false;
+        if (call == NULL || call[0] != 0xe8)
+            continue;
+        uint64_t target = return_address + (uint64_t)(int64_t)(int32_t)read32(call + 1);
+        stub_symbol(&analysis->object, target, &is_stub);
+        if (is_stub)
+            *array_append(*stubs, *count) = (uint32_t)target;
+    }
+    if (*count > 0)
+        qsort(*stubs, *count, sizeof **stubs, compare_addresses);
+}
+
+void tails_find(struct analysis *analysis) {
+    size_t functions = analysis->functions.count, count = 0;
+    struct graph graph = {.analysis = analysis};
+    graph.flags = xcalloc(functions + 1, sizeof *graph.flags);
+    graph.visited = xcalloc(functions + 1, sizeof *graph.visited);
+    graph.queue = xcalloc(functions + 1, sizeof *graph.queue);
+    fill(&graph);
+    uint32_t *targets = xcalloc(analysis->scan.call_count + 1, sizeof *targets), *stubs = NULL;
+    for (size_t i = 0; i < analysis->scan.call_count; i++)
+        targets[i] = analysis->scan.calls[i].target;
+    qsort(targets, analysis->scan.call_count, sizeof *targets, compare_addresses);
+    for (size_t i = 0; i < analysis->scan.call_count; i++) {
+        if (i == 0 || targets[i] != targets[i - 1])
+            add_closure(analysis, &graph, targets[i]);
+    }
+    add_stub_targets(analysis, &stubs, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || stubs[i] != stubs[i - 1])
+            *array_append(analysis->tails, analysis->tail_count) =
+                (struct tail_closure){.target = stubs[i], .flags = TAIL_LEAVES_MODULE};
+    }
+    for (size_t i = 0; i < functions; i++)
+        analysis->tails_complete |= analysis->functions.items[i].kind == FUNCTION_FRAME;
+    free(targets);
+    free(stubs);
+    free(graph.edges.items);
+    free(graph.flags);
+    free(graph.visited);
+    free(graph.queue);
+}
+
+void tails_free(struct analysis *analysis) {
+    for (size_t i = 0; i < analysis->tail_count; i++)
+        free(analysis->tails[i].members);
+    free(analysis->tails);
+}
