@@ -312,14 +312,8 @@ static void seal(void) {
     raw(__NR_mprotect, &pinion_sealed_state, sizeof pinion_sealed_state, PROT_READ);
 }
 
-static void start(void) {
-    struct state *state = STATE;
+static void protect(struct state *state, const struct link_map *first, const struct link_map *self) {
     struct settings settings = {0};
-    find_imports(state);
-    const struct link_map *first = modules_first(), *self = modules_self();
-    state->program_path = "";
-    if (first == NULL || self == NULL)
-        refuse_to_start(REASON_BAD_SETTING, "the loader's list of libraries cannot be found");
     resolve_all(self);
     read_settings(state, &settings);
     stack_start(state);
@@ -339,6 +333,19 @@ static void start(void) {
             log_process(REASON_NO_POLICY, VERDICT_ALLOW, state->program_path);
     }
     modules_bind();
+}
+
+static void start(void) {
+    struct state *state = STATE;
+    find_imports(state);
+    state->program_path = "";
+    const struct link_map *first = modules_first(), *self = modules_self();
+    if (first != NULL && self != NULL)
+        protect(state, first, self);
+    else if (state->errno_location == NULL)
+        state->mode = MODE_OFF; /* no libc: there is nothing that could be called */
+    else
+        refuse_to_start(REASON_BAD_SETTING, "the loader's list of libraries cannot be found");
     __atomic_store_n(&state->ready, READY, __ATOMIC_RELEASE);
     seal();
 }
