@@ -37,20 +37,25 @@ static int move_high(int descriptor) {
     return descriptor;
 }
 
-bool log_open(struct state *state, const char *path) {
+static void use_descriptor(struct state *state, int descriptor) {
     struct stat status;
-    state->log_descriptor = 2;
-    if (path != NULL) {
-        long opened = raw(__NR_openat, AT_FDCWD, path,
-                          O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
-        if (raw_failed(opened))
-            return false;
-        state->log_descriptor = move_high((int)opened);
-    }
-    if (raw(__NR_fstat, state->log_descriptor, &status) == 0) {
+    state->log_descriptor = descriptor;
+    if (raw(__NR_fstat, descriptor, &status) == 0) {
         state->log_device = status.st_dev;
         state->log_inode = status.st_ino;
     }
+}
+
+bool log_open(struct state *state, const char *path) {
+    if (path == NULL) {
+        use_descriptor(state, 2);
+        return true;
+    }
+    long opened = raw(__NR_openat, AT_FDCWD, path,
+                      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
+    if (raw_failed(opened))
+        return false;
+    use_descriptor(state, move_high((int)opened));
     return true;
 }
 
@@ -59,22 +64,20 @@ struct poll_request {
     short wanted, found;
 };
 
-static uint64_t dropped; /* atomic; not private to a process tree, good enough for a hint */
+/* Lines that could not be written since the last one that was; atomic. */
+static uint64_t dropped;
 
 /* Programs close and reuse descriptors: a line must never reach a client, nor block. */
-static void write_line(const char *line, size_t length) {
+static bool write_line(const char *line, size_t length) {
     struct stat status;
     int descriptor = STATE->log_descriptor;
     struct poll_request request = {.descriptor = descriptor, .wanted = POLL_OUT};
     if (!is_the_sink(descriptor, &status))
-        goto drop;
+        return false;
     if ((status.st_mode & FILE_TYPE) != FILE_REGULAR &&
         (raw(__NR_poll, &request, 1, 0) != 1 || !(request.found & POLL_OUT) || length > PIPE_BUF))
-        goto drop;
-    if (raw(__NR_write, descriptor, line, length) == (long)length)
-        return;
-drop:
-    __atomic_fetch_add(&dropped, 1, __ATOMIC_RELAXED);
+        return false;
+    return raw(__NR_write, descriptor, line, length) == (long)length;
 }
 
 /* ---- building a line ---- */
@@ -234,15 +237,16 @@ static void put_head(struct line *line, enum mode mode, enum verdict verdict) {
     put_string(line, verdict_name(verdict));
 }
 
-static void finish(struct line *line) {
+static void finish(struct line *line, size_t size) {
     uint64_t missing = __atomic_exchange_n(&dropped, 0, __ATOMIC_RELAXED);
-    line->size = LOG_LINE_BYTES;
+    line->size = size;
     if (missing > 0) {
         put_key(line, "dropped");
         put_unsigned(line, missing, 10, 1);
     }
     put(line, "}\n");
-    write_line(line->bytes, line->used);
+    if (!write_line(line->bytes, line->used))
+        __atomic_fetch_add(&dropped, missing + 1, __ATOMIC_RELAXED);
 }
 
 /* Room that `finish` and closing brackets always find. */
@@ -457,13 +461,11 @@ void log_violation(const struct call *call, const struct violation *violation, e
         put_string(&line, call->api->name);
         put_key(&line, "reason");
         put_string(&line, reason_text(violation->reason));
-        line.size = sizeof small;
-        put(&line, "}\n");
-        write_line(line.bytes, line.used);
+        finish(&line, sizeof small);
         return;
     }
     put_call(&line, call, violation);
-    finish(&line);
+    finish(&line, LOG_LINE_BYTES);
 }
 
 void log_process(enum reason reason, enum verdict verdict, const char *detail) {
@@ -476,7 +478,7 @@ void log_process(enum reason reason, enum verdict verdict, const char *detail) {
         put_key(&line, "detail");
         put_string(&line, detail);
     }
-    finish(&line);
+    finish(&line, sizeof bytes);
 }
 
 void end_process(void) {

@@ -318,7 +318,7 @@ static void protect(struct state *state, const struct link_map *first, const str
     read_settings(state, &settings);
     stack_start(state);
     find_shim_path(state, settings.preload, self->l_name);
-    if (!log_open(state, settings.log))
+    if (settings.log != NULL && !log_open(state, settings.log))
         refuse_to_start(REASON_BAD_SETTING, "PINION_LOG cannot be opened");
     state->modules = modules_start();
     find_program(state, first);
@@ -338,6 +338,7 @@ static void protect(struct state *state, const struct link_map *first, const str
 static void start(void) {
     struct state *state = STATE;
     find_imports(state);
+    log_open(state, NULL); /* so that a refusal is heard */
     state->program_path = "";
     const struct link_map *first = modules_first(), *self = modules_self();
     if (first != NULL && self != NULL)
