@@ -20,7 +20,7 @@ umask 022
 "$POLICYGEN" -o "$policy" "$directory/server"
 
 rm -f "$directory/learning"
-"$PINION" learn --force --policy-dir "$policy" --shim "$PINION_LIB" --output "$directory/record" -- \
+"$PINION" learn --force --policy-dir "$policy" --shim "$PINION_LIB" --record "$directory/record" -- \
     "$directory/server" 0 >"$directory/learning" &
 server=$!
 trap 'kill "$server" 2>/dev/null || true' EXIT
