@@ -80,7 +80,8 @@ static void change(void) {
             ran++;
         }
     }
-    printf("changed: %s\n", refused > 100 && ran > 0 && crashed + silent == 0 ? "refused or harmless" : "not always clear");
+    printf("changed: %s\n",
+           refused > 100 && ran > 0 && crashed + silent == 0 ? "refused or harmless" : "not always clear");
 }
 
 int main(int count, char **arguments) {

@@ -3,6 +3,7 @@
 HAZARD_LIBS_edit_policy := build/libruntime.a -lconfig -lelf
 build/tests/hazards/edit_policy: build/libruntime.a
 
+HAZARD_LIBS_counts := -lelf
 HAZARD_FLAGS_libcaller := -Wl,-rpath,'$$ORIGIN/private',--enable-new-dtags
 HAZARD_LIBS_libneeds_own := -Wl,--no-as-needed -Lbuild/tests/hazards -lown -Wl,-rpath,'$$ORIGIN',--enable-new-dtags
 build/tests/hazards/libneeds_own.so: build/tests/hazards/libown.so
