@@ -1,11 +1,14 @@
-/* Calls of every class from stacks that are not the thread's own: an alternate signal stack, also when the handler is
- * left by siglongjmp, and more coroutines than a thread has places for copies.
+/* Calls of every class from unusual stacks: an alternate signal stack, also when the handler is left by siglongjmp or
+ * was called because the own stack had overflowed, more coroutines than a thread has places for copies, a stack that a
+ * thread was given, and that of a process which shares its memory with its parent.
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #ifdef __GLIBC__
 #include <ucontext.h>
@@ -67,6 +70,64 @@ static void use_signal_stack(void) {
     printf("leaving signal handlers %u of 400\n", worked);
 }
 
+static volatile int endless = 1;
+
+__attribute__((noinline)) static int overflow(volatile char *above) {
+    volatile char frame[256];
+    frame[0] = above != NULL ? above[0] : 1;
+    return endless ? overflow(frame) + frame[0] : 0;
+}
+
+static void handle_overflow(int signal_number) {
+    (void)signal_number;
+    work();
+    siglongjmp(outside, 1);
+}
+
+static void use_overflown_stack(void) {
+    stack_t stack = {.ss_sp = malloc(STACK_BYTES), .ss_size = STACK_BYTES};
+    struct sigaction action = {.sa_handler = handle_overflow, .sa_flags = SA_ONSTACK};
+    EXPECT(sigaltstack(&stack, NULL) == 0 && sigaction(SIGSEGV, &action, NULL) == 0);
+    worked = 0;
+    for (volatile int i = 0; i < 3; i++)
+        if (sigsetjmp(outside, 1) == 0)
+            overflow(NULL);
+    EXPECT(signal(SIGSEGV, SIG_DFL) != SIG_ERR);
+    printf("on an overflown stack %u of 3\n", worked);
+}
+
+static int be_clone(void *unused) {
+    (void)unused;
+    if (!can_open() || fcntl(1, F_GETFD) < 0)
+        return 5;
+    execl("/bin/true", "true", (char *)NULL);
+    return 6;
+}
+
+static void use_clone(void) {
+    char *stack = malloc(STACK_BYTES);
+    int status = 1;
+    pid_t child = clone(be_clone, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+    EXPECT(child > 0 && waitpid(child, &status, 0) == child);
+    printf("in a process with shared memory: status %d\n", status);
+}
+
+static void *work_once(void *unused) {
+    work();
+    return unused;
+}
+
+static void use_given_stack(void) {
+    pthread_attr_t attributes;
+    pthread_t started;
+    char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(stack != MAP_FAILED && pthread_attr_init(&attributes) == 0);
+    EXPECT(pthread_attr_setstack(&attributes, stack, STACK_BYTES) == 0);
+    worked = 0;
+    EXPECT(pthread_create(&started, &attributes, work_once, NULL) == 0 && pthread_join(started, NULL) == 0);
+    printf("on a given stack %u of 1\n", worked);
+}
+
 static void *thread(void *unused) {
     work();
     use_signal_stack();
@@ -111,9 +172,14 @@ static void use_coroutines(void) {
 
 int main(void) {
     pthread_t started;
+    struct rlimit limit = {1 << 20, 1 << 20};
+    EXPECT(setrlimit(RLIMIT_STACK, &limit) == 0);
     setvbuf(stdout, NULL, _IOLBF, 0);
     use_coroutines();
     use_signal_stack();
+    use_overflown_stack();
+    use_clone();
+    use_given_stack();
     EXPECT(pthread_create(&started, NULL, thread, NULL) == 0 && pthread_join(started, NULL) == 0);
     puts("fine");
     return 0;

@@ -1,9 +1,10 @@
 /* Starts a program with an environment that says nothing of the shim, or lies about it, in every way there is.
  *
- *   start_child empty|null|dirty|cleared|as-is WAY PROGRAM [ARGUMENT]...
+ *   start_child empty|null|dirty|cleared|large|as-is WAY PROGRAM [ARGUMENT]...
  */
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <wordexp.h>
@@ -23,6 +24,14 @@ static char *dirty[] = {"LD_PRELOAD=/nowhere/first.so",
                         NULL};
 static char *empty[] = {NULL};
 
+/* More entries than fit into a few pages. */
+static char **large(void) {
+    static char *entries[3001];
+    for (int i = 0; i < 3000; i++)
+        EXPECT(asprintf(&entries[i], "ENTRY_%d=%0100d", i, i) > 0);
+    return entries;
+}
+
 /* The environment for functions that take one; those that do not find it in environ. */
 static char **prepare(const char *how) {
     if (strcmp(how, "null") == 0)
@@ -31,6 +40,8 @@ static char **prepare(const char *how) {
         return environ = empty;
     if (strcmp(how, "dirty") == 0)
         return environ = dirty;
+    if (strcmp(how, "large") == 0)
+        return environ = large();
     if (strcmp(how, "cleared") == 0)
         clearenv();
     return environ;
@@ -51,6 +62,35 @@ static void expand(const char *program) {
     EXPECT(wordexp(words, &result, 0) == 0);
     for (size_t i = 0; i < result.we_wordc; i++)
         puts(result.we_wordv[i]);
+}
+
+/* The program's name is relative to a directory that only the child enters. */
+static void spawn_elsewhere(char *program, char **vector, char **environment) {
+    pid_t child = 0;
+    int status = 0;
+    char *base = strrchr(program, '/'), name[256];
+    posix_spawn_file_actions_t actions;
+    snprintf(name, sizeof name, ".%s", base);
+    *base = '\0';
+    EXPECT(posix_spawn_file_actions_init(&actions) == 0);
+    EXPECT(posix_spawn_file_actions_addchdir_np(&actions, program) == 0);
+    vector[0] = name;
+    errno = posix_spawn(&child, name, &actions, NULL, vector, environment);
+    if (errno != 0)
+        return;
+    EXPECT(waitpid(child, &status, 0) == child && status == 0);
+    exit(0);
+}
+
+/* The program is in no file system. */
+static void execute_memory(const char *program, char **vector, char **environment) {
+    char buffer[65536];
+    int from = open(program, O_RDONLY), to = memfd_create("program", 0);
+    ssize_t length;
+    EXPECT(from >= 0 && to >= 0);
+    while ((length = read(from, buffer, sizeof buffer)) > 0)
+        EXPECT(write(to, buffer, (size_t)length) == length);
+    fexecve(to, vector, environment);
 }
 
 typedef int spawn_function(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,
@@ -97,6 +137,10 @@ int main(int count, char **arguments) {
         syscall(SYS_execveat, AT_FDCWD, program, vector, environment, 0);
     else if (strcmp(way, "posix_spawn") == 0)
         await(posix_spawn, program, vector, environment);
+    else if (strcmp(way, "posix_spawn-elsewhere") == 0)
+        spawn_elsewhere(program, vector, environment);
+    else if (strcmp(way, "memory") == 0)
+        execute_memory(program, vector, environment);
     else if (strcmp(way, "posix_spawnp") == 0)
         await(posix_spawnp, program, vector, environment);
     else if (strcmp(way, "system") == 0)

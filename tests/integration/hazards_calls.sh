@@ -53,6 +53,9 @@ for libc in '' musl_; do
     expect_both 'in coroutines 200 of 200
 on a signal stack 10 of 10
 leaving signal handlers 400 of 400
+on an overflown stack 3 of 3
+in a process with shared memory: status 0
+on a given stack 1 of 1
 on a signal stack 10 of 10
 leaving signal handlers 400 of 400
 fine' "$programs/${libc}other_stacks"
@@ -112,6 +115,24 @@ dlsym 0, dlerror tells why" "deny dlopen argument; deny dlsym argument; deny exe
 deny iconv_open argument; deny mkdtemp argument; deny mkstemp argument; deny mmap argument; deny open argument; \
 deny popen argument; deny posix_spawn argument; deny socket argument; deny system argument; deny wordexp argument"
 case_ends denied-calls-fail-in-their-own-way
+
+# Every call of 64 threads that come and go is counted once.
+shim "$programs/counts" "$shim"
+if [ "$status" = 77 ]; then
+    skip counts "the shim was stripped: $output"
+else
+    expect 0 "calls 0, opens 0
+child 2 0"
+    case_ends counts
+fi
+
+expect_both "wrong: 0" "$programs/stack_storm" "$programs/libreuse_known.so"
+make_policy storm "$programs/stack_storm" --also "$programs/libreuse_known.so" on_broken_stack=kill on_foreign_stack=kill
+for round in 1 2 3 4 5; do
+    shim PINION_POLICY="$policy" "$programs/stack_storm" "$programs/libreuse_known.so"
+    [ "$status $output $(log_kinds)" = "0 wrong: 0 " ] || wrong "round $round: status $status, $output, log $(log_kinds)"
+done
+case_ends stack-storm
 
 # syscall(2).
 bare "$programs/system_calls"

@@ -62,6 +62,12 @@ for preload in "$programs/libown.so:$shim" "$shim:$programs/libown.so" "$program
 done
 case_ends mode-and-other-preloads-are-kept
 
+for way in $ways memory; do
+    shim PINION_MODE=enforce "$starter" large "$way" "$show"
+    expect 0 "shim:yes,LD_PRELOAD:1,$settings"
+done
+case_ends child-with-a-large-environment
+
 # ---- children that cannot be protected ----
 
 # unprotected NAME PROGRAM: refused by a policy, noted without one, allowed where the policy names it.
@@ -83,10 +89,20 @@ shim PINION_POLICY="$policy" "$starter" as-is execve "$work/plain_static"
 expect 0 fine
 shim PINION_POLICY="$policy" "$starter" as-is execv "$work/plain_static"
 expect 0 "refused: Operation not permitted" "deny execv unprotected-child"
+shim PINION_POLICY="$policy" "$starter" as-is memory "$work/plain_static"
+expect 0 "refused: Operation not permitted" "deny fexecve unprotected-child"
 printf '#!%s\n' "$work/plain_static" >"$work/static-script"
 chmod 755 "$work/static-script"
 unprotected static-script "$work/static-script"
 case_ends static-child
+
+# The child enters another directory first; there, a relative name is another program.
+make_policy elsewhere "$starter"
+shim "$starter" as-is posix_spawn-elsewhere "$show"
+[[ $status = 0 && $output = shim:yes,LD_PRELOAD:1,* ]] || wrong "a protected child: $output; $(log_kinds)"
+shim PINION_POLICY="$policy" "$starter" as-is posix_spawn-elsewhere "$work/plain_static"
+expect 0 "refused: Operation not permitted" "deny posix_spawn unprotected-child"
+case_ends static-child-in-another-directory
 
 # An i386 program: exit(7).
 {
