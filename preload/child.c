@@ -345,7 +345,7 @@ enum target {
 #define HEAD_BYTES 512
 
 static bool same_file(const struct stat *status, const char *path) {
-    struct stat other;
+    struct stat other = {0};
     return raw(__NR_stat, path, &other) == 0 && other.st_dev == status->st_dev && other.st_ino == status->st_ino;
 }
 
@@ -367,7 +367,7 @@ static bool gains_privilege(int descriptor, const struct stat *status) {
 
 static bool has_interpreter(int descriptor, const Elf64_Ehdr *header) {
     for (unsigned i = 0; i < header->e_phnum && i < 128; i++) {
-        Elf64_Phdr segment;
+        Elf64_Phdr segment = {0};
         if (raw(__NR_pread64, descriptor, &segment, sizeof segment, header->e_phoff + i * sizeof segment) !=
             sizeof segment)
             return false;
@@ -393,7 +393,7 @@ static char *script_interpreter(char *head, long length) {
 }
 
 static enum target inspect_open(int descriptor, char head[HEAD_BYTES], const char **interpreter) {
-    struct stat status;
+    struct stat status = {0};
     *interpreter = NULL;
     if (raw(__NR_fstat, descriptor, &status) != 0)
         return TARGET_UNPROTECTABLE;
@@ -414,7 +414,7 @@ static enum target inspect_open(int descriptor, char head[HEAD_BYTES], const cha
 }
 
 static enum target inspect(int directory, const char *path) {
-    char head[HEAD_BYTES];
+    char head[HEAD_BYTES] = {0};
     const char *name = path;
     for (unsigned depth = 0; depth < SCRIPT_DEPTH; depth++) {
         long opened = raw(__NR_openat, directory, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);

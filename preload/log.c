@@ -38,7 +38,7 @@ static int move_high(int descriptor) {
 }
 
 static void use_descriptor(struct state *state, int descriptor) {
-    struct stat status;
+    struct stat status = {0};
     state->log_descriptor = descriptor;
     if (raw(__NR_fstat, descriptor, &status) == 0) {
         state->log_device = status.st_dev;
@@ -69,7 +69,7 @@ static uint64_t dropped;
 
 /* Programs close and reuse descriptors: a line must never reach a client, nor block. */
 static bool write_line(const char *line, size_t length) {
-    struct stat status;
+    struct stat status = {0};
     int descriptor = STATE->log_descriptor;
     struct poll_request request = {.descriptor = descriptor, .wanted = POLL_OUT};
     if (!is_the_sink(descriptor, &status))

@@ -17,6 +17,6 @@ void resolve_all(const struct link_map *self);
 bool resolve_found(unsigned spelling);
 
 /* The address of a symbol that the object itself defines, or 0. */
-uint64_t resolve_in(const struct link_map *object, const char *name);
+uint64_t resolve_in(const struct link_map *link, const char *name);
 
 #endif

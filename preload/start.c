@@ -198,7 +198,7 @@ static bool policy_name(const char *directory, const char *program, char *name, 
 
 /* Returns NULL when the policy is in force, or why it is not. */
 static const char *use_policy(struct state *state, int descriptor) {
-    struct stat status;
+    struct stat status = {0};
     if (raw(__NR_fstat, descriptor, &status) != 0 || (status.st_mode & 0170000) != 0100000)
         return "the policy is not a file";
     if (status.st_mode & 022)
@@ -283,7 +283,7 @@ static bool has_sanitizer(const struct link_map *first) {
 static void map_record(struct state *state, const char *path) {
     if (path == NULL)
         return;
-    struct stat status;
+    struct stat status = {0};
     long opened = raw(__NR_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0), pages = -1;
     if (!raw_failed(opened) && raw(__NR_fstat, opened, &status) == 0 &&
         status.st_size >= (long)sizeof(struct record_header))

@@ -96,7 +96,7 @@ static struct thread_slot *reclaim_own(uint32_t thread) {
 
 /* It may have been set before the thread had this slot. */
 static struct stack_range kernel_alternate(void) {
-    uint64_t told[3]; /* address, flags, size */
+    uint64_t told[3] = {0}; /* address, flags, size */
     if (raw(__NR_sigaltstack, 0, told) != 0 || (told[1] & 2 /* SS_DISABLE */))
         return (struct stack_range){0, 0};
     return (struct stack_range){told[0], told[0] + told[2]};
