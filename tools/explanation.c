@@ -241,9 +241,10 @@ static void edit_verdict(struct explanation *explanation, const char *key) {
     explanation->edit.text = xasprintf("%s = \"log\";", key);
 }
 
-static void edit_site_verdict(struct explanation *explanation) {
+/* A site's mode covers its stack as well, its verdict does not. */
+static void edit_site_mode(struct explanation *explanation) {
     explanation->edit.place = xasprintf("in the site at 0x%x", explanation->denial->offset);
-    explanation->edit.text = xstrdup("site_verdict = \"log\";");
+    explanation->edit.text = xstrdup("site_mode = \"audit\";");
     explanation->edit.line = find_line(explanation->edit.file, explanation->denial, NULL);
 }
 
@@ -261,15 +262,15 @@ static void find_edit(struct explanation *explanation) {
     case REASON_CHANGED_MODULE: edit_verdict(explanation, "on_unlisted_module"); break;
     case REASON_ANONYMOUS_CODE: edit_verdict(explanation, "on_anonymous_code"); break;
     case REASON_STACK_UNKNOWN: edit_verdict(explanation, "on_unknown_stack"); break;
-    case REASON_STACK_PIVOT: edit_verdict(explanation, "on_foreign_stack"); break;
+    case REASON_STACK_PIVOT:
     case REASON_STACK_NOT_AFTER_CALL:
     case REASON_STACK_NOT_CODE:
     case REASON_STACK_WRONG_CALLEE:
     case REASON_STACK_ORDER:
         if (explanation->site)
-            edit_site_verdict(explanation);
+            edit_site_mode(explanation);
         else
-            edit_verdict(explanation, "on_broken_stack");
+            edit_verdict(explanation, denial->reason == REASON_STACK_PIVOT ? "on_foreign_stack" : "on_broken_stack");
         break;
     default: break;
     }
@@ -320,6 +321,15 @@ static const struct advice {
                                 "The program passed a pointer to nothing: a crash in the making, or an attack that "
                                 "went wrong.",
                             .learn = "There is nothing to learn: the call would have failed without Pinion as well."},
+    [REASON_DEEP_BINDING] = {.attack = "The library loads as before, but its calls pass through Pinion: the flag was "
+                                       "taken away.",
+                             .learn = "There is nothing to learn."},
+    [REASON_SANITIZER] = {.attack = "This is no attack: such a program is for testing and runs without Pinion.",
+                          .learn = "To protect the program, build it without the sanitizer."},
+    [REASON_NO_SLOT] = {.attack =
+                            "The process had no memory left to examine the call in: look at its limits, and at who "
+                            "used them up.",
+                        .learn = "There is nothing to learn."},
     [REASON_NO_POLICY] = {.attack = "If the program should not run here, find out who started it.",
                           .learn = "Give the program a policy: policygen PROGRAM."},
     [REASON_STALE_POLICY] = {.attack =
@@ -341,6 +351,10 @@ static char *learn_sentence(const struct explanation *explanation) {
                      program, explanation->edit.file);
 }
 
+static bool is_about_value(int reason) {
+    return reason == REASON_ARGUMENT || reason == REASON_UNKNOWN_SITE || reason == REASON_UNPROTECTED_CHILD;
+}
+
 static char *edit_sentence(const struct explanation *explanation) {
     const struct edit *edit = &explanation->edit;
     if (!edit->text && explanation->denial->reason == REASON_ARGUMENT)
@@ -349,11 +363,12 @@ static char *edit_sentence(const struct explanation *explanation) {
                          edit->file);
     if (!edit->text)
         return xstrdup("No line of a policy allows this.");
+    const char *effect = is_about_value(explanation->denial->reason) ? "allow exactly this" : "only log this in future";
     char where[32] = "";
     if (edit->line)
         snprintf(where, sizeof where, " line %u", edit->line);
-    return xasprintf("To allow exactly this, write in %s%s, %s:\n  %s\nand then: pinion check --compile %s", edit->file,
-                     where, edit->place, edit->text, edit->file);
+    return xasprintf("To %s, write in %s%s, %s:\n  %s\nand then: pinion check --compile %s", effect, edit->file, where,
+                     edit->place, edit->text, edit->file);
 }
 
 static void make_choices(struct explanation *explanation) {

@@ -311,7 +311,8 @@ void fold(struct document *document, const struct observed *observed, const stru
         struct group group = {.facts = fact, .count = 1};
         while (i + group.count < observed->fact_count && same_site(fact, &fact[group.count]))
             group.count++;
-        if (identity_equal(&fact->program, &document->identity))
+        /* What is counted and not checked needs no rule. */
+        if (identity_equal(&fact->program, &document->identity) && api_table[fact->api].level != LEVEL_COUNTED)
             fold_site(&folding, find_or_add_module(&folding, fact), &group);
         i += group.count;
     }
