@@ -134,6 +134,9 @@ for round in 1 2 3 4 5; do
 done
 case_ends stack-storm
 
+expect_both "status 0" "$programs/filtered"
+case_ends narrow-system-call-filter
+
 # syscall(2).
 bare "$programs/system_calls"
 expect 0 "open: done
