@@ -1,4 +1,5 @@
-/* Walks direct jumps, moved-away parts and landing pads from every call target. Where a jump leaves the object or goes
+/* Walks direct jumps, moved-away parts and landing pads from every function: calls by name from other objects, and of
+ * exported functions through the own procedure linkage table, may target any. Where a jump leaves the object or goes
  * through a pointer, the closure says only that: everything is possible then.
  */
 #include "policygen/tails.h"
@@ -116,16 +117,13 @@ static int compare_addresses(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static void add_closure(struct analysis *analysis, struct graph *graph, uint32_t target) {
-    uint32_t function = functions_at(&analysis->functions, target);
+static void add_closure(struct analysis *analysis, struct graph *graph, uint32_t function) {
     uint16_t flags = 0;
-    if (function == NO_FUNCTION)
-        return;
     size_t count = walk(graph, function, &flags);
-    if (count == 1 && flags == 0 && analysis->functions.items[function].start == target)
+    if (count == 1 && flags == 0)
         return;
     struct tail_closure *closure = array_append(analysis->tails, analysis->tail_count);
-    closure->target = target;
+    closure->target = analysis->functions.items[function].start;
     closure->flags = flags;
     for (size_t i = 0; flags == 0 && i < count; i++) {
         const struct function *member = &analysis->functions.items[graph->queue[i]];
@@ -141,7 +139,7 @@ static void add_closure(struct analysis *analysis, struct graph *graph, uint32_t
     }
 }
 
-/* Targets of all direct calls: functions, and stubs, through which a call leaves the object. */
+/* Stubs that are called: through them a call leaves the object. */
 static void add_stub_targets(const struct analysis *analysis, uint32_t **stubs, size_t *count) {
     for (size_t i = 0; i < analysis->scan.import_call_count; i++) {
         uint32_t return_address = analysis->scan.import_calls[i].return_address;
@@ -165,14 +163,9 @@ void tails_find(struct analysis *analysis) {
     graph.visited = xcalloc(functions + 1, sizeof *graph.visited);
     graph.queue = xcalloc(functions + 1, sizeof *graph.queue);
     fill(&graph);
-    uint32_t *targets = xcalloc(analysis->scan.call_count + 1, sizeof *targets), *stubs = NULL;
-    for (size_t i = 0; i < analysis->scan.call_count; i++)
-        targets[i] = analysis->scan.calls[i].target;
-    qsort(targets, analysis->scan.call_count, sizeof *targets, compare_addresses);
-    for (size_t i = 0; i < analysis->scan.call_count; i++) {
-        if (i == 0 || targets[i] != targets[i - 1])
-            add_closure(analysis, &graph, targets[i]);
-    }
+    for (size_t i = 0; i < functions; i++)
+        add_closure(analysis, &graph, (uint32_t)i);
+    uint32_t *stubs = NULL;
     add_stub_targets(analysis, &stubs, &count);
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || stubs[i] != stubs[i - 1])
@@ -181,7 +174,6 @@ void tails_find(struct analysis *analysis) {
     }
     for (size_t i = 0; i < functions; i++)
         analysis->tails_complete |= analysis->functions.items[i].kind == FUNCTION_FRAME;
-    free(targets);
     free(stubs);
     free(graph.edges.items);
     free(graph.flags);
