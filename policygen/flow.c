@@ -194,8 +194,10 @@ uint32_t flow_instruction_at(const struct flow *flow, uint32_t address) {
 
 struct edge {
     uint32_t from; /* instruction */
-    uint32_t to;
+    uint32_t to;   /* instruction, or TO_TABLE and the number of a table */
 };
+
+#define TO_TABLE 0x80000000u
 
 struct edges {
     struct edge *items;
@@ -235,8 +237,14 @@ static void mark_leaders(const struct flow *flow, const struct edges *edges, con
                       flow->instructions[i].address != instruction_end(&flow->instructions[i - 1]) ||
                       ends_block(flow, &flow->instructions[i - 1]);
     }
-    for (size_t i = 0; i < edges->count; i++)
-        leaders[edges->items[i].to] = true;
+    for (size_t i = 0; i < edges->count; i++) {
+        if ((edges->items[i].to & TO_TABLE) == 0)
+            leaders[edges->items[i].to] = true;
+    }
+    for (size_t i = 0; i < flow->table_count; i++) {
+        for (size_t j = 0; j < flow->tables[i].target_count; j++)
+            leaders[flow->tables[i].targets[j]] = true;
+    }
 }
 
 static void add_predecessor(struct flow *flow, uint32_t block, uint32_t predecessor) {
@@ -265,13 +273,22 @@ static void make_blocks(struct flow *flow, const struct edges *edges, const bool
         flow->blocks[flow->block_count - 1].end = i + 1;
         flow->block_of[i] = (uint32_t)flow->block_count - 1;
     }
-    for (uint32_t i = 0; i + 1 < flow->block_count; i++) {
+    uint32_t real_count = (uint32_t)flow->block_count;
+    for (uint32_t i = 0; i + 1 < real_count; i++) {
         uint32_t last = flow->blocks[i].end - 1;
         if (falls_through(flow, &flow->instructions[last]) && is_next(flow, last))
             add_predecessor(flow, i + 1, i);
     }
-    for (size_t i = 0; i < edges->count; i++)
-        add_predecessor(flow, flow->block_of[edges->items[i].to], flow->block_of[edges->items[i].from]);
+    for (uint32_t i = 0; i < flow->table_count; i++) {
+        (void)array_append(flow->blocks, flow->block_count);
+        for (size_t j = 0; j < flow->tables[i].target_count; j++)
+            add_predecessor(flow, flow->block_of[flow->tables[i].targets[j]], real_count + i);
+    }
+    for (size_t i = 0; i < edges->count; i++) {
+        uint32_t to = edges->items[i].to;
+        uint32_t block = (to & TO_TABLE) != 0 ? real_count + (to & ~TO_TABLE) : flow->block_of[to];
+        add_predecessor(flow, block, flow->block_of[edges->items[i].from]);
+    }
     uint32_t entry = flow_instruction_at(flow, flow->analysis->functions.items[flow->root].start);
     if (entry != UINT32_MAX)
         flow->blocks[flow->block_of[entry]].entry = true;
@@ -475,6 +492,17 @@ static bool join_frames(struct frame_join *into, const struct frame_state *state
            before.taken != into->state.taken;
 }
 
+/* The frame at the end of a block. */
+static struct frame_state frame_behind(struct flow *flow, uint32_t index, const struct frame_state *at_start) {
+    const struct block *block = &flow->blocks[index];
+    if (block->first == block->end)
+        return *at_start;
+    struct frame_state state = flow->frames[block->end - 1];
+    watch_frame_address(flow, &flow->instructions[block->end - 1], &state);
+    move_stack(flow, &flow->instructions[block->end - 1], &state);
+    return state;
+}
+
 static void follow_frames(struct flow *flow, struct frame_join *joins) {
     bool changed = true;
     while (changed) {
@@ -485,10 +513,7 @@ static void follow_frames(struct flow *flow, struct frame_join *joins) {
                 uint32_t predecessor = flow->blocks[i].predecessors[j];
                 if (!joins[predecessor].reached)
                     continue;
-                struct frame_state state = flow->frames[flow->blocks[predecessor].end - 1];
-                const struct instruction *last = &flow->instructions[flow->blocks[predecessor].end - 1];
-                watch_frame_address(flow, last, &state);
-                move_stack(flow, last, &state);
+                struct frame_state state = frame_behind(flow, predecessor, &joins[predecessor].state);
                 changed |= join_frames(join, &state);
             }
             if (!join->reached)
@@ -541,15 +566,23 @@ static void find_frames(struct flow *flow) {
 
 /* ---- Jump tables ---- */
 
-static void add_table(struct flow *flow, uint32_t start, uint32_t end) {
+/* The table that starts here, found or made. */
+static struct table *table_at(struct flow *flow, uint32_t start) {
     for (size_t i = 0; i < flow->table_count; i++) {
-        if (flow->tables[i].start == start) {
-            if (end > flow->tables[i].end)
-                flow->tables[i].end = end;
-            return;
-        }
+        if (flow->tables[i].start == start)
+            return &flow->tables[i];
     }
-    *array_append(flow->tables, flow->table_count) = (struct table){start, end};
+    struct table *table = array_append(flow->tables, flow->table_count);
+    table->start = table->end = start;
+    return table;
+}
+
+static void add_target(struct table *table, uint32_t target) {
+    for (size_t i = 0; i < table->target_count; i++) {
+        if (table->targets[i] == target)
+            return;
+    }
+    *array_append(table->targets, table->target_count) = target;
 }
 
 /* Moved-away code that nothing but tables refers to is no part of any graph; its entry knows nothing anyway. */
@@ -581,22 +614,27 @@ static bool table_target(const struct object *object, uint64_t table, unsigned e
 
 /* Reads a table until an entry is no instruction of this function: too many edges at worst, never too few. Returns
  * whether it is a table at all. */
-static bool read_table(struct flow *flow, struct edges *edges, uint32_t jump, uint64_t table, unsigned size) {
-    unsigned entry = 0;
-    for (; entry < MAX_TABLE_ENTRIES; entry++) {
+static bool read_table(struct flow *flow, struct edges *edges, uint32_t jump, uint64_t start, unsigned size) {
+    struct table *table = table_at(flow, (uint32_t)start);
+    for (unsigned entry = (table->end - table->start) / size; entry < MAX_TABLE_ENTRIES; entry++) {
         uint64_t target;
-        if (!table_target(&flow->analysis->object, table, entry, size, &target))
+        if (!table_target(&flow->analysis->object, start, entry, size, &target))
             break;
-        if (is_in_flow(flow, target) && flow_instruction_at(flow, (uint32_t)target) != UINT32_MAX)
-            add_edge(flow, edges, jump, target);
+        uint32_t instruction = UINT32_MAX;
+        if (is_in_flow(flow, target))
+            instruction = flow_instruction_at(flow, (uint32_t)target);
+        if (instruction != UINT32_MAX)
+            add_target(table, instruction);
         else if (is_stray_fragment(flow, target))
             *array_append(flow->strays, flow->stray_count) = (uint32_t)target;
         else
             break;
+        table->end = (uint32_t)(start + (uint64_t)(entry + 1) * size);
     }
-    if (entry > 0)
-        add_table(flow, (uint32_t)table, (uint32_t)(table + (uint64_t)entry * size));
-    return entry > 0;
+    if (table->end == table->start)
+        return false;
+    *array_append(edges->items, edges->count) = (struct edge){jump, TO_TABLE | (uint32_t)(table - flow->tables)};
+    return true;
 }
 
 static enum jump_outcome resolve_element(struct flow *flow, struct edges *edges, uint32_t jump,
@@ -768,6 +806,8 @@ void flow_free(struct flow *flow) {
     free(flow->block_of);
     free(flow->frames);
     free(flow->taken);
+    for (size_t i = 0; i < flow->table_count; i++)
+        free(flow->tables[i].targets);
     free(flow->tables);
     free(flow->strays);
     free(flow);

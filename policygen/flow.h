@@ -12,7 +12,7 @@
 #define NO_BLOCK UINT32_MAX
 
 struct block {
-    uint32_t first, end;    /* instructions, end is outside */
+    uint32_t first, end;    /* instructions, end is outside; none in a block that stands for a jump table */
     uint32_t *predecessors; /* blocks */
     uint32_t predecessor_count;
     bool entry;       /* the function's start: holds its parameters */
@@ -34,8 +34,11 @@ enum jump_outcome {
     JUMP_UNRESOLVED, /* may go anywhere in the function */
 };
 
+/* A resolved jump table. The jumps through it lead to a block without instructions, and that one to all targets. */
 struct table {
-    uint32_t start, end; /* bytes of a resolved jump table */
+    uint32_t start, end; /* its bytes */
+    uint32_t *targets;   /* instructions */
+    size_t target_count;
 };
 
 struct flow {

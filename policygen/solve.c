@@ -29,6 +29,7 @@ struct node {
     struct location location;
     bool at_block; /* at the start of block `at`; else behind instruction `at` */
     bool queued;
+    bool evaluated;
     uint8_t changes;
     uint32_t at;
     uint32_t next; /* of the same hash */
@@ -48,6 +49,8 @@ struct solver {
     size_t bucket_count;
     uint32_t *work;
     size_t work_count;
+    uint32_t *grown; /* nodes whose users do not know their new value yet */
+    size_t grown_count;
     uint32_t current; /* the node being evaluated, or NO_NODE */
 };
 
@@ -73,6 +76,7 @@ void solver_free(struct solver *solver) {
     free(solver->nodes);
     free(solver->buckets);
     free(solver->work);
+    free(solver->grown);
     arena_free(&solver->arena);
     free(solver);
 }
@@ -351,7 +355,8 @@ static bool read_table_entry(struct solver *solver, uint32_t before, const struc
         table = index;
         offset = base;
     }
-    if (table.count == 0 || table.unknown != UNKNOWN_NOTHING || offset.unknown == UNKNOWN_NOTHING)
+    bool few = offset.unknown == UNKNOWN_NOTHING && offset.count <= MAX_KNOWN_INDICES;
+    if (table.count == 0 || table.unknown != UNKNOWN_NOTHING || few)
         return false;
     *value = value_nothing();
     for (unsigned i = 0; i < table.count; i++) {
@@ -552,6 +557,38 @@ static struct abstract evaluate(struct solver *solver, uint32_t index) {
     return slot_behind(solver, at, &location);
 }
 
+/* Joins a value to a node's; notes if it has grown. Too much growth ends at "anything". */
+static void grow(struct solver *solver, uint32_t index, struct abstract by) {
+    struct node *node = &solver->nodes[index];
+    struct abstract value = value_join(&solver->arena, node->value, by);
+    if (value_equal(value, node->value))
+        return;
+    if (++node->changes > MAX_CHANGES) {
+        value = value_unknown(UNKNOWN_MANY);
+        value.derived = true;
+        node->changes = MAX_CHANGES;
+        if (value_equal(value, node->value))
+            return;
+    }
+    node->value = value;
+    *array_append(solver->grown, solver->grown_count) = index;
+}
+
+/* Where paths meet, the new value is just joined; all other users are evaluated anew. */
+static void tell_users(struct solver *solver) {
+    while (solver->grown_count > 0) {
+        uint32_t index = solver->grown[--solver->grown_count];
+        struct abstract value = solver->nodes[index].value;
+        for (size_t i = 0; i < solver->nodes[index].user_count; i++) {
+            uint32_t user = solver->nodes[index].users[i];
+            if (solver->nodes[user].at_block && solver->nodes[user].evaluated)
+                grow(solver, user, value);
+            else
+                enqueue(solver, user);
+        }
+    }
+}
+
 static void run(struct solver *solver) {
     while (solver->work_count > 0) {
         uint32_t index = solver->work[--solver->work_count];
@@ -559,20 +596,9 @@ static void run(struct solver *solver) {
         solver->current = index;
         struct abstract value = evaluate(solver, index);
         solver->current = NO_NODE;
-        struct node *node = &solver->nodes[index];
-        value = value_join(&solver->arena, node->value, value);
-        if (value_equal(value, node->value))
-            continue;
-        if (++node->changes > MAX_CHANGES) {
-            value = value_unknown(UNKNOWN_MANY);
-            value.derived = true;
-            node->changes = MAX_CHANGES;
-            if (value_equal(value, node->value))
-                continue;
-        }
-        node->value = value;
-        for (size_t i = 0; i < node->user_count; i++)
-            enqueue(solver, node->users[i]);
+        solver->nodes[index].evaluated = true;
+        grow(solver, index, value);
+        tell_users(solver);
     }
 }
 
