@@ -12,6 +12,8 @@
 #define MAX_NODES 200000
 #define MAX_CHANGES 48
 #define NO_NODE UINT32_MAX
+/* Up to so many known indices, the entries of a table are read one by one. */
+#define MAX_KNOWN_INDICES 8
 
 enum location_kind {
     LOCATION_REGISTER,
