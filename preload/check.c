@@ -480,58 +480,68 @@ static COLD void *check_slowly(struct registers *registers, unsigned spelling, u
     return call.target;
 }
 
-/* ---- the hot path ---- */
-
-/* Whether the site's constraints are met by integers and constants alone. */
-static inline bool quickly_allowed(const struct policy_header *policy, const struct policy_site *site,
-                                   const struct mapped_module *module, const struct registers *registers,
-                                   unsigned index) {
-    const struct policy_constraint *constraint =
-        (const struct policy_constraint *)policy_section(policy, policy->constraints) + site->first_constraint;
-    for (unsigned left = site->constraint_count; left > 0; left--, constraint++) {
-        uint64_t value = registers->arguments[constraint->argument];
-        bool allowed = false;
-        if (constraint->kind <= CONSTRAINT_MASK)
-            allowed = rule_allows_integer(policy, constraint, value);
-        else if (constraint->kind == CONSTRAINT_STRINGS)
-            allowed = rule_allows_constant(policy, constraint, value, module->bias);
-        if (!allowed && (constraint->condition == WHEN_ALWAYS ||
-                         argument_matters(&api_table[index], constraint->argument, registers->arguments)))
-            return false;
-    }
-    return true;
+/* All that can be said of a call. Where the process is not yet started, or the slot's budget is spent, that is
+ * seen to first. */
+void *pinion_check_fully(struct registers *registers) {
+    if (registers->spelling & SPENT)
+        thread_spent(registers->spelling >> 16 & 0x7fff);
+    if (__atomic_load_n(&STATE->ready, __ATOMIC_ACQUIRE) != READY)
+        pinion_start();
+    unsigned spelling = registers->spelling & 0xffff;
+    if (STATE->mode == MODE_OFF)
+        return pinion_real[spelling];
+    return check_slowly(registers, spelling, registers->spelling >> 16 & 0x7fff);
 }
 
-/* A path opened for reading only cannot be a way to write into this process. */
-static inline bool only_reads(unsigned index, const struct registers *registers) {
-    return (index == API_open && (registers->arguments[1] & 3) == 0) ||
-           (index == API_openat && (registers->arguments[2] & 3) == 0);
+/* ---- the hot path: no call but the last, so that little needs saving ---- */
+
+/* What of its own an API may need that is no matter of the deep classes, which never come here. A path opened for
+ * reading only cannot be a way to write into this process. */
+static inline bool is_quick(unsigned index, const struct registers *registers) {
+    unsigned special = own_special[index];
+    return likely(special == 0) ||
+           (special == SPECIAL_PATH && ((index == API_open && (registers->arguments[1] & 3) == 0) ||
+                                        (index == API_openat && (registers->arguments[2] & 3) == 0)));
+}
+
+/* Integer sets and constants, which most constraints are. */
+static inline bool quickly_met(const struct state *state, const struct policy_constraint *constraint, uint64_t value,
+                               uint64_t bias) {
+    if (constraint->kind == CONSTRAINT_INTEGERS) {
+        const int64_t *at = state->integers + constraint->first, *end = at + constraint->count;
+        int64_t integer = rule_integer(constraint->shape, value);
+        for (; at < end; at++)
+            if (likely(*at == integer))
+                return true;
+    } else if (constraint->kind == CONSTRAINT_STRINGS) {
+        const struct policy_string *at = state->strings + constraint->first, *end = at + constraint->count;
+        for (; at < end; at++)
+            if (likely(at->address == value - bias && at->match == MATCH_EXACT))
+                return value != bias;
+    }
+    return false;
 }
 
 void *pinion_check(struct registers *registers) {
     const struct state *state = STATE;
-    if (unlikely(registers->spelling & SPENT))
-        thread_spent(registers->spelling >> 16 & 0x7fff);
-    unsigned spelling = registers->spelling & 0xffff;
-    if (unlikely(__atomic_load_n(&state->ready, __ATOMIC_ACQUIRE) != READY))
-        pinion_start();
-    unsigned index = spelling_table[spelling].api;
-    unsigned special = special_of(index);
-    if (unlikely(state->mode == MODE_OFF))
-        return pinion_real[spelling];
-    const struct policy_header *policy = state->policy;
-    if (likely(policy != NULL && state->mode == MODE_ENFORCE && ((special & ~(unsigned)SPECIAL_PATH) == 0) &&
-               (special == 0 || only_reads(index, registers)))) {
-        const struct module_map *map = state->modules;
-        uint64_t sequence = map->sequence;
-        const struct mapped_module *module = module_of_code(registers->return_address);
-        if (likely(module != NULL && module->rules != NULL && (!module->late || module_is_confirmed(module)))) {
-            const struct policy_site *site =
-                policy_find_site(policy, module->rules, (uint32_t)(registers->return_address - module->bias), index);
-            if (likely(site != NULL && quickly_allowed(policy, site, module, registers, index) &&
-                       __atomic_load_n(&map->sequence, __ATOMIC_ACQUIRE) == sequence))
-                return pinion_real[spelling];
-        }
-    }
-    return check_slowly(registers, spelling, index);
+    unsigned packed = (unsigned)registers->spelling, index = packed >> 16;
+    const struct module_map *map = __atomic_load_n(&state->quick, __ATOMIC_ACQUIRE);
+    if (unlikely(map == NULL || packed & SPENT || !is_quick(index, registers)))
+        return pinion_check_fully(registers);
+    uint64_t sequence = __atomic_load_n(&map->sequence, __ATOMIC_ACQUIRE), address = registers->return_address;
+    const struct mapped_module *module = module_in_map(map, address);
+    if (unlikely(module == NULL || module->quick.site_count == 0))
+        return pinion_check_fully(registers);
+    uint64_t bias = module->bias;
+    const struct policy_site *site = policy_table_find(&module->quick, (uint32_t)(address - bias), index);
+    if (unlikely(site == NULL))
+        return pinion_check_fully(registers);
+    const struct policy_constraint *constraint = state->constraints + site->first_constraint;
+    const struct policy_constraint *end = constraint + site->constraint_count;
+    for (; constraint < end; constraint++)
+        if (unlikely(!quickly_met(state, constraint, registers->arguments[constraint->argument], bias)))
+            return pinion_check_fully(registers);
+    if (unlikely(__atomic_load_n(&map->sequence, __ATOMIC_ACQUIRE) != sequence))
+        return pinion_check_fully(registers);
+    return pinion_real[packed & 0xffff];
 }

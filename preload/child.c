@@ -493,6 +493,77 @@ static bool judge(struct call *call, const struct child_call *child, enum target
                                              .text = path});
 }
 
+/* ---- posix_spawn's file actions may change the directory first ---- */
+
+/* glibc's posix_spawn_file_actions_t and its actions, as its ABI has them since 2.29. */
+struct spawn_actions {
+    int allocated, used;
+    uint64_t actions;
+};
+
+struct spawn_action {
+    int tag;
+    int unused;
+    uint64_t operand; /* chdir: the path; fchdir: the descriptor */
+    uint64_t others[2];
+};
+
+enum spawn_tag {
+    SPAWN_CHDIR = 3,
+    SPAWN_FCHDIR = 4
+};
+
+#define SPAWN_ACTIONS_MAX 1024
+
+static long spawn_directory(struct call *call, const struct spawn_action *action, long from) {
+    const char *path;
+    size_t length;
+    if (action->tag == SPAWN_FCHDIR)
+        return (int)action->operand;
+    if (copy_string(call->slot, call->registers, action->operand, PATH_BYTES - 1, &path, &length) != COPY_DONE)
+        return -EFAULT;
+    return raw(__NR_openat, from, path, O_PATH | O_CLOEXEC, 0);
+}
+
+/* The directory that a spawned child will be in when it starts the program: AT_FDCWD, a descriptor, of which *opened
+ * tells that it must be closed, or an error. */
+static long child_directory(struct call *call, bool *opened) {
+    struct spawn_actions list;
+    long directory = AT_FDCWD;
+    if (call->arguments[2] == 0)
+        return directory;
+    if (STATE->musl || !read_bytes(&list, call->arguments[2], sizeof list))
+        return -EFAULT; /* musl's list is its own: what is relative there cannot be judged */
+    for (int i = 0; i < list.used && i < SPAWN_ACTIONS_MAX; i++) {
+        struct spawn_action action;
+        if (!read_bytes(&action, list.actions + sizeof action * (uint64_t)i, sizeof action))
+            return -EFAULT;
+        if (action.tag != SPAWN_CHDIR && action.tag != SPAWN_FCHDIR)
+            continue;
+        long next = spawn_directory(call, &action, directory);
+        if (*opened)
+            raw(__NR_close, directory);
+        *opened = action.tag == SPAWN_CHDIR && !raw_failed(next);
+        directory = next;
+        if (raw_failed(directory) && directory != AT_FDCWD)
+            break;
+    }
+    return directory;
+}
+
+static enum target inspect_spawned(struct call *call, const char *path) {
+    bool opened = false;
+    if (path[0] == '/')
+        return inspect(AT_FDCWD, path);
+    long directory = child_directory(call, &opened);
+    if (raw_failed(directory) && directory != AT_FDCWD)
+        return TARGET_UNPROTECTABLE;
+    enum target target = inspect((int)directory, path);
+    if (opened)
+        raw(__NR_close, directory);
+    return target;
+}
+
 static bool judge_target(struct call *call, const struct child_call *child) {
     if (child->path == SHELL)
         return judge(call, child, inspect(AT_FDCWD, "/bin/sh"), "/bin/sh");
@@ -522,6 +593,8 @@ static bool judge_target(struct call *call, const struct child_call *child) {
             target = inspect(AT_FDCWD, interpreter);
         return judge(call, child, target, "(descriptor)");
     }
+    if (child->api == API_posix_spawn || child->api == API_posix_spawnp)
+        return judge(call, child, inspect_spawned(call, path), path);
     return judge(call, child, inspect(directory, path), path);
 }
 

@@ -49,7 +49,7 @@
 .macro checked name, api, spelling, enter
         begin   \name, \spelling
         count   \api
-        movl    $\spelling, %r11d
+        movl    $(\api << 16 | \spelling), %r11d
         jns     \enter
         movl    $(SPENT | \api << 16 | \spelling), %r11d
         jmp     \enter
@@ -150,8 +150,8 @@
         movq    %r15, REGISTERS_R15(%rsp)
 .endm
 
-/* r11: spelling, with SPENT and the API above it where the call must first be counted by the slow path. */
-.macro entry_point name, preserved
+/* r11: spelling, the API above it, and SPENT where the call must first be counted by the slow path. */
+.macro entry_point name, check, preserved
         .type   \name, @function
         .p2align 4
 \name:
@@ -165,7 +165,7 @@
         save_preserved
         .endif
         movq    %rsp, %rdi
-        call    pinion_check
+        call    \check
         testq   %rax, %rax
         je      1f
         movq    %rax, %r11
@@ -182,8 +182,8 @@
         .size   \name, .-\name
 .endm
 
-        entry_point pinion_enter, 0
-        entry_point pinion_enter_deep, 1
+        entry_point pinion_enter, pinion_check, 0
+        entry_point pinion_enter_deep, pinion_check_fully, 1
 
 /* dlclose is called, not jumped to: the module map must be made anew when it has returned. */
         .type   pinion_enter_call, @function
@@ -197,7 +197,7 @@ pinion_enter_call:
         save_arguments
         save_preserved
         movq    %rsp, %rdi
-        call    pinion_check
+        call    pinion_check_fully
         testq   %rax, %rax
         je      1f
         movq    %rax, %r11

@@ -20,20 +20,16 @@ static bool overlaps(struct span a, uint64_t low, uint64_t high) {
     return low < high && a.low < high && low < a.high;
 }
 
-/* Segments that the loader left read-only, and all of this library. */
+/* What the loader left read-only, and all of this library. The module itself may be going away: only the map is read. */
 static int module_overlaps(const struct mapped_module *module, void *context) {
     const struct span *span = context;
     if (!overlaps(*span, module->low, module->high))
         return 0;
-    if (module->shim || overlaps(*span, module->relro_low, module->relro_high))
+    if (module->shim)
         return 1;
-    for (unsigned i = 0; i < module->header_count; i++) {
-        const Elf64_Phdr *segment = &module->headers[i];
-        uint64_t low = module->bias + segment->p_vaddr;
-        if (segment->p_type == PT_LOAD && !(segment->p_flags & PF_W) &&
-            overlaps(*span, low & ~(uint64_t)(PAGE_BYTES - 1), low + segment->p_memsz))
+    for (unsigned i = 0; i < module->constant_count; i++)
+        if (overlaps(*span, module->constant[i].low, module->constant[i].high))
             return 1;
-    }
     return 0;
 }
 

@@ -25,7 +25,7 @@
 #define SLOT_BUDGET 0
 #define SLOT_COUNTS 8
 
-/* In registers.spelling: the slot's budget is spent, and bits 16 to 30 hold the API. */
+/* In registers.spelling, where bits 16 to 30 hold the API: the slot's budget is spent. */
 #define SPENT 0x80000000
 
 #endif

@@ -77,6 +77,19 @@ static bool find_headers(const struct link_map *link, bool first, struct mapped_
     return module->headers != NULL;
 }
 
+/* Beyond the number that modules have, the last span grows: too much is protected rather than too little. */
+static void add_constant(struct mapped_module *module, uint64_t low, uint64_t high) {
+    unsigned last = module->constant_count < CONSTANT_SPANS ? module->constant_count++ : CONSTANT_SPANS - 1;
+    low = low / PAGE_BYTES * PAGE_BYTES;
+    high = (high + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    if (module->constant[last].high != 0) {
+        low = low < module->constant[last].low ? low : module->constant[last].low;
+        high = high > module->constant[last].high ? high : module->constant[last].high;
+    }
+    module->constant[last].low = low;
+    module->constant[last].high = high;
+}
+
 static void find_segments(struct mapped_module *module) {
     module->low = module->code_low = UINT64_MAX;
     for (unsigned i = 0; i < module->header_count; i++) {
@@ -85,6 +98,8 @@ static void find_segments(struct mapped_module *module) {
         if (segment->p_type == PT_LOAD) {
             module->low = low < module->low ? low : module->low;
             module->high = high > module->high ? high : module->high;
+            if (!(segment->p_flags & PF_W))
+                add_constant(module, low, high);
             if (segment->p_flags & PF_X) {
                 module->code_low = low < module->code_low ? low : module->code_low;
                 module->code_high = high > module->code_high ? high : module->code_high;
@@ -92,6 +107,8 @@ static void find_segments(struct mapped_module *module) {
         } else if (segment->p_type == PT_GNU_RELRO) {
             module->relro_low = low / PAGE_BYTES * PAGE_BYTES;
             module->relro_high = high / PAGE_BYTES * PAGE_BYTES;
+            if (module->relro_low < module->relro_high)
+                add_constant(module, module->relro_low, module->relro_high);
         } else if (segment->p_type == PT_GNU_EH_FRAME) {
             module->frame_header = low;
         }
@@ -135,6 +152,8 @@ static void bind_rules(struct mapped_module *module) {
     for (unsigned i = 0; i < policy->modules.count; i++) {
         if (identity_equal(&rules[i].identity, &module->identity)) {
             module->rules = &rules[i];
+            if (!module->late)
+                module->quick = policy_site_table(policy, &rules[i]);
             return;
         }
         if (module->name[0] != '\0' && ends_with(policy_text(policy, rules[i].path), base_name(module->name)))
@@ -262,19 +281,7 @@ void pinion_modules_closed(void) {
 
 const struct mapped_module *module_of_code(uint64_t address) {
     const struct module_map *map = STATE->modules;
-    if (unlikely(map == NULL))
-        return NULL;
-    uint64_t low = 0, high = map->count;
-    while (low < high) {
-        uint64_t middle = (low + high) / 2;
-        if (map->modules[middle].code_low <= address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == 0 || address >= map->modules[low - 1].code_high)
-        return NULL;
-    return &map->modules[low - 1];
+    return unlikely(map == NULL) ? NULL : module_in_map(map, address);
 }
 
 int modules_visit(int (*visit)(const struct mapped_module *module, void *context), void *context) {

@@ -12,15 +12,22 @@
 
 struct link_map;
 
+#define CONSTANT_SPANS 6
+
 struct mapped_module {
     uint64_t code_low, code_high;      /* executable segments */
     uint64_t low, high;                /* all segments */
     uint64_t bias;                     /* load address minus link address */
     const struct policy_module *rules; /* NULL: the policy does not know this module */
+    struct policy_site_table quick;    /* its sites; none where a hit must be confirmed first */
     const Elf64_Phdr *headers;
     const struct link_map *link;
     const void *build_id_note; /* its bytes in memory; a late module is confirmed by them at every hit */
     const char *name;          /* as the loader has it; "" for the program */
+    struct {
+        uint64_t low, high;     /* whole pages */
+    } constant[CONSTANT_SPANS]; /* what is never written once it is loaded: read-only segments, RELRO */
+    unsigned constant_count;
     uint64_t relro_low, relro_high;
     uint64_t frame_header; /* PT_GNU_EH_FRAME in memory, or 0 */
     const Elf64_Dyn *dynamic;
@@ -42,6 +49,25 @@ struct module_map {
 
 /* The module whose code holds the address, or NULL. */
 const struct mapped_module *module_of_code(uint64_t address);
+
+static inline const struct mapped_module *module_in_map(const struct module_map *map, uint64_t address) {
+    const struct mapped_module *found = map->modules;
+    /* Most calls come from the program, and that lies lowest. */
+    if (address - found->code_low >= found->code_high - found->code_low) {
+        uint64_t low = 0, high = map->count;
+        while (low < high) {
+            uint64_t middle = (low + high) / 2;
+            if (map->modules[middle].code_low <= address)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        if (low == 0)
+            return NULL;
+        found = &map->modules[low - 1];
+    }
+    return address < found->code_high ? found : NULL;
+}
 
 /* Calls `visit` for every module until it returns nonzero; returns that. Reads a consistent map. */
 int modules_visit(int (*visit)(const struct mapped_module *module, void *context), void *context);

@@ -215,6 +215,9 @@ static const char *use_policy(struct state *state, int descriptor) {
         return problem;
     state->policy = (const struct policy_header *)pages;
     state->policy_bytes = (uint64_t)status.st_size;
+    state->constraints = policy_section(state->policy, state->policy->constraints);
+    state->integers = policy_section(state->policy, state->policy->integers);
+    state->strings = policy_section(state->policy, state->policy->strings);
     return NULL;
 }
 
@@ -333,6 +336,8 @@ static void protect(struct state *state, const struct link_map *first, const str
             log_process(REASON_NO_POLICY, VERDICT_ALLOW, state->program_path);
     }
     modules_bind();
+    if (state->mode == MODE_ENFORCE && state->policy != NULL)
+        __atomic_store_n(&state->quick, state->modules, __ATOMIC_RELEASE);
 }
 
 static void start(void) {

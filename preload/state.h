@@ -25,6 +25,10 @@ struct module_map;
 struct state {
     const struct policy_header *policy; /* NULL: the program has none */
     const struct module_map *modules;
+    const struct module_map *quick; /* the same, or NULL where every call takes the long way: no policy, other modes */
+    const struct policy_constraint *constraints; /* sections of the policy */
+    const int64_t *integers;
+    const struct policy_string *strings;
     struct record_header *record; /* learn mode: shared with all processes of the run, or NULL */
     struct identity program;
     uint8_t mode; /* enum mode; never zero once sealed */

@@ -166,6 +166,48 @@ static bool run(struct matcher *matcher, const char *text, size_t length) {
     return has_state(&matcher->next, matcher->length);
 }
 
+enum answer {
+    ANSWER_NO,
+    ANSWER_YES,
+    ANSWER_OPEN,
+};
+
+/* Patterns of '?', '*' and plain bytes, which most are, in a fraction of the automaton's time: as neither passes a
+ * '/', the text's components are those of the pattern, and within one it is enough to let the last '*' grow. Leaves
+ * the answer open when it comes upon anything else. */
+static enum answer walk(const char *pattern, size_t pattern_length, const char *text, size_t length) {
+    size_t p = 0, t = 0;
+    size_t behind_star = 0, star_end = 0; /* in the pattern, 0: none yet; in the text */
+    while (t < length) {
+        if (p < pattern_length) {
+            char byte = pattern[p];
+            if (byte == '*') {
+                if (++p < pattern_length && pattern[p] == '*')
+                    return ANSWER_OPEN;
+                behind_star = p;
+                star_end = t;
+                continue;
+            }
+            if (byte == '%' || byte == '\\')
+                return ANSWER_OPEN;
+            if (byte == text[t] || (byte == '?' && text[t] != '/')) {
+                p++;
+                t++;
+                continue;
+            }
+        }
+        if (behind_star == 0 || text[star_end] == '/')
+            return ANSWER_NO;
+        p = behind_star;
+        t = ++star_end;
+    }
+    while (p < pattern_length && pattern[p] == '*')
+        p++;
+    if (p == pattern_length)
+        return ANSWER_YES;
+    return ANSWER_OPEN;
+}
+
 /* Bytes that stand for themselves at the start: most texts differ there already. */
 static size_t plain_length(const char *pattern, size_t length) {
     size_t plain = 0;
@@ -184,6 +226,9 @@ bool match_glob(const char *pattern, size_t pattern_length, const char *text, si
     for (size_t i = 0; i < plain; i++)
         if (pattern[i] != text[i])
             return false;
+    enum answer answer = walk(pattern + plain, pattern_length - plain, text + plain, length - plain);
+    if (answer != ANSWER_OPEN)
+        return answer == ANSWER_YES && !match_has_dot_dot(text, length);
     struct matcher matcher;
     matcher.pattern = pattern + plain;
     matcher.length = pattern_length - plain;

@@ -203,18 +203,37 @@ static inline uint32_t policy_slot(uint64_t hash, uint16_t displacement, uint32_
     return (uint32_t)((moved >> 32) * slots >> 32);
 }
 
-/* The site, or NULL. `offset` is the return address minus the module's load bias. */
+/* The sites of one module, ready for look-ups. */
+struct policy_site_table {
+    const struct policy_site *sites;
+    const uint16_t *displacements;
+    uint32_t site_count, displacement_count;
+};
+
+static inline struct policy_site_table policy_site_table(const struct policy_header *policy,
+                                                         const struct policy_module *module) {
+    return (struct policy_site_table){
+        .sites = (const struct policy_site *)policy_section(policy, policy->sites) + module->first_site,
+        .displacements = (const uint16_t *)policy_section(policy, policy->displacements) + module->first_displacement,
+        .site_count = module->site_count,
+        .displacement_count = module->displacement_count,
+    };
+}
+
+/* The site, or NULL. `offset` is the return address minus the module's load bias. The table is not empty. */
+static inline const struct policy_site *policy_table_find(const struct policy_site_table *table, uint32_t offset,
+                                                          unsigned api) {
+    uint64_t hash = policy_site_hash(offset, api);
+    uint16_t displacement = table->displacements[policy_bucket(hash, table->displacement_count)];
+    const struct policy_site *site = &table->sites[policy_slot(hash, displacement, table->site_count)];
+    return site->offset == offset && site->api == api ? site : NULL;
+}
+
 static inline const struct policy_site *policy_find_site(const struct policy_header *policy,
                                                          const struct policy_module *module, uint32_t offset,
                                                          unsigned api) {
-    if (module->site_count == 0)
-        return NULL;
-    uint64_t hash = policy_site_hash(offset, api);
-    const uint16_t *displacements = (const uint16_t *)policy_section(policy, policy->displacements);
-    uint16_t displacement = displacements[module->first_displacement + policy_bucket(hash, module->displacement_count)];
-    const struct policy_site *sites = (const struct policy_site *)policy_section(policy, policy->sites);
-    const struct policy_site *site = &sites[module->first_site + policy_slot(hash, displacement, module->site_count)];
-    return site->offset == offset && site->api == api ? site : NULL;
+    struct policy_site_table table = policy_site_table(policy, module);
+    return table.site_count == 0 ? NULL : policy_table_find(&table, offset, api);
 }
 
 /* How loosely the module may call the API, or 0. */
