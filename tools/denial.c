@@ -101,7 +101,8 @@ static char *describe_logged(const struct argument *argument, const json_t *logg
         return describe_value(&value, argument->kind);
     if (text && is_bare_pointer(argument, text))
         return xstrdup("...");
-    return json_dumps(logged, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    cleanup_free char *dumped = json_dumps(logged, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    return printable(dumped ? dumped : "?");
 }
 
 char *denial_call(const struct denial *denial) {

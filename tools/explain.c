@@ -186,7 +186,8 @@ static void print_policy(const struct explanation *explanation) {
         printf("  Nothing: %s is not in the policy \"%s\".\n", denial->module, explanation->policy_path);
     json_t *nearest = json_object_get(denial->line, "nearest");
     if (!explanation->site && nearest) {
-        cleanup_free char *text = json_dumps(nearest, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+        cleanup_free char *dumped = json_dumps(nearest, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+        cleanup_free char *text = printable(dumped ? dumped : "?");
         printf("  The nearest value that was allowed: %s\n", text);
     }
 }

@@ -229,8 +229,11 @@ static int run_learning(char **command, const char *shim) {
 
 /* ---- The report ---- */
 
+/* A command that ended by the signal we passed on to it was asked to: that is how servers end. */
 static bool command_failed(int status) {
-    return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+    if (WIFSIGNALED(status))
+        return WTERMSIG(status) != interrupted;
+    return WEXITSTATUS(status) != 0;
 }
 
 static void print_report(const struct record *record, size_t facts, int status, const char *name) {
@@ -240,7 +243,7 @@ static void print_report(const struct record *record, size_t facts, int status, 
     if (record->header->lost)
         warn("%llu facts found no room and are lost: learn again with a larger --size",
              (unsigned long long)record->header->lost);
-    if (WIFSIGNALED(status))
+    if (WIFSIGNALED(status) && command_failed(status))
         warn("%s was ended by signal %d: the record holds what was seen until then", name, WTERMSIG(status));
     else if (command_failed(status))
         warn("%s ended with status %d: the record may be incomplete", name, WEXITSTATUS(status));
