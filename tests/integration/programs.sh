@@ -2,8 +2,8 @@
 # Programs of a Debian system at their ordinary work, under policies that policygen made from their files alone: nothing is
 # refused. And the shim is at work all the while: for each program a library that its policy does not know is
 # loaded with it and tries to remove a file, which must be refused.
-set -uo pipefail
 # shellcheck disable=SC2317 # much is called by name, through until_true
+set -uo pipefail
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
 unset LD_PRELOAD
 cd "$(dirname "$0")/../.." || exit 2
