@@ -150,8 +150,8 @@ static void test_the_reason_names_the_difference(void **state) {
     assert_why((struct value){.kind = VALUE_GLOB, .text = "/srv/**"}, KIND_PATH,
                (struct value){.kind = VALUE_TEXT, .text = "/srv/../etc/shadow"},
                "a path with \"..\" matches no pattern");
-    assert_why((struct value){.kind = VALUE_TEXT, .text = "x"}, KIND_PATH, (struct value){.kind = VALUE_NULL},
-               "the value is a null pointer");
+    struct value null = {.kind = VALUE_NULL};
+    assert_why((struct value){.kind = VALUE_TEXT, .text = "x"}, KIND_PATH, null, "the value is a null pointer");
 }
 
 static void test_what_an_attacker_wrote_is_made_harmless(void **state) {
