@@ -64,14 +64,18 @@ static inline uint64_t frame_digest(uint64_t address, uint64_t first, uint64_t s
     return ((mixed ^ sequence << 52 ^ sequence >> 12) + offset) * 0x9e3779b97f4a7c15u;
 }
 
-static inline unsigned frame_place(uint64_t address) {
-    return (unsigned)(address * 0x9e3779b97f4a7c15u >> 55);
-}
-_Static_assert(FRAME_CACHE_ENTRIES == 1u << (64 - 55), "frame_place");
+/* An address may stand in any entry of its set: addresses are random, and a set of one would now and then hold two
+ * frames of the same stack, each throwing out the other. */
+#define FRAME_CACHE_WAYS 4u
 
-static inline bool frame_cache_find(const struct stack_cache *cache, uint64_t sequence, uint64_t address,
+static inline unsigned frame_set(uint64_t address) {
+    return (unsigned)(address * 0x9e3779b97f4a7c15u >> 57) * FRAME_CACHE_WAYS;
+}
+_Static_assert(FRAME_CACHE_ENTRIES == FRAME_CACHE_WAYS << (64 - 57), "frame_set");
+
+static inline bool frame_entry_read(const struct frame_entry *entry, uint64_t sequence, uint64_t address,
                                     struct frame_rule *rule) {
-    const volatile uint64_t *words = cache->entries[frame_place(address)].words;
+    const volatile uint64_t *words = entry->words;
     uint64_t key = words[0], first = words[1], second = words[2], last = words[3];
     if (key != address || last >> 32 != frame_digest(key, first, second, (uint32_t)last, sequence) >> 32)
         return false;
@@ -84,12 +88,28 @@ static inline bool frame_cache_find(const struct stack_cache *cache, uint64_t se
     return true;
 }
 
+static inline bool frame_cache_find(const struct stack_cache *cache, uint64_t sequence, uint64_t address,
+                                    struct frame_rule *rule) {
+    const struct frame_entry *set = &cache->entries[frame_set(address)];
+    for (unsigned i = 0; i < FRAME_CACHE_WAYS; i++)
+        if (frame_entry_read(&set[i], sequence, address, rule))
+            return true;
+    return false;
+}
+
+/* The newest entry stands first; the oldest of a full set goes. */
 static inline void frame_cache_store(struct stack_cache *cache, uint64_t sequence, uint64_t address,
                                      const struct frame_rule *rule) {
-    volatile uint64_t *words = cache->entries[frame_place(address)].words;
+    struct frame_entry *set = &cache->entries[frame_set(address)];
     uint64_t first = rule->function << 16 | (uint16_t)rule->rbp_offset;
     uint64_t second = rule->callee << 16 | (uint64_t)rule->call << 8 | rule->kind;
     uint32_t offset = (uint32_t)rule->cfa_offset;
+    unsigned last = 0;
+    while (last < FRAME_CACHE_WAYS - 1 && set[last].words[0] != address)
+        last++;
+    for (; last > 0; last--)
+        set[last] = set[last - 1];
+    volatile uint64_t *words = set[0].words;
     words[0] = address;
     words[1] = first;
     words[2] = second;

@@ -727,7 +727,7 @@ static void test_frame_cache_refuses_torn_entries(void **state) {
     assert_false(frame_cache_find(&cache, 8, 0x7f0000001234, &found)); /* other modules */
     for (unsigned word = 0; word < 4; word++)
         for (unsigned bit = 0; bit < 64; bit += 3) {
-            uint64_t *torn = &cache.entries[frame_place(0x7f0000001234)].words[word];
+            uint64_t *torn = &cache.entries[frame_set(0x7f0000001234)].words[word];
             *torn ^= 1ul << bit;
             assert_false(frame_cache_find(&cache, 7, 0x7f0000001234, &found));
             *torn ^= 1ul << bit;
