@@ -68,6 +68,22 @@ static uint32_t gnu_hash(const char *name) {
     return hash;
 }
 
+/* Names of the table are padded with zeros, so whole words can be compared; but no word is read across a page's end. */
+static bool same_name(const char *padded, const char *name) {
+    for (;; padded += 8, name += 8) {
+        uint64_t a, b;
+        if (((uint64_t)name & (PAGE_BYTES - 1)) > PAGE_BYTES - 8)
+            return strcmp(padded, name) == 0;
+        __builtin_memcpy(&a, padded, 8);
+        __builtin_memcpy(&b, name, 8);
+        uint64_t zeros = (a - 0x0101010101010101u) & ~a & 0x8080808080808080u;
+        if (zeros != 0) /* compare up to and with the first zero byte */
+            return ((a ^ b) & (zeros ^ (zeros - 1))) == 0;
+        if (a != b)
+            return false;
+    }
+}
+
 static bool is_function(const Elf64_Sym *symbol) {
     unsigned type = ELF64_ST_TYPE(symbol->st_info);
     return symbol->st_shndx != SHN_UNDEF && symbol->st_value != 0 &&
@@ -107,7 +123,7 @@ static uint64_t find_in_chain(const struct object *object, uint32_t i, const cha
         const Elf64_Sym *symbol = &object->symbols[i];
         bool is_default = object->versions == NULL || !(object->versions[i] & VERSION_HIDDEN);
         if ((chain[i] | 1) == (hash | 1) && is_default && is_function(symbol) &&
-            strcmp(object->names + symbol->st_name, name) == 0)
+            same_name(name, object->names + symbol->st_name))
             return address_of(object, symbol);
         if (chain[i] & 1)
             break;
