@@ -16,7 +16,7 @@
 
 #define FILE_TYPE 0170000
 #define FILE_REGULAR 0100000
-#define HIGH_DESCRIPTOR 200 /* above what programs count on; much higher, and the kernel must enlarge a table */
+#define HIGH_DESCRIPTOR 57 /* above what programs count on; from 64 on the kernel must enlarge a table */
 #define POLL_OUT 4
 
 /* ---- the sink ---- */

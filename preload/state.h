@@ -49,9 +49,9 @@ struct state {
     const char *shim_path; /* as LD_PRELOAD names it; NULL when the loader's own configuration brought the shim */
     const char *preload;   /* "LD_PRELOAD=" and the shim's path */
     const char *program_path;
-    char text[3 * PATH_BYTES]; /* holds the strings above */
     uint32_t text_used;
-    uint32_t ready; /* last: stored with release order when all else is in place */
+    uint32_t ready;            /* stored last, with release order, when all else is in place */
+    char text[3 * PATH_BYTES]; /* holds the strings above; behind all else, so that few pages are touched */
 };
 
 #define READY 0x50494e31u
