@@ -6,6 +6,7 @@
 
 #include "policygen/arguments.h"
 #include "policygen/flow.h"
+#include "policygen/held.h"
 #include "policygen/tails.h"
 #include "runtime/api.h"
 #include "runtime/util.h"
@@ -69,23 +70,28 @@ static void take_unused_slots(struct analysis *analysis) {
     }
 }
 
-static void find_taken(struct analysis *analysis) {
-    const struct object *object = &analysis->object;
+static void find_taken_functions(struct analysis *analysis) {
     analysis->address_taken = xcalloc(analysis->functions.count + 1, sizeof *analysis->address_taken);
+    for (size_t i = 0; i < analysis->scan.reference_count; i++) {
+        uint32_t function = functions_at(&analysis->functions, analysis->scan.references[i].target);
+        if (function != NO_FUNCTION)
+            analysis->address_taken[function] = true;
+    }
+}
+
+static void find_taken_imports(struct analysis *analysis) {
     take_unused_slots(analysis);
     for (size_t i = 0; i < analysis->scan.slot_load_count; i++) {
         const struct slot_load *load = &analysis->scan.slot_loads[i];
-        take_import(analysis, load->symbol, load->address, false);
+        if (!load->followed)
+            take_import(analysis, load->symbol, load->address, false);
     }
     for (size_t i = 0; i < analysis->scan.reference_count; i++) {
         const struct reference *reference = &analysis->scan.references[i];
         bool is_stub;
-        uint32_t symbol = stub_symbol(object, reference->target, &is_stub);
+        uint32_t symbol = stub_symbol(&analysis->object, reference->target, &is_stub);
         if (symbol != NO_SYMBOL)
             take_import(analysis, symbol, reference->source, reference->data);
-        uint32_t function = functions_at(&analysis->functions, reference->target);
-        if (function != NO_FUNCTION)
-            analysis->address_taken[function] = true;
     }
 }
 
@@ -301,14 +307,16 @@ void analysis_make(struct analysis *analysis) {
     scan_object(&analysis->object, &analysis->functions, &analysis->scan);
     add_calls(analysis);
     add_jumps(analysis);
-    find_taken(analysis);
+    find_taken_functions(analysis);
     index_by_function(analysis);
-    index_by_symbol(analysis);
     index_symbols(analysis);
     find_never_returning(analysis);
     find_inner_calls(analysis);
     find_choices(analysis);
     analysis->roots = flow_roots(analysis);
+    held_find(analysis);
+    find_taken_imports(analysis);
+    index_by_symbol(analysis);
     settle_jumps(analysis);
     arguments_find(analysis);
     tails_find(analysis);

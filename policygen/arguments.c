@@ -134,7 +134,8 @@ static bool may_matter(unsigned api, unsigned argument, const struct call_rules 
         for (unsigned j = 0; j < rule->count; j++) {
             uint64_t values[API_MAX_ARGUMENTS] = {0};
             values[i] = (uint64_t)rule->values[j].integer;
-            matters |= rule->values[j].kind != RULE_INTEGER || argument_matters(row, argument, values);
+            /* With a mask, what matters with all its bits set matters with some; without, with none. */
+            matters |= argument_matters(row, argument, values);
         }
         return matters;
     }

@@ -47,32 +47,18 @@ bool flow_returns_twice(const struct analysis *analysis, const struct instructio
 }
 
 bool flow_never_returns(const struct analysis *analysis, const struct instruction *instruction) {
-    static const char *const names[] = {"abort",
-                                        "exit",
-                                        "_exit",
-                                        "_Exit",
-                                        "quick_exit",
-                                        "__stack_chk_fail",
-                                        "__assert_fail",
-                                        "__assert_perror_fail",
-                                        "__assert",
-                                        "longjmp",
-                                        "_longjmp",
-                                        "siglongjmp",
-                                        "__longjmp_chk",
-                                        "__chk_fail",
-                                        "__fortify_fail",
-                                        "_Unwind_Resume",
-                                        "__cxa_throw",
-                                        "__cxa_rethrow",
-                                        "__cxa_bad_cast",
-                                        "pthread_exit",
-                                        "err",
-                                        "errx",
-                                        "verr",
-                                        "verrx",
-                                        "_ZSt9terminatev",
-                                        NULL};
+    /* Only names that belong to the language and its libraries: a program may have an err() of its own that returns. */
+    static const char *const names[] = {"abort",           "exit",
+                                        "_exit",           "_Exit",
+                                        "quick_exit",      "__stack_chk_fail",
+                                        "__assert_fail",   "__assert_perror_fail",
+                                        "__assert",        "longjmp",
+                                        "_longjmp",        "siglongjmp",
+                                        "__longjmp_chk",   "__chk_fail",
+                                        "__fortify_fail",  "_Unwind_Resume",
+                                        "__cxa_throw",     "__cxa_rethrow",
+                                        "__cxa_bad_cast",  "pthread_exit",
+                                        "_ZSt9terminatev", NULL};
     const char *name = import_name(analysis, instruction);
     if (name != NULL)
         return is_in(name, names);

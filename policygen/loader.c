@@ -176,6 +176,26 @@ static void add_plugins(struct loading *loading) {
     }
 }
 
+/* Whether some object asks libc for users, groups, hosts or the like. */
+static bool uses_name_services(const struct program *program) {
+    static const char *const prefixes[] = {
+        "getpw",    "getgr",        "getsp",     "getsg",   "getaddrinfo", "getnameinfo", "gethost",
+        "getnet",   "getserv",      "getproto",  "getrpc",  "getali",      "initgroups",  "setpwent",
+        "setgrent", "fgetpw",       "fgetgr",    "innetgr", "setnetgr",    "getlogin",    "cuserid",
+        "glob",     "wordexp",      "getnetgr",  "ruserok", "iruserok",    "rcmd",        "rexec",
+        "ether_",   "getpublickey", "getsecret", "__nss",   "getttynam",   NULL};
+    for (size_t i = 0; i < program->module_count; i++) {
+        const struct object *object = &program->modules[i]->object;
+        for (size_t j = 0; j < object->symbol_count; j++) {
+            for (size_t k = 0; !object->symbols[j].defined && prefixes[k] != NULL; k++) {
+                if (strncmp(object->symbols[j].name, prefixes[k], strlen(prefixes[k])) == 0)
+                    return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* Name services are loaded by libc as /etc/nsswitch.conf says. */
 static void add_name_services(struct loading *loading) {
     size_t size;
@@ -244,9 +264,9 @@ bool loader_program(struct loader *loader, const char *path, struct program *pro
     add_module(program, analysis);
     add_interpreter(&loading, &analysis->object);
     add_all_needed(&loading, 0);
-    if (!is_musl(analysis->object.interpreter))
-        add_name_services(&loading);
     add_plugins(&loading);
+    if (!is_musl(analysis->object.interpreter) && uses_name_services(program))
+        add_name_services(&loading);
     library_paths_free(&loading.paths);
     for (size_t i = 0; i < program->module_count; i++) {
         if (!program->modules[i]->made)

@@ -237,7 +237,7 @@ static void scan_operands(struct sweep *sweep, const ZydisDecodedInstruction *in
             add_reference(sweep->scan, constant, address, false);
         else if (!computes && !compares && (symbol = slot_symbol(sweep->object, constant)) != NO_SYMBOL)
             *array_append(sweep->scan->slot_loads, sweep->scan->slot_load_count) =
-                (struct slot_load){address, 0, symbol};
+                (struct slot_load){address, 0, symbol, false};
     }
     if (!sweep->absolute)
         return;

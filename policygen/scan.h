@@ -43,6 +43,7 @@ struct slot_load { /* the address of an imported function is read, not called */
     uint32_t address;
     uint32_t function;
     uint32_t symbol;
+    bool followed; /* all its uses are known as calls */
 };
 
 struct reference { /* an address of code that is computed or stored */
