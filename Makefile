@@ -276,7 +276,7 @@ lint-tidy: $(TIDY_STAMPS)
 lint-cppcheck:
 	@mkdir -p build/lint/cppcheck
 	$(call say,CPPCHECK,)cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr --std=c11 \
-		--suppress=resourceLeak --suppress=memleak --suppress=nullPointerRedundantCheck --suppress=ctunullpointer \
+		--suppress=resourceLeak --suppress=memleak --suppress=nullPointerRedundantCheck --suppress=strtokCalled --suppress=readdirCalled --suppress=ctunullpointer \
 		--library=posix,gnu --cppcheck-build-dir=build/lint/cppcheck -j$(shell nproc) $(INCLUDES) -D_GNU_SOURCE -D__x86_64__ \
 		$(filter-out tests/bench/%,$(LINTED))
 

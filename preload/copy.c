@@ -1,6 +1,8 @@
 /* See copy.h. Everything here may run in a signal handler: no locks, no libc, bounded. */
 #include "preload/copy.h"
 
+#include <stddef.h>
+
 #include "preload/libc.h"
 #include "preload/raw.h"
 #include "preload/stack_known.h"
@@ -59,12 +61,27 @@ static void release_last(struct thread_slot *slot) {
     slot->copy_used = slot->copy_records[slot->copy_count].start;
 }
 
+/* In a recursion each call stands higher than the next, as one that a handler interrupted does. But a call under way
+ * still has its return address where it found it; where the stack was used for something else, it has returned. */
+static void release_returned(struct thread_slot *slot) {
+    uint64_t word;
+    while (slot->copy_count > 0) {
+        unsigned last = slot->copy_count - 1;
+        uint64_t place = slot->copy_records[last].stack_pointer + offsetof(struct registers, return_address);
+        if (read_word(place, &word) && word == slot->copy_records[last].return_address)
+            return;
+        release_last(slot);
+    }
+}
+
 void copy_begin(struct thread_slot *slot, const struct registers *registers) {
     uint64_t stack_pointer = (uint64_t)registers;
     bool alternate = on_alternate_stack(slot, stack_pointer);
     while (slot->copy_count > 0 && slot->copy_count <= COPY_RECORDS &&
            has_ended(slot, slot->copy_count - 1, stack_pointer, alternate))
         release_last(slot);
+    if (unlikely(slot->copy_count > COPY_RECORDS / 2 || slot->copy_used > COPY_BYTES / 4))
+        release_returned(slot);
 }
 
 /* Calls of other coroutines are lower or higher without order, but none is under way while this one makes a call. */
@@ -91,6 +108,7 @@ void *copy_allocate(struct thread_slot *slot, const struct registers *registers,
     /* A handler may interrupt anywhere: what it pushes and leaves behind is finished, but may stand in this record. */
     for (unsigned twice = 0; twice < 2; twice++) {
         slot->copy_records[count].stack_pointer = (uint64_t)registers;
+        slot->copy_records[count].return_address = registers->return_address;
         slot->copy_records[count].alternate = on_alternate_stack(slot, (uint64_t)registers);
         slot->copy_records[count].start = slot->copy_used < start ? slot->copy_used : start;
         __atomic_signal_fence(__ATOMIC_SEQ_CST);

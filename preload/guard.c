@@ -20,10 +20,11 @@ static bool overlaps(struct span a, uint64_t low, uint64_t high) {
     return low < high && a.low < high && low < a.high;
 }
 
-/* What the loader left read-only, and all of this library. The module itself may be going away: only the map is read. */
+/* What the loader left read-only, and all of this library. A module may be going away, and its addresses have been given
+ * to a new mapping: only the map is read, and the loader asked. */
 static int module_overlaps(const struct mapped_module *module, void *context) {
     const struct span *span = context;
-    if (!overlaps(*span, module->low, module->high))
+    if (!overlaps(*span, module->low, module->high) || (module->late && !module_is_loaded(module)))
         return 0;
     if (module->shim)
         return 1;

@@ -166,6 +166,13 @@ static void put_string(struct line *line, const char *text) {
     put_text(line, text, strlen(text), 512);
 }
 
+/* A string that needs no escaping. */
+static void put_word(struct line *line, const char *word) {
+    put_byte(line, '"');
+    put(line, word);
+    put_byte(line, '"');
+}
+
 static void put_key(struct line *line, const char *key) {
     if (line->used > 0 && line->bytes[line->used - 1] != '{')
         put_byte(line, ',');
@@ -449,7 +456,7 @@ static void put_call(struct line *line, const struct call *call, const struct vi
 }
 
 void log_violation(const struct call *call, const struct violation *violation, enum verdict verdict, enum mode mode) {
-    char small[512];
+    char small[768];
     struct line line = {.bytes = small, .size = sizeof small};
     if (call->slot != NULL && (line.bytes = copy_allocate(call->slot, call->registers, LOG_LINE_BYTES)) != NULL)
         line.size = LOG_LINE_BYTES - LOG_RESERVE;
@@ -458,9 +465,9 @@ void log_violation(const struct call *call, const struct violation *violation, e
     put_head(&line, mode, verdict);
     if (line.bytes == small) { /* the slot is full of copies: the essence must do */
         put_key(&line, "api");
-        put_string(&line, call->api->name);
+        put_word(&line, call->api->name);
         put_key(&line, "reason");
-        put_string(&line, reason_text(violation->reason));
+        put_word(&line, reason_text(violation->reason));
         finish(&line, sizeof small);
         return;
     }

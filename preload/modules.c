@@ -180,11 +180,10 @@ static bool read_module(const struct link_map *link, bool first, bool late, stru
     return true;
 }
 
-/* Whether the loader has this very object here now; it then is mapped as a whole. */
-static bool is_still_loaded(const struct mapped_module *module) {
+bool module_is_loaded(const struct mapped_module *module) {
     struct dl_find_object found;
     if (_dl_find_object == NULL)
-        return memory_is_readable((uint64_t)module->build_id_note);
+        return memory_is_readable(module->code_low);
     return _dl_find_object((void *)module->code_low, &found) == 0 && found.dlfo_link_map == module->link &&
            (uint64_t)found.dlfo_map_start <= module->low && (uint64_t)found.dlfo_map_end >= module->high;
 }
@@ -192,7 +191,7 @@ static bool is_still_loaded(const struct mapped_module *module) {
 bool module_is_confirmed(const struct mapped_module *module) {
     if (module->build_id_note == NULL)
         return module->identity.kind != IDENTITY_BUILD_ID;
-    return is_still_loaded(module) &&
+    return module_is_loaded(module) &&
            memcmp(module->build_id_note, module->identity.bytes, module->identity.length) == 0;
 }
 

@@ -82,6 +82,9 @@ void modules_bind(void);
  * whether it could: not while another thread is loading. */
 bool modules_refresh(void);
 
+/* Whether the loader still has this very object here; reads nothing of it. */
+bool module_is_loaded(const struct mapped_module *module);
+
 /* A late module may have taken the place of one that was unloaded unseen: whether it still is what it was. */
 bool module_is_confirmed(const struct mapped_module *module);
 

@@ -35,6 +35,7 @@ struct thread_slot {
     uint32_t copy_used; /* bytes of copies */
     struct {
         uint64_t stack_pointer;
+        uint64_t return_address;
         uint32_t start;
         uint32_t alternate;
     } copy_records[COPY_RECORDS];
