@@ -15,11 +15,15 @@
 static char *copied_path;
 static posix_spawn_file_actions_t *actions;
 
+static inline void use(long result) {
+    __asm__ volatile("" ::"r"(result));
+}
+
 /* Each pair has the same loop, and the constants of a real program. */
 #define BATCH(name, call)                                        \
     static __attribute__((noinline)) void name(unsigned calls) { \
         for (unsigned i = 0; i < calls; i++)                     \
-            (void)(call);                                        \
+            use(call);                                           \
     }
 
 #define READ_ONLY (O_RDONLY | O_CLOEXEC)

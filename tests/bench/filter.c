@@ -31,7 +31,7 @@ static void add_rules(scmp_filter_ctx filter) {
         if (allowed[i] != __NR_listen)
             require(seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0), "a rule is not accepted");
     for (unsigned backlog = 512 - BACKLOGS; backlog < 512; backlog++)
-        require(seccomp_rule_add(filter, SCMP_ACT_ALLOW, __NR_listen, 1, SCMP_A1(SCMP_CMP_EQ, backlog)),
+        require(seccomp_rule_add(filter, SCMP_ACT_ALLOW, __NR_listen, 1, SCMP_A1(SCMP_CMP_EQ, backlog, 0)),
                 "a rule with a condition is not accepted");
 }
 

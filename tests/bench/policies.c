@@ -121,6 +121,8 @@ static void add_site(struct module *module, size_t number) {
 
 static void add_sites(struct document *document, size_t wanted) {
     size_t present = 0;
+    if (document->module_count == 0)
+        die("the policy of \"%s\" has no module", document->program);
     for (size_t i = 0; i < document->module_count; i++)
         present += document->modules[i].site_count;
     for (; present < wanted; present++)

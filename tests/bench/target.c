@@ -3,6 +3,8 @@
  */
 #include "tests/bench/target.h"
 
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): libc's own names begin with underscores
+
 /* Whether a function begins a cache line must not make a difference. */
 #define ALIGNED __attribute__((aligned(64)))
 
@@ -46,3 +48,5 @@ ALIGNED int bare_addopen(posix_spawn_file_actions_t *actions, int fd, const char
     (void)actions, (void)fd, (void)path, (void)flags, (void)mode;
     return 0;
 }
+
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)
