@@ -70,7 +70,6 @@ struct analysis {
     size_t tail_count;
     bool tails_complete;
     uint32_t *symbol_order; /* dynamic symbols by name */
-    bool plugin;            /* loaded by the program itself: its exports are reached through pointers */
     double seconds;
 };
 

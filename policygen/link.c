@@ -38,8 +38,9 @@ struct linker {
     size_t *slots;        /* per object: its place among the document's modules */
     struct walk pointers; /* who may be on the stack when a function is entered through a pointer */
     bool has_pointers;
-    bool unknown_names; /* some module calls dlsym with names that are not known */
-    const char **names; /* that some module hands to dlsym */
+    const char *pointed[API_COUNT]; /* why the API may be called through a pointer, or NULL */
+    bool unknown_names;             /* some module calls dlsym with names that are not known */
+    const char **names;             /* that some module hands to dlsym */
     size_t name_count;
 };
 
@@ -131,7 +132,7 @@ static void walk_function(const struct linker *linker, struct walk *walk, struct
     uses = &analysis->exports;
     for (size_t i = uses_from(uses, place.function); i < uses->count && uses->items[i].key == place.function; i++) {
         const char *name = analysis->object.symbols[uses->items[i].value].name;
-        walk->pointed |= analysis->plugin || is_named(linker, name);
+        walk->pointed |= walk->program->plugins[place.module] || is_named(linker, name);
         walk_importers(walk, name);
     }
     walk->pointed |= analysis->address_taken[place.function];
@@ -240,12 +241,17 @@ static void add_loose(struct linker *linker, uint32_t module, uint16_t api, enum
     module_add_loose(&linker->document->modules[linker->slots[module]], api, how, why);
 }
 
-/* The API may be entered through a pointer. */
+/* The API may be entered through a pointer: noted now, and done when all sites of its own are known. */
+static void note_pointed(struct linker *linker, unsigned api, const char *why) {
+    if (linker->pointed[api] == NULL)
+        linker->pointed[api] = why;
+}
+
 static void add_pointed(struct linker *linker, uint16_t api, const char *why) {
     if (!linker->has_pointers)
         find_pointers(linker);
     struct call_rules rules;
-    rules_unknown(&rules, api, UNKNOWN_POINTED_PARAMETER);
+    rules_unknown(&rules, api, UNKNOWN_POINTER);
     for (uint32_t i = 0; i < linker->program->module_count; i++) {
         const struct uses *returns = &linker->pointers.returns[i];
         bool many = returns->count > MAX_RETURN_ADDRESSES;
@@ -273,7 +279,7 @@ static void link_jump(struct linker *linker, uint32_t module, const struct api_c
         analysis->functions.items[jump->function].kind == FUNCTION_GAP)
         add_loose(linker, module, jump->api, LOOSE_AFTER_ANY_CALL, "tail call in code that nothing is known to call");
     if (walk.pointed)
-        add_pointed(linker, jump->api, "tail call of a function whose address is taken");
+        note_pointed(linker, jump->api, "tail call of a function whose address is taken");
     walk_end(&walk);
 }
 
@@ -297,7 +303,7 @@ static void link_module(struct linker *linker, uint32_t module) {
         unsigned api = analysis->object.symbols[analysis->taken[i].symbol].api;
         if (is_checked(api) && !seen[api]) {
             seen[api] = true;
-            add_pointed(linker, (uint16_t)api, "its address is taken");
+            note_pointed(linker, api, "its address is taken");
         }
     }
 }
@@ -329,7 +335,7 @@ static void link_names(struct linker *linker) {
     for (size_t i = 0; i < linker->name_count; i++) {
         unsigned spelling = spelling_by_name(linker->names[i]);
         if (spelling < SPELLING_COUNT && is_checked(spelling_table[spelling].api))
-            add_pointed(linker, spelling_table[spelling].api, "its name is given to dlsym");
+            note_pointed(linker, spelling_table[spelling].api, "its name is given to dlsym");
     }
 }
 
@@ -366,13 +372,25 @@ static void cover_rule(struct coverage *coverage, const struct constraint *const
         coverage->arguments.set++;
 }
 
+/* A place that only may be the caller because some pointer leads to the function: it is no call of the program's own. */
+static bool is_through_pointer(const struct site *site) {
+    for (size_t i = 0; i < site->constraint_count; i++) {
+        if (!site->constraints[i].any || strcmp(site->constraints[i].why_any, unknown_text(UNKNOWN_POINTER)) != 0)
+            return false;
+    }
+    return site->constraint_count > 0;
+}
+
 static void cover(struct linker *linker, size_t module) {
     const struct module *made = &linker->document->modules[linker->slots[module]];
     struct coverage *coverage = &linker->coverage[module];
-    *coverage = (struct coverage){.sites = made->site_count, .loose = made->loose_count};
+    coverage->loose = made->loose_count;
+    coverage->pointed = made->site_count - coverage->sites;
     for (size_t i = 0; i < made->site_count; i++) {
         const struct site *site = &made->sites[i];
         bool constrained = false;
+        if (is_through_pointer(site))
+            continue;
         for (size_t j = 0; j < site->constraint_count; j++)
             cover_rule(coverage, &site->constraints[j], &constrained);
         coverage->constrained_sites += constrained;
@@ -394,6 +412,12 @@ void program_link(const struct program *program, struct document *document, stru
     for (uint32_t i = 0; i < program->module_count; i++) {
         link_module(&linker, i);
         link_tails(&linker, i);
+    }
+    for (size_t i = 0; i < program->module_count; i++)
+        coverage[i].sites = document->modules[linker.slots[i]].site_count;
+    for (uint16_t api = 0; api < API_COUNT; api++) {
+        if (linker.pointed[api] != NULL)
+            add_pointed(&linker, api, linker.pointed[api]);
     }
     for (size_t i = 0; i < program->module_count; i++)
         cover(&linker, i);

@@ -70,6 +70,8 @@ static bool add_module(struct program *program, struct analysis *analysis) {
         if (program->modules[i] == analysis)
             return false;
     }
+    size_t count = program->module_count;
+    *array_append(program->plugins, count) = false;
     *array_append(program->modules, program->module_count) = analysis;
     return true;
 }
@@ -127,8 +129,9 @@ static void add_plugin_file(struct loading *loading, const char *path, bool must
                 problem == OBJECT_UNREADABLE ? strerror(errno) : object_problem_text(problem));
         return;
     }
-    analysis->plugin = true;
     add_module(loading->program, analysis);
+    for (size_t i = 0; i < loading->program->module_count; i++)
+        loading->program->plugins[i] |= loading->program->modules[i] == analysis;
 }
 
 static int compare_names(const void *a, const void *b) {
@@ -221,6 +224,51 @@ static void add_name_services(struct loading *loading) {
     }
 }
 
+/* ---- Libraries that the program names itself ---- */
+
+static void analyse_all(const struct loading *loading) {
+    for (size_t i = 0; i < loading->program->module_count; i++) {
+        if (!loading->program->modules[i]->made)
+            analyse(loading->loader, loading->program->modules[i]);
+    }
+}
+
+/* A library named in a call of dlopen. That it is missing is no mistake: programs try. */
+static void add_opened(struct loading *loading, const struct analysis *opener, const char *name) {
+    const struct object *program = &loading->program->modules[0]->object;
+    if (name[0] == 0 || is_loaded_name(loading->program, name))
+        return;
+    cleanup_free char *path = closure_find(&loading->paths, &opener->object, program, name);
+    if (path == NULL)
+        return;
+    size_t from = loading->program->module_count;
+    add_plugin_file(loading, path, false);
+    add_all_needed(loading, from);
+}
+
+static void add_opened_by(struct loading *loading, const struct analysis *opener) {
+    for (size_t i = 0; i < opener->call_count + opener->jump_count; i++) {
+        const struct api_call *call =
+            i < opener->call_count ? &opener->calls[i] : &opener->jumps[i - opener->call_count];
+        const struct argument_rule *file = &call->rules.arguments[call->api == API_dlmopen ? 1 : 0];
+        if (call->api != API_dlopen && call->api != API_dlmopen)
+            continue;
+        for (size_t j = 0; j < file->count; j++) {
+            if (file->values[j].kind == RULE_TEXT)
+                add_opened(loading, opener, file->values[j].text);
+        }
+    }
+}
+
+/* Each new library may name others. */
+static void add_all_opened(struct loading *loading) {
+    for (size_t i = 0; i < loading->program->module_count; i++) {
+        analyse_all(loading);
+        add_opened_by(loading, loading->program->modules[i]);
+    }
+    analyse_all(loading);
+}
+
 /* ---- The program ---- */
 
 /* Returns why no library can be preloaded into it, or NULL. */
@@ -265,14 +313,19 @@ bool loader_program(struct loader *loader, const char *path, struct program *pro
     add_interpreter(&loading, &analysis->object);
     add_all_needed(&loading, 0);
     add_plugins(&loading);
-    if (!is_musl(analysis->object.interpreter) && uses_name_services(program))
+    add_all_opened(&loading);
+    if (!is_musl(analysis->object.interpreter) && uses_name_services(program)) {
         add_name_services(&loading);
-    library_paths_free(&loading.paths);
-    for (size_t i = 0; i < program->module_count; i++) {
-        if (!program->modules[i]->made)
-            analyse(loader, program->modules[i]);
+        add_all_opened(&loading);
     }
+    library_paths_free(&loading.paths);
     return true;
+}
+
+void program_free(struct program *program) {
+    free(program->modules);
+    free(program->plugins);
+    *program = (struct program){0};
 }
 
 void loader_free(struct loader *loader) {

@@ -13,8 +13,9 @@ struct loader {
 };
 
 /* Finds all objects of a program and analyses the new ones. Returns false and prints why when the program cannot be
- * protected (a finding). Unreadable files end the process. `program->modules` is to be freed by the caller. */
+ * protected (a finding). Unreadable files end the process. Free the program with program_free. */
 bool loader_program(struct loader *loader, const char *path, struct program *program);
+void program_free(struct program *program);
 void loader_free(struct loader *loader);
 
 #endif

@@ -32,7 +32,9 @@ static const char help[] =
     "\n"
     "Reading the report: a site is a place that calls a critical function. Its argument is constrained where every\n"
     "value the program can pass there is known; all others may hold anything, for the reason that is printed. A\n"
-    "loose function may also be called through pointers or tail calls from places that cannot be listed.\n"
+    "loose function may also be called through pointers or tail calls from places that cannot be listed; \"pointers\" "
+    "counts\n"
+    "the listed places that are allowed for that reason alone, with any argument.\n"
     "\n"
     "Exit status: 0 fine, 1 a program cannot be protected, 2 error.\n";
 
@@ -159,7 +161,7 @@ int main(int count, char **arguments) {
             make_policy(&options, &program, reports);
         else
             status = EXIT_FINDINGS;
-        free(program.modules);
+        program_free(&program);
     }
     if (options.json) {
         json_dumpf(reports, stdout, JSON_INDENT(2));

@@ -8,6 +8,7 @@
 struct program {
     struct analysis **modules; /* [0] is the program itself */
     size_t module_count;
+    bool *plugins; /* per module: loaded by the program itself, so its exports are reached through pointers */
 };
 
 struct argument_counts {
@@ -18,6 +19,7 @@ struct argument_counts {
 struct coverage {
     size_t sites;             /* (API, return address) pairs */
     size_t constrained_sites; /* with at least one constrained argument */
+    size_t pointed;           /* (API, return address) pairs that are possible only through pointers */
     size_t loose;             /* APIs that a module may also call from places that cannot be listed */
     struct argument_counts arguments;
     size_t unknown[UNKNOWN_COUNT]; /* arguments, by reason */

@@ -5,6 +5,7 @@ static void add_counts(struct coverage *sum, const struct coverage *coverage) {
     sum->sites += coverage->sites;
     sum->constrained_sites += coverage->constrained_sites;
     sum->loose += coverage->loose;
+    sum->pointed += coverage->pointed;
     sum->arguments.set += coverage->arguments.set;
     sum->arguments.masked += coverage->arguments.masked;
     sum->arguments.any += coverage->arguments.any;
@@ -29,17 +30,17 @@ static size_t argument_total(const struct coverage *coverage) {
 
 static void print_row(FILE *out, const char *name, const struct coverage *coverage) {
     size_t known = coverage->arguments.set + coverage->arguments.masked;
-    fprintf(out, "%7zu %7zu %6.1f %% %9zu %7zu %6.1f %% %6zu  %s\n", coverage->sites, coverage->constrained_sites,
+    fprintf(out, "%7zu %7zu %6.1f %% %9zu %7zu %6.1f %% %6zu %9zu  %s\n", coverage->sites, coverage->constrained_sites,
             percent(coverage->constrained_sites, coverage->sites), argument_total(coverage), known,
-            percent(known, argument_total(coverage)), coverage->loose, name);
+            percent(known, argument_total(coverage)), coverage->loose, coverage->pointed, name);
 }
 
 void report_table(FILE *out, const struct program *program, const struct coverage *coverage) {
     struct coverage sum = total(program, coverage);
     fprintf(out, "%s\n", program->modules[0]->object.path);
-    fprintf(out, "  sites  constrained    arguments  constrained     loose  module\n");
+    fprintf(out, "  sites  constrained    arguments  constrained     loose  pointers  module\n");
     for (size_t i = 0; i < program->module_count; i++) {
-        if (coverage[i].sites + coverage[i].loose > 0)
+        if (coverage[i].sites + coverage[i].loose + coverage[i].pointed > 0)
             print_row(out, program->modules[i]->object.path, &coverage[i]);
     }
     print_row(out, "in all", &sum);
@@ -60,8 +61,9 @@ static json_t *counts_json(const struct coverage *coverage) {
         if (coverage->unknown[i] > 0)
             json_object_set_new(unknown, unknown_text((enum unknown)i), json_integer((json_int_t)coverage->unknown[i]));
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "sites", (json_int_t)coverage->sites, "constrained_sites",
-                     (json_int_t)coverage->constrained_sites, "loose", (json_int_t)coverage->loose, "arguments_known",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "sites", (json_int_t)coverage->sites,
+                     "constrained_sites", (json_int_t)coverage->constrained_sites, "loose", (json_int_t)coverage->loose,
+                     "through_pointers", (json_int_t)coverage->pointed, "arguments_known",
                      (json_int_t)coverage->arguments.set, "arguments_masked", (json_int_t)coverage->arguments.masked,
                      "arguments_unknown", (json_int_t)coverage->arguments.any, "unknown_by_reason", unknown);
 }
