@@ -207,8 +207,7 @@ static const char *use_policy(struct state *state, int descriptor) {
         return "the policy belongs to another user";
     if (status.st_size < (long)sizeof(struct policy_header) || status.st_size > POLICY_MAX_BYTES)
         return "the policy has an impossible size";
-    /* Populated: it is read from end to end at once. */
-    long pages = raw(__NR_mmap, 0, status.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, descriptor, 0);
+    long pages = raw(__NR_mmap, 0, status.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (raw_failed(pages))
         return "the policy cannot be mapped";
     const char *problem = policy_validate((const void *)pages, (size_t)status.st_size);
