@@ -150,17 +150,41 @@
         movq    %r15, REGISTERS_R15(%rsp)
 .endm
 
-/* r11: spelling, the API above it, and SPENT where the call must first be counted by the slow path. */
-.macro entry_point name, check, preserved
+/* The frame: struct registers, of which the spelling is pushed first. */
+.macro open_frame name, first
         .type   \name, @function
         .p2align 4
 \name:
         .cfi_startproc
+        .ifb    \first
         pushq   %r11
+        .endif
         .cfi_adjust_cfa_offset 8
         subq    $REGISTERS_BELOW_SPELLING, %rsp
         .cfi_adjust_cfa_offset REGISTERS_BELOW_SPELLING
         save_arguments
+.endm
+
+.macro drop_frame
+        addq    $REGISTERS_BYTES, %rsp
+        .cfi_adjust_cfa_offset -REGISTERS_BYTES
+.endm
+
+.macro close_frame name
+        .cfi_endproc
+        .size   \name, .-\name
+.endm
+
+/* Back to the caller, with the result that the check or the real function left. */
+.macro return_result
+        movq    REGISTERS_RAX(%rsp), %rax
+        drop_frame
+        ret
+.endm
+
+/* r11: spelling, the API above it, and SPENT where the call must first be counted by the slow path. */
+.macro entry_point name, check, preserved
+        open_frame \name
         .if     \preserved
         save_preserved
         .endif
@@ -170,31 +194,18 @@
         je      1f
         movq    %rax, %r11
         restore_arguments
-        addq    $REGISTERS_BYTES, %rsp
-        .cfi_adjust_cfa_offset -REGISTERS_BYTES
+        drop_frame
         jmp     *%r11
         .cfi_adjust_cfa_offset REGISTERS_BYTES
-1:      movq    REGISTERS_RAX(%rsp), %rax
-        addq    $REGISTERS_BYTES, %rsp
-        .cfi_adjust_cfa_offset -REGISTERS_BYTES
-        ret
-        .cfi_endproc
-        .size   \name, .-\name
+1:      return_result
+        close_frame \name
 .endm
 
         entry_point pinion_enter, pinion_check, 0
         entry_point pinion_enter_deep, pinion_check_fully, 1
 
 /* dlclose is called, not jumped to: the module map must be made anew when it has returned. */
-        .type   pinion_enter_call, @function
-        .p2align 4
-pinion_enter_call:
-        .cfi_startproc
-        pushq   %r11
-        .cfi_adjust_cfa_offset 8
-        subq    $REGISTERS_BELOW_SPELLING, %rsp
-        .cfi_adjust_cfa_offset REGISTERS_BELOW_SPELLING
-        save_arguments
+        open_frame pinion_enter_call
         save_preserved
         movq    %rsp, %rdi
         call    pinion_check_fully
@@ -205,51 +216,28 @@ pinion_enter_call:
         call    *%r11
         movq    %rax, REGISTERS_RAX(%rsp)
         call    pinion_modules_closed
-1:      movq    REGISTERS_RAX(%rsp), %rax
-        addq    $REGISTERS_BYTES, %rsp
-        .cfi_adjust_cfa_offset -REGISTERS_BYTES
-        ret
-        .cfi_endproc
-        .size   pinion_enter_call, .-pinion_enter_call
+1:      return_result
+        close_frame pinion_enter_call
 
 /* The slow path of a counted call. */
-        .type   pinion_enter_count, @function
-        .p2align 4
-pinion_enter_count:
-        .cfi_startproc
-        pushq   %r11
-        .cfi_adjust_cfa_offset 8
-        subq    $REGISTERS_BELOW_SPELLING, %rsp
-        .cfi_adjust_cfa_offset REGISTERS_BELOW_SPELLING
-        save_arguments
+        open_frame pinion_enter_count
         movq    %rsp, %rdi
         call    pinion_count
         movq    %rax, %r11
         restore_arguments
-        addq    $REGISTERS_BYTES, %rsp
-        .cfi_adjust_cfa_offset -REGISTERS_BYTES
+        drop_frame
         jmp     *%r11
-        .cfi_endproc
-        .size   pinion_enter_count, .-pinion_enter_count
+        close_frame pinion_enter_count
 
-/* A call before start-up: starts, and goes on to the function that start-up found. */
-        .type   pinion_enter_first, @function
-        .p2align 4
-pinion_enter_first:
-        .cfi_startproc
-        .cfi_adjust_cfa_offset 8
-        subq    $REGISTERS_BELOW_SPELLING, %rsp
-        .cfi_adjust_cfa_offset REGISTERS_BELOW_SPELLING
-        save_arguments
+/* A call before start-up: starts, and goes on to the function that start-up found. The spelling is pushed already. */
+        open_frame pinion_enter_first, first
         call    pinion_start
         restore_arguments
         movq    REGISTERS_SPELLING(%rsp), %r11
-        addq    $REGISTERS_BYTES, %rsp
-        .cfi_adjust_cfa_offset -REGISTERS_BYTES
+        drop_frame
         leaq    pinion_real(%rip), %r10
         jmp     *(%r10,%r11,8)
-        .cfi_endproc
-        .size   pinion_enter_first, .-pinion_enter_first
+        close_frame pinion_enter_first
 
 .macro first spelling
 1:      pushq   $\spelling

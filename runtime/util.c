@@ -76,14 +76,18 @@ char *xstrndup(const char *text, size_t length) {
     return copy;
 }
 
-char *xasprintf(const char *format, ...) {
+char *xvasprintf(const char *format, va_list arguments) {
     char *text = NULL;
+    if (vasprintf(&text, format, arguments) < 0)
+        die("out of memory");
+    return text;
+}
+
+char *xasprintf(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    int length = vasprintf(&text, format, arguments);
+    char *text = xvasprintf(format, arguments);
     va_end(arguments);
-    if (length < 0)
-        die("out of memory");
     return text;
 }
 

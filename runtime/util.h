@@ -4,6 +4,7 @@
 #ifndef PINION_RUNTIME_UTIL_H
 #define PINION_RUNTIME_UTIL_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +33,7 @@ void *xrealloc(void *memory, size_t count, size_t size);
 char *xstrdup(const char *text);
 char *xstrndup(const char *text, size_t length);
 char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *xvasprintf(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 
 /* A stream that writes into memory, as open_memstream. */
 FILE *xopen_memstream(char **text, size_t *length);

@@ -16,13 +16,10 @@ static const char *const weight_words[] = {
 };
 
 void findings_add(struct findings *findings, enum weight weight, const char *word, const char *format, ...) {
-    char *text = NULL;
     va_list arguments;
     va_start(arguments, format);
-    int length = vasprintf(&text, format, arguments);
+    char *text = xvasprintf(format, arguments);
     va_end(arguments);
-    if (length < 0)
-        die("out of memory");
     *array_append(findings->items, findings->count) = (struct finding){.weight = weight, .word = word, .text = text};
 }
 

@@ -28,13 +28,10 @@ struct group {
 
 static void __attribute__((format(printf, 4, 5)))
 note(struct folding *folding, enum note_kind kind, char *where, const char *format, ...) {
-    char *text = NULL;
     va_list arguments;
     va_start(arguments, format);
-    int length = vasprintf(&text, format, arguments);
+    char *text = xvasprintf(format, arguments);
     va_end(arguments);
-    if (length < 0)
-        die("out of memory");
     *array_append(folding->notes->items, folding->notes->count) =
         (struct note){.kind = kind, .where = where, .text = text};
     folding->notes->by_kind[kind]++;
