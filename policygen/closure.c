@@ -71,7 +71,8 @@ static void read_musl_path(struct library_paths *paths) {
     cleanup_free char *text = file_read("/etc/ld-musl-x86_64.path", MAX_CONFIG_BYTES, &size);
     if (text == NULL)
         return;
-    for (char *word = strtok(text, ":\n"); word != NULL; word = strtok(NULL, ":\n"))
+    char *rest;
+    for (char *word = strtok_r(text, ":\n", &rest); word != NULL; word = strtok_r(NULL, ":\n", &rest))
         add_directory(paths, word, strlen(word));
 }
 

@@ -397,7 +397,9 @@ static void watch_frame_address(struct flow *flow, const struct instruction *ins
         return;
     default: break;
     }
-    for (uint8_t number = REGISTER_RSP; number <= REGISTER_RBP; number++) {
+    static const uint8_t numbers[] = {REGISTER_RSP, REGISTER_RBP};
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t number = numbers[i];
         if ((instruction->reads & REGISTER_BIT(number)) == 0 || !is_frame_register(state, number))
             continue;
         bool adjusts = to_frame && instruction->destination.base == number;

@@ -327,9 +327,9 @@ static void link_names(struct linker *linker) {
             }
         }
         linker->unknown_names |= unknown;
-        for (uint16_t api = 0; unknown && api < API_COUNT; api++) {
+        for (unsigned api = 0; unknown && api < API_COUNT; api++) {
             if (is_checked(api))
-                add_loose(linker, i, api, LOOSE_AFTER_INDIRECT_CALL, "dlsym with unknown names");
+                add_loose(linker, i, (uint16_t)api, LOOSE_AFTER_INDIRECT_CALL, "dlsym with unknown names");
         }
     }
     for (size_t i = 0; i < linker->name_count; i++) {
@@ -415,9 +415,9 @@ void program_link(const struct program *program, struct document *document, stru
     }
     for (size_t i = 0; i < program->module_count; i++)
         coverage[i].sites = document->modules[linker.slots[i]].site_count;
-    for (uint16_t api = 0; api < API_COUNT; api++) {
+    for (unsigned api = 0; api < API_COUNT; api++) {
         if (linker.pointed[api] != NULL)
-            add_pointed(&linker, api, linker.pointed[api]);
+            add_pointed(&linker, (uint16_t)api, linker.pointed[api]);
     }
     for (size_t i = 0; i < program->module_count; i++)
         cover(&linker, i);

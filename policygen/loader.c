@@ -13,6 +13,8 @@
 #include "policygen/closure.h"
 #include "runtime/util.h"
 
+#define MAX_PLUGIN_DEPTH 16
+
 struct loading {
     struct loader *loader;
     struct program *program;
@@ -61,7 +63,8 @@ static struct analysis *open_object(struct loader *loader, const char *path, enu
         return NULL;
     }
     analysis->path = steal_pointer(&real);
-    *array_append(loader->objects, loader->object_count) = analysis;
+    /* The array holds pointers. */
+    *array_append(loader->objects, loader->object_count) = analysis; /* NOLINT(bugprone-sizeof-expression) */
     return analysis;
 }
 
@@ -72,7 +75,7 @@ static bool add_module(struct program *program, struct analysis *analysis) {
     }
     size_t count = program->module_count;
     *array_append(program->plugins, count) = false;
-    *array_append(program->modules, program->module_count) = analysis;
+    *array_append(program->modules, program->module_count) = analysis; /* NOLINT(bugprone-sizeof-expression) */
     return true;
 }
 
@@ -134,34 +137,32 @@ static void add_plugin_file(struct loading *loading, const char *path, bool must
         loading->program->plugins[i] |= loading->program->modules[i] == analysis;
 }
 
-static int compare_names(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+static int is_entry(const struct dirent *entry) {
+    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
 }
 
-/* All objects below a directory, in the order of their names: the policy must not depend on the file system's. */
+/* In the order of the names' bytes: neither the file system nor the locale may change the policy. */
+static int compare_entries(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* All objects below a directory. */
 static void add_plugin_directory(struct loading *loading, const char *path, unsigned depth) {
-    DIR *directory = opendir(path);
-    if (directory == NULL)
+    struct dirent **entries = NULL;
+    int count = scandir(path, &entries, is_entry, compare_entries);
+    if (count < 0)
         die("cannot read directory \"%s\": %s", path, strerror(errno));
-    char **names = NULL;
-    size_t count = 0;
-    const struct dirent *entry;
-    while ((entry = readdir(directory)) != NULL) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            *array_append(names, count) = xasprintf("%s/%s", path, entry->d_name);
-    }
-    closedir(directory);
-    if (count > 0)
-        qsort(names, count, sizeof *names, compare_names);
-    for (size_t i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++) {
+        cleanup_free char *name = xasprintf("%s/%s", path, entries[i]->d_name);
         struct stat status;
-        if (stat(names[i], &status) == 0 && S_ISDIR(status.st_mode) && depth < 16)
-            add_plugin_directory(loading, names[i], depth + 1);
-        else if (S_ISREG(status.st_mode))
-            add_plugin_file(loading, names[i], false);
-        free(names[i]);
+        bool exists = stat(name, &status) == 0;
+        if (exists && S_ISDIR(status.st_mode) && depth < MAX_PLUGIN_DEPTH)
+            add_plugin_directory(loading, name, depth + 1);
+        else if (exists && S_ISREG(status.st_mode))
+            add_plugin_file(loading, name, false);
+        free(entries[i]);
     }
-    free(names);
+    free(entries);
 }
 
 static void add_plugins(struct loading *loading) {
@@ -209,7 +210,9 @@ static void add_name_services(struct loading *loading) {
         char *services = strchr(line, ':');
         if (services == NULL)
             continue;
-        for (char *service = strtok(services + 1, " \t"); service != NULL; service = strtok(NULL, " \t")) {
+        char *behind;
+        for (char *service = strtok_r(services + 1, " \t", &behind); service != NULL;
+             service = strtok_r(NULL, " \t", &behind)) {
             cleanup_free char *name = xasprintf("libnss_%s.so.2", service);
             const struct object *program = &loading->program->modules[0]->object;
             cleanup_free char *path = strchr(service, '[') != NULL || strchr(service, '/') != NULL
@@ -293,11 +296,16 @@ static void add_interpreter(struct loading *loading, const struct object *object
     add_module(loading->program, interpreter);
 }
 
-bool loader_program(struct loader *loader, const char *path, struct program *program) {
-    *program = (struct program){0};
-    cleanup_free char *real = realpath(path, NULL);
+static char *real_path(const char *path) {
+    char *real = realpath(path, NULL);
     if (real == NULL)
         die("cannot read \"%s\": %s", path, strerror(errno));
+    return real;
+}
+
+bool loader_program(struct loader *loader, const char *path, struct program *program) {
+    *program = (struct program){0};
+    cleanup_free char *real = real_path(path);
     enum object_problem problem;
     struct analysis *analysis = open_object(loader, real, &problem);
     if (analysis == NULL && problem == OBJECT_UNREADABLE)

@@ -183,8 +183,6 @@ static bool read_program_headers(struct object *object, const Elf64_Ehdr *header
             *dynamic = headers[i].p_vaddr;
             *dynamic_size = headers[i].p_filesz;
         }
-        if (headers[i].p_type == PT_PHDR)
-            continue;
     }
     object->identity = identity_read(headers, header->e_phnum, identity_bytes, object);
     return true;
@@ -541,10 +539,9 @@ enum object_problem object_parse(const char *path, uint8_t *bytes, size_t size, 
     return OBJECT_FINE;
 }
 
-enum object_problem object_open(const char *path, struct object *object) {
-    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+static enum object_problem map_file(int fd, const char *path, struct object *object) {
     struct stat status;
-    if (fd < 0 || fstat(fd, &status) != 0)
+    if (fstat(fd, &status) != 0)
         return OBJECT_UNREADABLE;
     if (!S_ISREG(status.st_mode) || status.st_size > MAX_FILE_BYTES) {
         errno = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
@@ -559,12 +556,22 @@ enum object_problem object_open(const char *path, struct object *object) {
     if (bytes == MAP_FAILED)
         return OBJECT_UNREADABLE;
     enum object_problem problem = object_parse(path, bytes, size, object);
-    if (problem != OBJECT_FINE) {
+    if (problem != OBJECT_FINE)
         munmap(bytes, size);
-        return problem;
-    }
-    object->mapped = true;
-    return OBJECT_FINE;
+    else
+        object->mapped = true;
+    return problem;
+}
+
+enum object_problem object_open(const char *path, struct object *object) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return OBJECT_UNREADABLE;
+    enum object_problem problem = map_file(fd, path, object);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return problem;
 }
 
 void object_close(struct object *object) {
