@@ -10,12 +10,18 @@ base=localhost/pinion-base
 packages=nginx-light,libconfig9,libdw1,libelf1,libjansson4,libssl3,libzydis4.0
 
 # A mount namespace shared by all podman commands: on machines with hybrid cgroups crun must not see the unified
-# hierarchy, and nothing that is mounted here outlives the test.
+# hierarchy, and nothing that is mounted here outlives the test. In a chroot whose / is no mount point the propagation
+# cannot be changed; what is mounted is then unmounted by clean_up alone.
 if [ "${1:-}" != inside ]; then
     [ "$(id -u)" = 0 ] || { echo "skip container: needs root"; exit 0; }
-    exec unshare --mount --propagation private "$0" inside
+    for propagation in private unchanged; do
+        unshare --mount --propagation "$propagation" true 2>/dev/null &&
+            exec unshare --mount --propagation "$propagation" "$0" inside
+    done
+    echo "skip container: $(unshare --mount --propagation unchanged true 2>&1)"
+    exit 0
 fi
-if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi
+if mountpoint -q /sys/fs/cgroup/unified; then mount --make-rprivate /sys && umount /sys/fs/cgroup/unified; fi
 
 work=$(mktemp -d)
 way=podman container='' first='' failed=0
@@ -90,7 +96,8 @@ chroot_build() {
     root=$work/root
     mkdir "$root"
     tar -C "$root" -xf "$base_tar" --exclude='./dev/*' && mkdir -p "$root/srv/nginx/temp" &&
-        cp build/policygen "$root/usr/local/bin/" && chroot "$root" policygen -o /etc/pinion /usr/sbin/nginx &&
+        cp build/policygen "$root/usr/local/bin/" &&
+        chroot "$root" /usr/local/bin/policygen -o /etc/pinion /usr/sbin/nginx &&
         cp build/libpinion.so "$root/usr/local/lib/" && cp samples/nginx/nginx.conf "$root/srv/nginx/" &&
         cp -R samples/site/pages "$root/srv/nginx/pages"
 }
@@ -100,7 +107,7 @@ chroot_start() {
     for device in null zero urandom; do
         : >"$root/dev/$device" && mount --bind "/dev/$device" "$root/dev/$device" || return 1
     done
-    unshare --mount --uts --ipc --net --pid --fork --kill-child --root="$root" --mount-proc \
+    unshare --mount --propagation unchanged --uts --ipc --net --pid --fork --kill-child --root="$root" --mount-proc \
         env LD_PRELOAD=/usr/local/lib/libpinion.so \
         nginx -p /srv/nginx -c /srv/nginx/nginx.conf -g 'daemon off;' >"$work/log" 2>&1 &
     outer=$!
@@ -133,7 +140,7 @@ analyse() {
         with_podman run --rm --network none --ulimit nofile=1024:4096 --ulimit nproc=4096:4096 \
             --volume "$work/policy:/policy" "$image-policy" policygen -o /policy "$1"
         ;;
-    chroot) chroot "$root" policygen -o /policy "$1" && cp "$root/policy/"* "$work/policy" ;;
+    chroot) chroot "$root" /usr/local/bin/policygen -o /policy "$1" && cp "$root/policy/"* "$work/policy" ;;
     esac
 }
 
