@@ -166,7 +166,7 @@ static void walk_run(const struct linker *linker, struct walk *walk) {
 }
 
 /* Who may be on the stack when something was entered through a pointer without an indirect call: the callers of
- * functions that end in an indirect jump, and the kernel. */
+ * functions that end in an indirect jump. */
 static void find_pointers(struct linker *linker) {
     struct walk *walk = &linker->pointers;
     walk_begin(walk, linker->program);
@@ -176,8 +176,6 @@ static void find_pointers(struct linker *linker) {
             if (!analysis->scan.indirect_jumps[j].table && !analysis->scan.indirect_jumps[j].chosen)
                 walk_add(walk, i, analysis->scan.indirect_jumps[j].function);
         }
-        for (size_t j = 0; j < analysis->scan.restorer_count; j++)
-            walk_returns(walk, i, analysis->scan.restorers[j]);
     }
     walk_run(linker, walk);
     linker->has_pointers = true;
@@ -258,6 +256,10 @@ static void add_pointed(struct linker *linker, uint16_t api, const char *why) {
         add_loose(linker, i, api, many ? LOOSE_AFTER_ANY_CALL : LOOSE_AFTER_INDIRECT_CALL, why);
         for (size_t j = 0; !many && j < returns->count; j++)
             add_site(linker, i, returns->items[j].key, api, &rules);
+        /* These follow no call at all, so no loose rule covers them. */
+        const struct scan *scan = &linker->program->modules[i]->scan;
+        for (size_t j = 0; j < scan->restorer_count; j++)
+            add_site(linker, i, scan->restorers[j], api, &rules);
     }
 }
 

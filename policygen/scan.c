@@ -473,6 +473,20 @@ static void find_restorers(const struct object *object, struct scan *scan) {
     }
 }
 
+/* makecontext puts the address of a piece of code of its own where a call would have put the return address. */
+static void find_context_starts(const struct object *object, const struct functions *functions, struct scan *scan) {
+    for (size_t i = 0; i < object->symbol_count; i++) {
+        if (!object->symbols[i].defined || strcmp(object->symbols[i].name, "makecontext") != 0)
+            continue;
+        uint32_t maker = functions_at(functions, object->symbols[i].value);
+        for (size_t j = 0; maker != NO_FUNCTION && j < scan->reference_count; j++) {
+            const struct reference *reference = &scan->references[j];
+            if (!reference->data && functions_at(functions, reference->source) == maker)
+                *array_append(scan->restorers, scan->restorer_count) = reference->target;
+        }
+    }
+}
+
 /* ---- The search by bytes ---- */
 
 struct stubs {
@@ -716,6 +730,7 @@ void scan_object(const struct object *object, struct functions *functions, struc
     free(stubs.items);
     drop_decoded(scan);
     find_restorers(object, scan);
+    find_context_starts(object, functions, scan);
     order(scan);
     number_functions(functions, scan);
 }

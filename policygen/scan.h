@@ -75,7 +75,7 @@ struct scan {
     size_t slot_load_count;
     struct reference *references; /* ordered by target */
     size_t reference_count;
-    uint32_t *restorers; /* addresses to which signal handlers return */
+    uint32_t *restorers; /* addresses to which functions return that nobody called: signal handlers, new contexts */
     size_t restorer_count;
     size_t instruction_count;
     size_t undecoded_bytes;

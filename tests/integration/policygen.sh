@@ -89,6 +89,50 @@ if [ -x "$pinion" ]; then
     "$pinion" check "$work/first/$stem.policy" >"$work/check" 2>&1
     report policygen_policy_is_valid $? "$(head -1 "$work/check")"
 fi
+# Tail calls of functions that nobody calls: from a signal handler, a new context, a thread, libc's own callbacks. Their
+# return addresses lie in libc, some of them behind no call.
+cat >"$work/callbacks.c" <<'C'
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <ucontext.h>
+#include <unistd.h>
+static pid_t pid;
+static ucontext_t context, other;
+static char stack[65536];
+static void *at_thread(void *p) { return (void *)(long)kill(pid, 0); }
+static int at_sort(const void *a, const void *b) { return kill(pid, 0); }
+static void at_signal(int signal) { kill(pid, 0); }
+static void at_context(void) { kill(pid, 0); }
+int main(void) {
+    pthread_t thread;
+    void *result;
+    int numbers[] = {3, 1, 2};
+    pid = getpid();
+    signal(SIGUSR1, at_signal);
+    raise(SIGUSR1);
+    pthread_create(&thread, NULL, at_thread, NULL);
+    pthread_join(thread, &result);
+    qsort(numbers, 3, sizeof numbers[0], at_sort);
+    getcontext(&other);
+    other.uc_stack.ss_sp = stack;
+    other.uc_stack.ss_size = sizeof stack;
+    other.uc_link = &context;
+    makecontext(&other, at_context, 0);
+    swapcontext(&context, &other);
+    printf("errno %d result %p\n", errno, result);
+    return 0;
+}
+C
+if [ -x "$pinion" ] && [ -e build/libpinion.so ]; then
+    gcc -O2 -w -pthread -o "$work/callbacks" "$work/callbacks.c" && "$policygen" -o "$work/policies" "$work/callbacks"
+    expect policygen_callbacks 0 '^errno 0 result \(nil\)' "$pinion" run --policy-dir "$work/policies" -- "$work/callbacks"
+else
+    echo "skip policygen_callbacks: the shim or pinion is not built"
+fi
+
 touch "$work/file"
 expect policygen_directory_is_file 2 'cannot' "$policygen" -o "$work/file" "$work/program"
 exit $failed
