@@ -375,13 +375,26 @@ static bool check_unlisted(struct call *call) {
     return violate(call, &violation);
 }
 
-/* Functions that take a mode string or none at all and may write: is /proc/self/mem meant? */
-static bool check_written_path(struct call *call) {
+/* Whether the call can only read what it opens. A mode string is taken, so that it stays what it is. */
+static bool only_reads(struct call *call, bool *ended) {
     for (unsigned i = 0; i < call->api->argument_count; i++) {
-        const struct argument *argument = &call->api->arguments[i];
-        if (argument->kind == KIND_OPEN_FLAGS && (call->arguments[i] & 3) == 0)
-            return true; /* O_RDONLY */
+        const char *mode;
+        size_t length;
+        if (call->api->arguments[i].kind == KIND_OPEN_FLAGS)
+            return (call->arguments[i] & 3) == 0; /* O_RDONLY */
+        if (call->api->arguments[i].kind != KIND_NAME)
+            continue;
+        *ended = !take_string(call, i, &mode, &length);
+        return !*ended && mode != NULL && mode[0] == 'r' && strchr(mode, '+') == NULL;
     }
+    return false;
+}
+
+/* What may write: is the memory of a process meant? */
+static bool check_written_path(struct call *call) {
+    bool ended = false;
+    if (only_reads(call, &ended) || ended)
+        return !ended;
     for (unsigned i = 0; i < call->api->argument_count; i++) {
         const char *text;
         size_t length;

@@ -13,6 +13,7 @@
 #include "preload/check.h"
 #include "preload/copy.h"
 #include "preload/libc.h"
+#include "preload/paths.h"
 #include "preload/raw.h"
 #include "preload/state.h"
 #include "runtime/match.h"
@@ -338,10 +339,11 @@ static bool complete_exec(struct call *call, const struct child_call *child) {
 enum target {
     TARGET_PROTECTABLE,
     TARGET_UNPROTECTABLE,
-    TARGET_ABSENT, /* the real function will say so */
+    TARGET_ABSENT,    /* the real function will say so, or look elsewhere */
+    TARGET_NO_FORMAT, /* a file that is no program: exec*p has the shell run it */
 };
 
-#define SCRIPT_DEPTH 5
+#define SCRIPT_DEPTH 7 /* the kernel follows five interpreters */
 #define HEAD_BYTES 512
 
 static bool same_file(const struct stat *status, const char *path) {
@@ -354,14 +356,14 @@ static bool is_loader(const struct stat *status) {
     return same_file(status, "/lib64/ld-linux-x86-64.so.2") || same_file(status, "/lib/ld-musl-x86_64.so.1");
 }
 
-/* The kernel and the loader then ignore LD_PRELOAD. */
+/* Where the effective ids differ from the real ones, by the file or already before, the loader ignores LD_PRELOAD. */
 static bool gains_privilege(int descriptor, const struct stat *status) {
-    if ((status->st_mode & 04000) && status->st_uid != (uint32_t)raw(__NR_geteuid))
-        return true;
-    if ((status->st_mode & 02010) == 02010 && status->st_gid != (uint32_t)raw(__NR_getegid))
+    uint32_t user = status->st_mode & 04000 ? status->st_uid : (uint32_t)raw(__NR_geteuid);
+    uint32_t group = (status->st_mode & 02010) == 02010 ? status->st_gid : (uint32_t)raw(__NR_getegid);
+    if (user != (uint32_t)raw(__NR_getuid) || group != (uint32_t)raw(__NR_getgid))
         return true;
     char capability[64];
-    return raw(__NR_geteuid) != 0 &&
+    return raw(__NR_getuid) != 0 &&
            raw(__NR_fgetxattr, descriptor, "security.capability", capability, sizeof capability) > 0;
 }
 
@@ -397,7 +399,11 @@ static enum target inspect_open(int descriptor, char head[HEAD_BYTES], const cha
     *interpreter = NULL;
     if (raw(__NR_fstat, descriptor, &status) != 0)
         return TARGET_UNPROTECTABLE;
+    if ((status.st_mode & 0170000) != 0100000)
+        return TARGET_ABSENT; /* EACCES */
     long length = raw(__NR_pread64, descriptor, head, HEAD_BYTES, 0);
+    if (raw_failed(length)) /* O_PATH, or open for writing only: it can be executed, but not be judged */
+        return TARGET_UNPROTECTABLE;
     if (gains_privilege(descriptor, &status))
         return TARGET_UNPROTECTABLE;
     if (length >= 2 && head[0] == '#' && head[1] == '!') {
@@ -406,14 +412,15 @@ static enum target inspect_open(int descriptor, char head[HEAD_BYTES], const cha
     }
     const Elf64_Ehdr *header = (const Elf64_Ehdr *)head;
     if (length < (long)sizeof *header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
-        return TARGET_ABSENT; /* no program: ENOEXEC, or a script for the shell, which exec*p then starts */
+        return TARGET_NO_FORMAT;
     if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_machine != EM_X86_64 ||
         header->e_phentsize != sizeof(Elf64_Phdr))
         return TARGET_UNPROTECTABLE;
     return has_interpreter(descriptor, header) || is_loader(&status) ? TARGET_PROTECTABLE : TARGET_UNPROTECTABLE;
 }
 
-static enum target inspect(int directory, const char *path) {
+/* `working` is the directory that the child will be in: interpreters of scripts are found from there. */
+static enum target inspect(int directory, int working, const char *path) {
     char head[HEAD_BYTES] = {0};
     const char *name = path;
     for (unsigned depth = 0; depth < SCRIPT_DEPTH; depth++) {
@@ -426,8 +433,20 @@ static enum target inspect(int directory, const char *path) {
         if (interpreter == NULL)
             return target;
         name = interpreter;
+        directory = working;
     }
-    return TARGET_ABSENT;
+    return TARGET_UNPROTECTABLE;
+}
+
+/* It may have been opened as a place only, which can be executed but not read. */
+static enum target inspect_descriptor(int descriptor) {
+    char head[HEAD_BYTES] = {0};
+    const char *interpreter;
+    long opened = path_reopen(descriptor);
+    enum target target = inspect_open(raw_failed(opened) ? descriptor : (int)opened, head, &interpreter);
+    if (!raw_failed(opened))
+        raw(__NR_close, opened);
+    return interpreter != NULL ? inspect(AT_FDCWD, AT_FDCWD, interpreter) : target;
 }
 
 /* ---- PATH ---- */
@@ -437,27 +456,30 @@ static const char *search_list(void) {
     for (; entry != NULL && *entry != NULL; entry++)
         if (strncmp(*entry, "PATH=", 5) == 0)
             return *entry + 5;
-    return "/usr/local/bin:/bin:/usr/bin";
+    return STATE->musl ? "/usr/local/bin:/bin:/usr/bin" : "/bin:/usr/bin";
 }
 
-/* The first file of this name that exec*p would try and could execute; `found` has PATH_BYTES. */
-static bool search(const char *name, char *found) {
+/* The file that exec*p will start: it passes over what is no program it may execute. `found` has PATH_BYTES. */
+static enum target search(int working, const char *name, char *found) {
     size_t name_length = strlen(name);
     for (const char *directory = search_list();;) {
         size_t length = 0;
         while (directory[length] != '\0' && directory[length] != ':')
             length++;
         if (length + name_length + 2 <= PATH_BYTES) {
+            size_t used = length;
             memcpy(found, directory, length);
             if (length > 0)
-                found[length++] = '/';
-            memcpy(found + length, name, name_length + 1);
-            if (raw(__NR_faccessat, AT_FDCWD, found, 1 /* X_OK */) == 0)
-                return true;
-            length -= length > 0;
+                found[used++] = '/';
+            memcpy(found + used, name, name_length + 1);
+            enum target target = raw(__NR_faccessat, working, found, 1 /* X_OK */) == 0
+                                     ? inspect(working, working, found)
+                                     : TARGET_ABSENT;
+            if (target != TARGET_ABSENT)
+                return target;
         }
         if (directory[length] == '\0')
-            return false;
+            return TARGET_ABSENT;
         directory += length + 1;
     }
 }
@@ -482,7 +504,9 @@ static bool shim_is_reachable(void) {
 }
 
 static bool judge(struct call *call, const struct child_call *child, enum target target, const char *path) {
-    if (target == TARGET_ABSENT || (target == TARGET_PROTECTABLE && shim_is_reachable()))
+    if (target == TARGET_NO_FORMAT && child->searches)
+        target = inspect(AT_FDCWD, AT_FDCWD, "/bin/sh");
+    if (target == TARGET_ABSENT || target == TARGET_NO_FORMAT || (target == TARGET_PROTECTABLE && shim_is_reachable()))
         return true;
     if (STATE->mode == MODE_LEARN)
         learn_child(call, path);
@@ -504,98 +528,120 @@ struct spawn_actions {
 struct spawn_action {
     int tag;
     int unused;
-    uint64_t operand; /* chdir: the path; fchdir: the descriptor */
-    uint64_t others[2];
+    uint64_t operand; /* chdir: the path; the others: a descriptor */
+    uint64_t path;    /* of open */
+    int flags, mode;
 };
 
 enum spawn_tag {
+    SPAWN_DUP2 = 1,
+    SPAWN_OPEN = 2,
     SPAWN_CHDIR = 3,
-    SPAWN_FCHDIR = 4
+    SPAWN_FCHDIR = 4,
 };
 
 #define SPAWN_ACTIONS_MAX 1024
 
-static long spawn_directory(struct call *call, const struct spawn_action *action, long from) {
+/* Where the child will be, as far as the actions have been followed. */
+struct spawn_state {
+    int directory;
+    bool opened;    /* the directory is a descriptor of ours */
+    bool reordered; /* descriptors of the child are no longer those of the parent */
+};
+
+static void leave_directory(struct spawn_state *state) {
+    if (state->opened)
+        raw(__NR_close, state->directory);
+    state->opened = false;
+}
+
+/* Returns false where the action cannot be followed. */
+static bool follow_action(struct call *call, const struct spawn_action *action, struct spawn_state *state) {
     const char *path;
     size_t length;
-    if (action->tag == SPAWN_FCHDIR)
-        return (int)action->operand;
-    if (copy_string(call->slot, call->registers, action->operand, PATH_BYTES - 1, &path, &length) != COPY_DONE)
-        return -EFAULT;
-    return raw(__NR_openat, from, path, O_PATH | O_CLOEXEC, 0);
-}
-
-/* The directory that a spawned child will be in when it starts the program: AT_FDCWD, a descriptor, of which *opened
- * tells that it must be closed, or an error. */
-static long child_directory(struct call *call, bool *opened) {
-    struct spawn_actions list;
-    long directory = AT_FDCWD;
-    if (call->arguments[2] == 0)
-        return directory;
-    if (STATE->musl || !read_bytes(&list, call->arguments[2], sizeof list))
-        return -EFAULT; /* musl's list is its own: what is relative there cannot be judged */
-    for (int i = 0; i < list.used && i < SPAWN_ACTIONS_MAX; i++) {
-        struct spawn_action action;
-        if (!read_bytes(&action, list.actions + sizeof action * (uint64_t)i, sizeof action))
-            return -EFAULT;
-        if (action.tag != SPAWN_CHDIR && action.tag != SPAWN_FCHDIR)
-            continue;
-        long next = spawn_directory(call, &action, directory);
-        if (*opened)
-            raw(__NR_close, directory);
-        *opened = action.tag == SPAWN_CHDIR && !raw_failed(next);
-        directory = next;
-        if (raw_failed(directory) && directory != AT_FDCWD)
-            break;
+    uint64_t name = action->tag == SPAWN_CHDIR ? action->operand : action->path;
+    switch (action->tag) {
+    case SPAWN_OPEN:
+        state->reordered = true;
+        return (action->flags & 3) == 0 ||
+               (copy_string(call->slot, call->registers, name, PATH_BYTES - 1, &path, &length) == COPY_DONE &&
+                !path_is_process_memory(state->directory, path));
+    case SPAWN_DUP2: state->reordered = true; return true;
+    case SPAWN_FCHDIR:
+        leave_directory(state);
+        state->directory = (int)action->operand;
+        return !state->reordered;
+    case SPAWN_CHDIR: {
+        if (copy_string(call->slot, call->registers, name, PATH_BYTES - 1, &path, &length) != COPY_DONE ||
+            path_depends_on_process(state->directory, path))
+            return false;
+        long next = raw(__NR_openat, state->directory, path, O_PATH | O_CLOEXEC, 0);
+        leave_directory(state);
+        state->directory = (int)next;
+        state->opened = !raw_failed(next);
+        return state->opened;
     }
-    return directory;
+    default: return true;
+    }
 }
 
-static enum target inspect_spawned(struct call *call, const char *path) {
-    bool opened = false;
-    if (path[0] == '/')
-        return inspect(AT_FDCWD, path);
-    long directory = child_directory(call, &opened);
-    if (raw_failed(directory) && directory != AT_FDCWD)
-        return TARGET_UNPROTECTABLE;
-    enum target target = inspect((int)directory, path);
-    if (opened)
-        raw(__NR_close, directory);
+/* musl's list is its own: what is relative there cannot be judged. */
+static bool follow_actions(struct call *call, struct spawn_state *state) {
+    struct spawn_actions list;
+    if (STATE->musl || !read_bytes(&list, call->arguments[2], sizeof list) || list.used > SPAWN_ACTIONS_MAX)
+        return false;
+    for (int i = 0; i < list.used; i++) {
+        struct spawn_action action;
+        if (!read_bytes(&action, list.actions + sizeof action * (uint64_t)i, sizeof action) ||
+            !follow_action(call, &action, state))
+            return false;
+    }
+    return true;
+}
+
+/* *path becomes the file that a search found. */
+static enum target inspect_spawned(struct call *call, const struct child_call *child, const char **path, char *found) {
+    struct spawn_state state = {.directory = AT_FDCWD};
+    bool searches = child->searches && strchr(*path, '/') == NULL;
+    enum target target = TARGET_UNPROTECTABLE;
+    bool followed = call->arguments[2] == 0 || follow_actions(call, &state);
+    bool anywhere = (*path)[0] == '/' && !path_depends_on_process(AT_FDCWD, *path);
+    if (followed && searches) {
+        target = search(state.directory, *path, found);
+        *path = found;
+    } else if (call->arguments[2] == 0 || anywhere || (followed && (*path)[0] != '/')) {
+        target = inspect(state.directory, state.directory, *path);
+    }
+    leave_directory(&state);
     return target;
 }
 
 static bool judge_target(struct call *call, const struct child_call *child) {
     if (child->path == SHELL)
-        return judge(call, child, inspect(AT_FDCWD, "/bin/sh"), "/bin/sh");
+        return judge(call, child, inspect(AT_FDCWD, AT_FDCWD, "/bin/sh"), "/bin/sh");
+    if (child->path == DESCRIPTOR)
+        return judge(call, child, inspect_descriptor((int)call->arguments[0]), "(descriptor)");
     char *found = copy_allocate(call->slot, call->registers, PATH_BYTES);
     if (found == NULL)
         return out_of_memory(call);
-    if (child->path == DESCRIPTOR) {
-        const char *interpreter;
-        enum target target = inspect_open((int)call->arguments[0], found, &interpreter);
-        if (interpreter != NULL)
-            target = inspect(AT_FDCWD, interpreter);
-        return judge(call, child, target, "(descriptor)");
-    }
     const char *path;
     size_t length;
     if (!take_string(call, (unsigned)child->path, &path, &length))
         return false;
     if (path == NULL)
         return true; /* EFAULT */
-    if (child->searches && strchr(path, '/') == NULL)
-        path = search(path, found) ? found : path;
-    int directory = child->directory >= 0 ? (int)call->arguments[child->directory] : AT_FDCWD;
-    if (path[0] == '\0' && child->directory >= 0) { /* AT_EMPTY_PATH: the descriptor is the program */
-        const char *interpreter;
-        enum target target = inspect_open(directory, found, &interpreter);
-        if (interpreter != NULL)
-            target = inspect(AT_FDCWD, interpreter);
-        return judge(call, child, target, "(descriptor)");
+    if (child->api == API_posix_spawn || child->api == API_posix_spawnp) {
+        enum target target = inspect_spawned(call, child, &path, found);
+        return judge(call, child, target, path);
     }
-    if (child->api == API_posix_spawn || child->api == API_posix_spawnp)
-        return judge(call, child, inspect_spawned(call, path), path);
-    return judge(call, child, inspect(directory, path), path);
+    if (child->searches && strchr(path, '/') == NULL) {
+        enum target target = search(AT_FDCWD, path, found);
+        return judge(call, child, target, found);
+    }
+    int directory = child->directory >= 0 ? (int)call->arguments[child->directory] : AT_FDCWD;
+    if (path[0] == '\0' && child->directory >= 0) /* AT_EMPTY_PATH: the descriptor is the program */
+        return judge(call, child, inspect_descriptor(directory), "(descriptor)");
+    return judge(call, child, inspect(directory, AT_FDCWD, path), path);
 }
 
 bool prepare_child(struct call *call) {

@@ -6,11 +6,9 @@
 
 #include "preload/check.h"
 #include "preload/copy.h"
-#include "preload/libc.h"
 #include "preload/log.h"
-#include "preload/raw.h"
+#include "preload/paths.h"
 #include "preload/state.h"
-#include "runtime/match.h"
 
 struct span {
     uint64_t low, high;
@@ -99,46 +97,11 @@ bool guard_call(struct call *call) {
     return !harmful || refuse(call);
 }
 
-/* The last component of a path, and what stands before it. */
-static const char *last_component(const char *path) {
-    const char *last = path;
-    for (; *path != '\0'; path++)
-        if (path[0] == '/' && path[1] != '\0' && path[1] != '/')
-            last = path + 1;
-    return last;
-}
-
-/* Whether an absolute path leads elsewhere than into /proc, as far as its text tells. */
-static bool is_outside_proc(const char *path) {
-    const char *start = path;
-    while (start[0] == '/' || (start[0] == '.' && start[1] == '/'))
-        start++;
-    return path[0] == '/' && strncmp(start, "proc/", 5) != 0 && !match_has_dot_dot(path, strlen(path));
-}
-
-/* What a path like /proc/self/fd/3 or /dev/fd/3 stands for; false when it is no such path. */
-static bool reopened(const char *path, char target[PATH_BYTES]) {
-    const char *last = last_component(path);
-    if (*last < '0' || *last > '9')
-        return false;
-    long length = raw(__NR_readlinkat, AT_FDCWD, path, target, PATH_BYTES - 1);
-    if (raw_failed(length))
-        return false;
-    target[length] = '\0';
-    return true;
-}
-
-static bool is_process_memory(const char *path) {
-    return strcmp(last_component(path), "mem") == 0 && !is_outside_proc(path);
-}
-
-/* Any /proc/.../mem: whose it is cannot be told without a race, and no program needs another's either. */
+/* Whose memory it is cannot be told without a race, and no program needs another's either. */
 bool guard_path(struct call *call, unsigned argument, const char *path) {
-    char *target = copy_allocate(call->slot, call->registers, PATH_BYTES);
-    bool is_memory = is_process_memory(path);
-    if (!is_memory && target != NULL && reopened(path, target))
-        is_memory = is_process_memory(target);
-    if (!is_memory && target != NULL)
+    bool relative_to = argument > 0 && call->api->arguments[argument - 1].kind == KIND_DIRFD;
+    int directory = relative_to ? (int)call->arguments[argument - 1] : AT_FDCWD;
+    if (!path_is_process_memory(directory, path))
         return true;
     return violate(call,
                    &(struct violation){

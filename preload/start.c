@@ -11,6 +11,7 @@
 #include "preload/libc.h"
 #include "preload/log.h"
 #include "preload/modules.h"
+#include "preload/paths.h"
 #include "preload/raw.h"
 #include "preload/resolve.h"
 #include "preload/stack.h"
@@ -138,31 +139,6 @@ static void find_shim_path(struct state *state, const char *preload, const char 
 
 /* ---- the program ---- */
 
-#define DESCRIPTOR_LINK "/proc/self/fd/"
-
-/* The canonical path behind a name; false without /proc. */
-static bool canonical_path(const char *name, char path[PATH_BYTES]) {
-    char link[sizeof DESCRIPTOR_LINK + 12] = DESCRIPTOR_LINK, digits[12];
-    unsigned count = 0, used = sizeof DESCRIPTOR_LINK - 1;
-    long opened = raw(__NR_openat, AT_FDCWD, name, O_PATH | O_CLOEXEC, 0);
-    if (raw_failed(opened))
-        return false;
-    long rest = opened;
-    do {
-        digits[count++] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest > 0);
-    while (count > 0)
-        link[used++] = digits[--count];
-    link[used] = '\0';
-    long length = raw(__NR_readlink, link, path, PATH_BYTES - 1);
-    raw(__NR_close, opened);
-    if (raw_failed(length))
-        return false;
-    path[length] = '\0';
-    return true;
-}
-
 /* The kernel's word for it, not the caller's: argv[0] is whatever the parent liked. Started as "ld.so program" there
  * is no interpreter, /proc/self/exe is the loader, and only the loader knows the name. */
 static void find_program(struct state *state, const struct link_map *first) {
@@ -174,7 +150,7 @@ static void find_program(struct state *state, const struct link_map *first) {
         path[length] = '\0';
         state->program_path = keep(state, path, "");
     } else if (name != NULL) {
-        state->program_path = keep(state, canonical_path(name, path) ? path : name, "");
+        state->program_path = keep(state, path_resolve(AT_FDCWD, name, path) ? path : name, "");
     }
     for (uint64_t i = 0; state->modules != NULL && i < state->modules->count; i++)
         if (state->modules->modules[i].link == first)
