@@ -90,6 +90,7 @@ static const uint8_t own_special[API_COUNT] = {
     [API_fopen] = SPECIAL_PATH,
     [API_freopen] = SPECIAL_PATH,
     [API_setmntent] = SPECIAL_PATH,
+    [API_truncate] = SPECIAL_PATH,
     [API_syscall] = SPECIAL_SYSCALL,
 };
 
@@ -104,8 +105,14 @@ void set_errno(int error) {
         *STATE->errno_location() = error;
 }
 
-/* No file and no symbol has this name: what the real function then says of it is the refusal. */
-static const char impossible_name[] = "/refused by pinion";
+/* No file can have this name, for no file system takes a component of more than 255 bytes, and no symbol has it: what
+ * the real function then says of it is the refusal. */
+static const char impossible_name[] =
+    "/refused by pinion: the policy does not allow this ................................................"
+    "......................................................................................................"
+    "......................................................................................................";
+
+_Static_assert(sizeof impossible_name > 290, "longer than NAME_MAX");
 
 void fail(struct call *call, int error) {
     call->target = NULL;
@@ -268,6 +275,11 @@ static bool check_vector(struct call *call, const struct policy_constraint *cons
         violation.text = (const char *)vector[i];
         if (!rule_allows_text(STATE->policy, constraint, i < 254 ? i : 254, violation.text, strlen(violation.text)) &&
             !violate(call, &violation))
+            return false;
+    }
+    if (!rule_allows_end(STATE->policy, constraint, count)) {
+        violation.text = NULL;
+        if (!violate(call, &violation))
             return false;
     }
     call->vector = vector; /* prepare_child hands it on */

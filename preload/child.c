@@ -565,7 +565,7 @@ static bool follow_action(struct call *call, const struct spawn_action *action, 
         state->reordered = true;
         return (action->flags & 3) == 0 ||
                (copy_string(call->slot, call->registers, name, PATH_BYTES - 1, &path, &length) == COPY_DONE &&
-                !path_is_process_memory(state->directory, path));
+                !path_is_guarded(state->directory, path));
     case SPAWN_DUP2: state->reordered = true; return true;
     case SPAWN_FCHDIR:
         leave_directory(state);

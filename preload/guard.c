@@ -46,15 +46,26 @@ static bool refuse(struct call *call) {
     return violate(call, &(struct violation){.reason = REASON_SELF_PROTECTION, .argument = -1, .built_in = true});
 }
 
-static bool destroys(int advice) {
+/* What leaves the contents of pages alone. Whatever future kernels bring is not in this list. */
+static bool is_harmless(int advice) {
     switch (advice) {
-    case MADV_DONTNEED:
-    case MADV_FREE:
-    case MADV_REMOVE:
-    case MADV_DONTFORK:
-    case MADV_WIPEONFORK:
-    case MADV_DONTNEED_LOCKED:
-    case MADV_HWPOISON: return true;
+    case MADV_NORMAL:
+    case MADV_RANDOM:
+    case MADV_SEQUENTIAL:
+    case MADV_WILLNEED:
+    case MADV_DOFORK:
+    case MADV_MERGEABLE:
+    case MADV_UNMERGEABLE:
+    case MADV_HUGEPAGE:
+    case MADV_NOHUGEPAGE:
+    case MADV_DONTDUMP:
+    case MADV_DODUMP:
+    case MADV_KEEPONFORK:
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+    case MADV_POPULATE_READ:
+    case MADV_POPULATE_WRITE:
+    case 25: /* MADV_COLLAPSE */ return true;
     default: return false;
     }
 }
@@ -86,8 +97,8 @@ bool guard_call(struct call *call) {
                   ((argument[3] & MREMAP_FIXED) && is_protected(argument[4], argument[2]));
         break;
     case API_madvise:
-    case API_posix_madvise: harmful = destroys((int)argument[2]) && is_protected(argument[0], argument[1]); break;
-    case API_process_madvise: return !destroys((int)argument[3]) || guard_vector(call, argument[1], argument[2]);
+    case API_posix_madvise: harmful = !is_harmless((int)argument[2]) && is_protected(argument[0], argument[1]); break;
+    case API_process_madvise: return is_harmless((int)argument[3]) || guard_vector(call, argument[1], argument[2]);
     case API_process_vm_writev: return guard_vector(call, argument[3], argument[4]);
     case API_shmat:
         harmful = argument[2] & 040000; /* SHM_REMAP: how far the segment would reach is not known here */
@@ -97,11 +108,13 @@ bool guard_call(struct call *call) {
     return !harmful || refuse(call);
 }
 
-/* Whose memory it is cannot be told without a race, and no program needs another's either. */
+/* The memory of a process: whose it is cannot be told without a race, and no program needs another's either. A file of
+ * the policy directory: pages of a mapped policy follow their file. New files may be made there and take an old
+ * one's name, which leaves the mapped one as it was. */
 bool guard_path(struct call *call, unsigned argument, const char *path) {
     bool relative_to = argument > 0 && call->api->arguments[argument - 1].kind == KIND_DIRFD;
     int directory = relative_to ? (int)call->arguments[argument - 1] : AT_FDCWD;
-    if (!path_is_process_memory(directory, path))
+    if (!path_is_guarded(directory, path))
         return true;
     return violate(call,
                    &(struct violation){

@@ -148,6 +148,10 @@ static void learn_vector(struct call *call, unsigned argument) {
         record_text(fact, (const char *)vector[i], strlen((const char *)vector[i]));
     }
     copy_shrink(call->slot, vector, 0);
+    struct fact end = fact_of(call, argument);
+    end.entry.position = (uint8_t)(count < 254 ? count : 254);
+    end.entry.integer = 1;
+    record_fact(&end);
 }
 
 static void learn_argument(struct call *call, unsigned argument) {

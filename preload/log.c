@@ -1,6 +1,7 @@
 /* See log.h. The line is built in the thread's slot, so that a check needs little of the application's stack. */
 #include "preload/log.h"
 
+#include <asm/errno.h>
 #include <asm/stat.h>
 #include <elf.h>
 #include <limits.h>
@@ -67,6 +68,23 @@ struct poll_request {
 /* Lines that could not be written since the last one that was; atomic. */
 static uint64_t dropped;
 
+#define SIGNAL_BIT(number) (1ull << ((number)-1))
+
+/* A reader that went away or a limit on file sizes must not end the program: the signal that the write then raises for
+ * this thread is taken back. */
+static long write_quietly(int descriptor, const char *line, size_t length) {
+    const uint64_t raised = SIGNAL_BIT(13 /* SIGPIPE */) | SIGNAL_BIT(25 /* SIGXFSZ */);
+    uint64_t old = 0, pending = 0;
+    struct timespec none = {0, 0};
+    raw(__NR_rt_sigpending, &pending, sizeof pending);
+    raw(__NR_rt_sigprocmask, 0 /* SIG_BLOCK */, &raised, &old, sizeof old);
+    long written = raw(__NR_write, descriptor, line, length);
+    if ((written == -EPIPE || written == -EFBIG) && !(pending & raised))
+        raw(__NR_rt_sigtimedwait, &raised, 0, &none, sizeof raised);
+    raw(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &old, 0, sizeof old);
+    return written;
+}
+
 /* Programs close and reuse descriptors: a line must never reach a client, nor block. */
 static bool write_line(const char *line, size_t length) {
     struct stat status = {0};
@@ -75,9 +93,9 @@ static bool write_line(const char *line, size_t length) {
     if (!is_the_sink(descriptor, &status))
         return false;
     if ((status.st_mode & FILE_TYPE) != FILE_REGULAR &&
-        (raw(__NR_poll, &request, 1, 0) != 1 || !(request.found & POLL_OUT) || length > PIPE_BUF))
+        (raw(__NR_poll, &request, 1, 0) != 1 || request.found != POLL_OUT || length > PIPE_BUF))
         return false;
-    return raw(__NR_write, descriptor, line, length) == (long)length;
+    return write_quietly(descriptor, line, length) == (long)length;
 }
 
 /* ---- building a line ---- */

@@ -2,6 +2,7 @@
 #include "preload/paths.h"
 
 #include <asm/errno.h>
+#include <asm/stat.h>
 #include <asm/statfs.h>
 #include <linux/fcntl.h>
 #include <linux/openat2.h>
@@ -60,16 +61,29 @@ static bool ends_in_mem(const char *path) {
     return length >= 4 && memcmp(path + length - 4, "/mem", 4) == 0;
 }
 
-bool path_is_process_memory(int directory, const char *name) {
+static bool is_in_policy_directory(const char *path) {
+    size_t length = strlen(STATE->policy_directory);
+    return length > 0 && strncmp(path, STATE->policy_directory, length) == 0 && path[length] == '/';
+}
+
+static bool is_policy(long opened) {
+    struct stat status = {0};
+    return raw(__NR_fstat, opened, &status) == 0 && STATE->policy != NULL && status.st_dev == STATE->policy_device &&
+           status.st_ino == STATE->policy_inode;
+}
+
+bool path_is_guarded(int directory, const char *name) {
     struct statfs filesystem = {0};
     char path[PATH_BYTES];
     long opened = raw(__NR_openat, directory, name, O_PATH | O_CLOEXEC, 0);
     if (raw_failed(opened))
-        return false; /* then it cannot be opened either */
-    bool is_memory = raw(__NR_fstatfs, opened, &filesystem) == 0 && filesystem.f_type == PROC_FILESYSTEM &&
-                     (!path_of_descriptor(opened, path) || ends_in_mem(path));
+        return false; /* then it cannot be opened either, or is new */
+    bool named = path_of_descriptor(opened, path);
+    bool in_proc = raw(__NR_fstatfs, opened, &filesystem) == 0 && filesystem.f_type == PROC_FILESYSTEM;
+    bool is_guarded =
+        in_proc ? !named || ends_in_mem(path) : is_policy(opened) || (named && is_in_policy_directory(path));
     raw(__NR_close, opened);
-    return is_memory;
+    return is_guarded;
 }
 
 bool path_depends_on_process(int directory, const char *name) {

@@ -10,8 +10,9 @@
  * file, or no /proc. */
 bool path_resolve(int directory, const char *name, char path[PATH_BYTES]);
 
-/* Whether opening this would open the memory of a process: /proc/.../mem under any name. */
-bool path_is_process_memory(int directory, const char *name);
+/* Whether writing to what this opens could undo the protection: the memory of a process (/proc/.../mem under any
+ * name), or a compiled policy. */
+bool path_is_guarded(int directory, const char *name);
 
 /* Whether the name leads over a link that means something else in another process (/proc/self/cwd, /proc/self/fd). */
 bool path_depends_on_process(int directory, const char *name);

@@ -1,6 +1,7 @@
 /* Start-up: finds the real functions, the modules and the policy, reads the settings, seals everything. Runs once,
  * from the constructor or from the first call of a stub, whichever comes first. Nothing heavy: a dozen system calls.
  */
+#include <asm/errno.h>
 #include <asm/stat.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
@@ -191,25 +192,27 @@ static const char *use_policy(struct state *state, int descriptor) {
         return problem;
     state->policy = (const struct policy_header *)pages;
     state->policy_bytes = (uint64_t)status.st_size;
+    state->policy_device = status.st_dev;
+    state->policy_inode = status.st_ino;
     state->constraints = policy_section(state->policy, state->policy->constraints);
     state->integers = policy_section(state->policy, state->policy->integers);
     state->strings = policy_section(state->policy, state->policy->strings);
     return NULL;
 }
 
-/* The mapping is private and read-only, but a page that was not yet touched still follows the file: who can write the file, its owner
- * or root, could as well replace it before the next start. */
+/* The mapping is private and read-only, but follows its file: guard_path keeps this process and its children from
+ * writing to it. Who else may write it could as well replace it before the next start. */
 static void load_policy(struct state *state, const struct settings *settings) {
     char name[2 * PATH_BYTES];
     const char *path = settings->policy;
     if (path == NULL && state->program_path != NULL &&
-        policy_name(settings->policy_directory != NULL ? settings->policy_directory : DEFAULT_POLICY_DIRECTORY,
-                    state->program_path, name, sizeof name))
+        policy_name(state->policy_directory, state->program_path, name, sizeof name))
         path = name;
     if (path == NULL)
         return;
     long opened = raw(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
-    if (opened == -2 /* ENOENT */ && settings->policy == NULL)
+    bool absent = opened == -ENOENT || opened == -ENOTDIR || opened == -ENAMETOOLONG;
+    if (absent && settings->policy == NULL)
         return;
     if (raw_failed(opened))
         refuse_to_start(REASON_BAD_POLICY, "the policy cannot be opened");
@@ -297,10 +300,15 @@ static void protect(struct state *state, const struct link_map *first, const str
     read_settings(state, &settings);
     stack_start(state);
     find_shim_path(state, settings.preload, self->l_name);
-    if (settings.log != NULL && !log_open(state, settings.log))
-        refuse_to_start(REASON_BAD_SETTING, "PINION_LOG cannot be opened");
+    state->policy_directory =
+        keep(state, settings.policy_directory != NULL ? settings.policy_directory : DEFAULT_POLICY_DIRECTORY, "");
+    if (state->policy_directory == NULL)
+        refuse_to_start(REASON_BAD_SETTING, "PINION_POLICY_DIR is too long");
+    bool has_log = settings.log == NULL || log_open(state, settings.log);
     state->modules = modules_start();
     find_program(state, first);
+    if (!has_log) /* a program with fewer rights than the one that set it */
+        log_process(REASON_BAD_SETTING, VERDICT_LOG, "PINION_LOG cannot be opened: logging to standard error");
     if (has_sanitizer(first)) {
         state->mode = MODE_OFF;
         log_process(REASON_SANITIZER, VERDICT_ALLOW, NULL);

@@ -49,6 +49,8 @@ struct state {
     const char *shim_path; /* as LD_PRELOAD names it; NULL when the loader's own configuration brought the shim */
     const char *preload;   /* "LD_PRELOAD=" and the shim's path */
     const char *program_path;
+    const char *policy_directory; /* as it was given; never NULL */
+    uint64_t policy_device, policy_inode;
     uint32_t text_used;
     uint32_t ready;            /* stored last, with release order, when all else is in place */
     char text[3 * PATH_BYTES]; /* holds the strings above; behind all else, so that few pages are touched */

@@ -149,7 +149,7 @@ static void put_address(struct output *output, const struct value *value) {
 size_t value_format(const struct value *value, enum argument_kind kind, char *buffer, size_t size) {
     struct output output = {.buffer = buffer, .size = size};
     enum shape shape = argument_shape(kind);
-    if (shape == SHAPE_ARGV && value->kind != VALUE_NULL) {
+    if (shape == SHAPE_ARGV && (value->kind != VALUE_NULL || value->position > 0)) {
         if (value->position == POSITION_REST)
             put(&output, "[" ANY_WORD "] ");
         else
@@ -263,7 +263,7 @@ static bool parse_string(const char *text, struct value *value, struct mistake *
     return parse_text(text, value, mistake);
 }
 
-/* "[0] sh", "[*] glob:*.c" */
+/* "[0] sh", "[*] glob:*.c", "[2] null" where the vector may end after two elements */
 static bool parse_element(const char *text, struct value *value, struct mistake *mistake) {
     if (strcmp(text, NULL_WORD) == 0) {
         value->kind = VALUE_NULL;
@@ -284,7 +284,7 @@ static bool parse_element(const char *text, struct value *value, struct mistake 
             "\"%.80s\" names no element of the vector (begin with \"[0] \" to \"[254] \", or \"[*] \" for all others)",
             text);
     value->position = (uint8_t)position;
-    return parse_text(at, value, mistake);
+    return parse_string(at, value, mistake);
 }
 
 static bool parse_port(const char *text, struct policy_address *address, struct mistake *mistake) {

@@ -41,7 +41,7 @@ struct record_entry {
     uint8_t position; /* argv element; 255 from the 255th on */
     uint32_t offset;
     uint32_t text_length;
-    int64_t integer; /* as rule_integer; for strings 1 when the pointer was null */
+    int64_t integer; /* as rule_integer; for strings 1 when the pointer was null, in a vector: where it ends */
     struct identity program;
     struct identity module;
     char text[]; /* string (paths normalised), or the bytes of the socket address */

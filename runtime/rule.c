@@ -276,6 +276,18 @@ static bool matches_address(const struct policy_header *policy, const struct pol
            ((allowed->flags & ADDRESS_ANY_PORT) != 0 || allowed->port == address->port);
 }
 
+bool rule_allows_end(const struct policy_header *policy, const struct policy_constraint *constraint, unsigned count) {
+    const struct policy_string *strings = strings_of(policy, constraint);
+    bool complete = true;
+    for (uint32_t i = 0; i < constraint->count; i++) {
+        if (strings[i].match == MATCH_NULL && strings[i].position == count)
+            return true;
+        if (strings[i].match != MATCH_NULL && strings[i].position != POSITION_REST && strings[i].position >= count)
+            complete = false;
+    }
+    return complete;
+}
+
 bool rule_allows_address(const struct policy_header *policy, const struct policy_constraint *constraint,
                          const void *address, size_t length) {
     if (constraint->kind != CONSTRAINT_ADDRESSES)

@@ -27,6 +27,10 @@ bool rule_allows_constant(const struct policy_header *policy, const struct polic
 bool rule_allows_text(const struct policy_header *policy, const struct policy_constraint *constraint, unsigned position,
                       const char *text, size_t length);
 
+/* Whether an argument vector may have `count` elements: it must have all positions that are listed, unless MATCH_NULL
+ * stands at the position where it ends. */
+bool rule_allows_end(const struct policy_header *policy, const struct policy_constraint *constraint, unsigned count);
+
 /* `address` is a struct sockaddr of `length` bytes, or NULL. */
 bool rule_allows_address(const struct policy_header *policy, const struct policy_constraint *constraint,
                          const void *address, size_t length);

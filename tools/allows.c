@@ -80,6 +80,8 @@ bool constraint_lists(const struct constraint *constraint, enum argument_kind ki
         const struct value *allowed = &constraint->values[i];
         if (by_position && allowed->position != position)
             continue;
+        if (seen->kind == VALUE_NULL && allowed->position != seen->position)
+            continue; /* of a vector: it may end elsewhere */
         if (value_allows(allowed, kind, seen))
             return true;
     }

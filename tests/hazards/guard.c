@@ -111,6 +111,11 @@ static long by_madvise(struct target t) {
     return madvise(t.low, page, MADV_DONTNEED);
 }
 
+/* Since Linux 6.13: the pages are as if they were not there. */
+static long by_guard_pages(struct target t) {
+    return madvise(t.low, page, 102 /* MADV_GUARD_INSTALL */);
+}
+
 static long by_process_madvise(struct target t) {
     struct iovec range = {t.low, page};
     return syscall(SYS_process_madvise, process_descriptor(), &range, 1UL, MADV_DONTNEED, 0UL);
@@ -163,12 +168,12 @@ static const struct {
     const char *name;
     long (*attack)(struct target target);
 } page_attacks[] = {
-    ATTACK(mprotect),         ATTACK(mprotect_from_below), ATTACK(pkey_mprotect),
-    ATTACK(munmap),           ATTACK(munmap_of_all),       ATTACK(mmap),
-    ATTACK(mremap_away),      ATTACK(mremap_onto),         ATTACK(madvise),
-    ATTACK(process_madvise),  ATTACK(process_vm_writev),   ATTACK(shmat),
-    ATTACK(shmat_from_below), ATTACK(syscall_mprotect),    ATTACK(syscall_mmap),
-    ATTACK(syscall_mremap),   ATTACK(syscall_madvise),
+    ATTACK(mprotect),     ATTACK(mprotect_from_below), ATTACK(pkey_mprotect),
+    ATTACK(munmap),       ATTACK(munmap_of_all),       ATTACK(mmap),
+    ATTACK(mremap_away),  ATTACK(mremap_onto),         ATTACK(madvise),
+    ATTACK(guard_pages),  ATTACK(process_madvise),     ATTACK(process_vm_writev),
+    ATTACK(shmat),        ATTACK(shmat_from_below),    ATTACK(syscall_mprotect),
+    ATTACK(syscall_mmap), ATTACK(syscall_mremap),      ATTACK(syscall_madvise),
 };
 
 /* ---- attacks through /proc ---- */
@@ -238,6 +243,9 @@ static const char *const paths[] = {
     "/proc/PID/task/PID/mem",
     "/proc/self/fd/FD",
     "/dev/fd/FD",
+    "/dev/stdin",
+    "LINK",
+    "DIRECTORY/mem",
 };
 
 /* ---- running them ---- */
@@ -279,7 +287,17 @@ static void attack_pages(void) {
         }
 }
 
-/* Writes the path with the process's own number, or that of a descriptor of its memory, in place of PID and FD. */
+static bool made; /* the link of make_path */
+
+static void remove_link(void) {
+    char link[64];
+    snprintf(link, sizeof link, "/tmp/pinion-guard-%d", getpid());
+    if (made)
+        unlink(link);
+}
+
+/* Writes the path with the process's own number, or that of a descriptor of its memory, in place of PID and FD; makes a
+ * link to its memory or its directory for LINK and DIRECTORY. */
 static void make_path(const char *pattern) {
     char *to = path;
     for (; *pattern != '\0'; pattern++)
@@ -289,6 +307,16 @@ static void make_path(const char *pattern) {
         } else if (strncmp(pattern, "FD", 2) == 0) {
             to += sprintf(to, "%d", open("/proc/self/mem", O_RDONLY));
             pattern++;
+        } else if (strncmp(pattern, "LINK", 4) == 0) {
+            to += sprintf(to, "/tmp/pinion-guard-%d", getpid());
+            EXPECT(symlink("/proc/self/mem", path) == 0);
+            made = true;
+            pattern += 3;
+        } else if (strncmp(pattern, "DIRECTORY", 9) == 0) {
+            to += sprintf(to, "/tmp/pinion-guard-%d", getpid());
+            EXPECT(symlink("/proc/self", path) == 0);
+            made = true;
+            pattern += 8;
         } else {
             *to++ = *pattern;
         }
@@ -300,9 +328,15 @@ static void attack_by_path(void) {
         for (size_t j = 0; j < sizeof ways / sizeof ways[0]; j++) {
             pid_t child = fork();
             if (child == 0) {
+                if (strcmp(paths[i], "/dev/stdin") == 0)
+                    EXPECT(dup2(open("/proc/self/mem", O_RDONLY), 0) == 0);
                 make_path(paths[i]);
                 EXPECT(chdir("/proc/self") == 0);
-                end(ways[j].attack());
+                long result = ways[j].attack();
+                int error = errno;
+                remove_link();
+                errno = error;
+                end(result);
             }
             judge(ways[j].name, paths[i], child);
         }

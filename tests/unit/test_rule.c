@@ -259,6 +259,21 @@ static void test_argv_by_position(void **state) {
     free(rule.policy);
 }
 
+static void test_a_vector_may_not_be_cut_short(void **state) {
+    (void)state;
+    struct rule rule = make_rule(API_execve, 1, "[0] sh", "[1] -c", "[2] uptime");
+    assert_false(rule_allows_end(rule.policy, rule.constraint, 0));
+    assert_false(rule_allows_end(rule.policy, rule.constraint, 1));
+    assert_true(rule_allows_end(rule.policy, rule.constraint, 3));
+    free(rule.policy);
+    rule = make_rule(API_execve, 1, "[0] sh", "[1] -x", "[1] null", "[*] glob:*");
+    assert_false(rule_allows_end(rule.policy, rule.constraint, 0));
+    assert_true(rule_allows_end(rule.policy, rule.constraint, 1)); /* where it may end */
+    assert_true(rule_allows_end(rule.policy, rule.constraint, 2));
+    assert_true(rule_allows_end(rule.policy, rule.constraint, 9));
+    free(rule.policy);
+}
+
 static void test_children_are_a_constraint_of_the_site(void **state) {
     (void)state;
     struct document document;
@@ -375,6 +390,7 @@ int main(void) {
         cmocka_unit_test(test_dot_dot_matches_exactly_only),
         cmocka_unit_test(test_constants_by_their_address),
         cmocka_unit_test(test_argv_by_position),
+        cmocka_unit_test(test_a_vector_may_not_be_cut_short),
         cmocka_unit_test(test_children_are_a_constraint_of_the_site),
         cmocka_unit_test(test_internet_addresses),
         cmocka_unit_test(test_unix_addresses),
