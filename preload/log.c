@@ -38,6 +38,11 @@ static int move_high(int descriptor) {
     return descriptor;
 }
 
+static long open_log(const char *path, int create) {
+    return raw(__NR_openat, AT_FDCWD, path,
+               O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | create, 0600);
+}
+
 static void use_descriptor(struct state *state, int descriptor) {
     struct stat status = {0};
     state->log_descriptor = descriptor;
@@ -52,8 +57,7 @@ bool log_open(struct state *state, const char *path) {
         use_descriptor(state, 2);
         return true;
     }
-    long opened = raw(__NR_openat, AT_FDCWD, path,
-                      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
+    long opened = open_log(path, O_CREAT);
     if (raw_failed(opened))
         return false;
     use_descriptor(state, move_high((int)opened));
@@ -85,10 +89,8 @@ static long write_quietly(int descriptor, const char *line, size_t length) {
     return written;
 }
 
-/* Programs close and reuse descriptors: a line must never reach a client, nor block. */
-static bool write_line(const char *line, size_t length) {
+static bool write_to(int descriptor, const char *line, size_t length) {
     struct stat status = {0};
-    int descriptor = STATE->log_descriptor;
     struct poll_request request = {.descriptor = descriptor, .wanted = POLL_OUT};
     if (!is_the_sink(descriptor, &status))
         return false;
@@ -96,6 +98,21 @@ static bool write_line(const char *line, size_t length) {
         (raw(__NR_poll, &request, 1, 0) != 1 || request.found != POLL_OUT || length > PIPE_BUF))
         return false;
     return write_quietly(descriptor, line, length) == (long)length;
+}
+
+/* Programs close and reuse descriptors: a line must never reach a client, nor block. A log that was closed with all
+ * other descriptors is opened once more, if it still can be. */
+static bool write_line(const char *line, size_t length) {
+    if (write_to(STATE->log_descriptor, line, length))
+        return true;
+    struct stat status = {0};
+    if (STATE->log_path == NULL || is_the_sink(STATE->log_descriptor, &status))
+        return false;
+    long opened = open_log(STATE->log_path, 0);
+    bool written = !raw_failed(opened) && write_to((int)opened, line, length);
+    if (!raw_failed(opened))
+        raw(__NR_close, opened);
+    return written;
 }
 
 /* ---- building a line ---- */
@@ -152,12 +169,12 @@ static unsigned utf8_sequence(const char *text, size_t left) {
     return length;
 }
 
-/* A JSON string; bytes that are no UTF-8 appear as U+00XX. At most `limit` bytes of text, then how long it was. */
-static void put_text(struct line *line, const char *text, size_t length, size_t limit) {
+/* The inside of a JSON string; bytes that are no UTF-8 appear as U+00XX. At most `limit` bytes of text, then how long
+ * it was. */
+static void put_escaped(struct line *line, const char *text, size_t length, size_t limit) {
     size_t shown = length < limit ? length : limit;
     size_t room = line->size - line->used > 128 ? (line->size - line->used - 128) / 6 : 0; /* if all were escaped */
     shown = shown < room ? shown : room;
-    put_byte(line, '"');
     for (size_t i = 0; i < shown;) {
         unsigned char byte = (unsigned char)text[i];
         unsigned sequence = byte < 0x80 ? 1 : utf8_sequence(text + i, shown - i);
@@ -177,6 +194,11 @@ static void put_text(struct line *line, const char *text, size_t length, size_t 
         put_unsigned(line, length, 10, 1);
         put(line, " bytes)");
     }
+}
+
+static void put_text(struct line *line, const char *text, size_t length, size_t limit) {
+    put_byte(line, '"');
+    put_escaped(line, text, length, limit);
     put_byte(line, '"');
 }
 
@@ -357,7 +379,7 @@ static void put_site(struct line *line, const struct call *call) {
         if (search.name != NULL) {
             put_key(line, "symbol");
             put_byte(line, '"');
-            put(line, search.name);
+            put_escaped(line, search.name, strlen(search.name), 256);
             put_byte(line, '+');
             put_hexadecimal(line, search.wanted - search.found);
             put_byte(line, '"');
@@ -441,7 +463,7 @@ static void put_rule(struct line *line, const struct call *call) {
         for (; *path != '\0'; path++)
             if (*path == '/')
                 base = path + 1;
-        put(line, base);
+        put_escaped(line, base, strlen(base), 128);
         put_byte(line, '+');
         put_hexadecimal(line, call->registers->return_address - call->module->bias);
     }

@@ -18,17 +18,38 @@
 
 extern const Elf64_Ehdr __ehdr_start __attribute__((visibility("hidden")));
 
-const struct link_map *modules_first(void) {
-    if (&_r_debug != NULL)
-        return _r_debug.r_map;
-    if (&_dl_debug_addr != NULL && _dl_debug_addr != NULL)
-        return _dl_debug_addr->r_map;
+/* DT_DEBUG of the program, which the loader fills in. The symbols would do, but for programs that have a copy of them. */
+static struct r_debug *debug_of_program(void) {
+    const Elf64_Phdr *headers = getauxval != NULL ? (const Elf64_Phdr *)getauxval(AT_PHDR) : NULL;
+    uint64_t count = headers != NULL ? getauxval(AT_PHNUM) : 0, bias = 0;
+    const Elf64_Dyn *dynamic = NULL;
+    for (uint64_t i = 0; i < count; i++)
+        if (headers[i].p_type == PT_PHDR)
+            bias = (uint64_t)headers - headers[i].p_vaddr;
+    for (uint64_t i = 0; i < count; i++)
+        if (headers[i].p_type == PT_DYNAMIC)
+            dynamic = (const Elf64_Dyn *)(bias + headers[i].p_vaddr);
+    for (; dynamic != NULL && dynamic->d_tag != DT_NULL; dynamic++)
+        if (dynamic->d_tag == DT_DEBUG)
+            return (struct r_debug *)dynamic->d_un.d_ptr;
     return NULL;
 }
 
+struct r_debug *modules_debug(void) {
+    struct r_debug *debug = debug_of_program();
+    if (debug != NULL && debug->r_map != NULL)
+        return debug;
+    if (&_r_debug != NULL)
+        return &_r_debug;
+    return &_dl_debug_addr != NULL ? _dl_debug_addr : NULL;
+}
+
+const struct link_map *modules_first(void) {
+    return STATE->debug != NULL ? STATE->debug->r_map : NULL;
+}
+
 static bool list_is_quiet(void) {
-    const struct r_debug *debug = &_r_debug != NULL ? &_r_debug : _dl_debug_addr;
-    return __atomic_load_n((const int *)&debug->r_state, __ATOMIC_ACQUIRE) == RT_CONSISTENT;
+    return __atomic_load_n((const int *)&STATE->debug->r_state, __ATOMIC_ACQUIRE) == RT_CONSISTENT;
 }
 
 const struct link_map *modules_self(void) {
@@ -220,13 +241,18 @@ static struct module_map *build(const struct module_map *old) {
     struct module_map *map = (struct module_map *)pages;
     const struct link_map *first = modules_first();
     unsigned steps = 0;
+    /* What was there at start-up stays: the loader's list can be written, and must not make the map forget. */
+    for (uint64_t i = 0; old != NULL && i < old->count; i++)
+        if (!old->modules[i].late)
+            insert_in_order(map, &old->modules[i]);
     for (const struct link_map *link = first; link != NULL && steps < LIST_MAX; link = link->l_next, steps++) {
         if (!can_read((uint64_t)link))
             break;
         struct mapped_module module;
         const struct mapped_module *known = same_module(old, link);
-        bool late = old != NULL && (known == NULL || known->late);
-        if (map->count < MODULE_MAP_MAX && read_module(link, link == first, late, &module))
+        if (known != NULL && !known->late)
+            continue;
+        if (map->count < MODULE_MAP_MAX && read_module(link, link == first, old != NULL, &module))
             insert_in_order(map, &module);
     }
     map->sequence = old == NULL ? 1 : old->sequence + 1;

@@ -11,6 +11,7 @@
 #include "runtime/policy.h"
 
 struct link_map;
+struct r_debug;
 
 #define CONSTANT_SPANS 6
 
@@ -87,6 +88,9 @@ bool module_is_loaded(const struct mapped_module *module);
 
 /* A late module may have taken the place of one that was unloaded unseen: whether it still is what it was. */
 bool module_is_confirmed(const struct mapped_module *module);
+
+/* The loader's own description of what it has loaded; NULL without one. */
+struct r_debug *modules_debug(void);
 
 /* The loader's list of modules in search order, this library first or wherever it stands; NULL without one. */
 const struct link_map *modules_first(void);

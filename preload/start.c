@@ -124,12 +124,15 @@ static void find_shim_path(struct state *state, const char *preload, const char 
             stop++;
         const char *base = base_name(preload, stop);
         if ((size_t)(stop - base) == strlen(own) && strncmp(base, own, (size_t)(stop - base)) == 0) {
-            char path[PATH_BYTES];
+            char path[PATH_BYTES], absolute[PATH_BYTES];
             size_t length = (size_t)(stop - preload);
             if (length >= sizeof path)
                 return;
             memcpy(path, preload, length);
             path[length] = '\0';
+            /* A relative path would mean another file to a child in another directory. */
+            if (path[0] != '/' && strchr(path, '/') != NULL && path_resolve(AT_FDCWD, path, absolute))
+                memcpy(path, absolute, sizeof path);
             state->preload = keep(state, "LD_PRELOAD=", path);
             state->shim_path = state->preload != NULL ? state->preload + strlen("LD_PRELOAD=") : NULL;
             return;
@@ -140,7 +143,15 @@ static void find_shim_path(struct state *state, const char *preload, const char 
 
 /* ---- the program ---- */
 
-/* The kernel's word for it, not the caller's: argv[0] is whatever the parent liked. Started as "ld.so program" there
+static void cut_suffix(char *text, size_t length, const char *suffix) {
+    size_t suffix_length = strlen(suffix);
+    if (length > suffix_length && strcmp(text + length - suffix_length, suffix) == 0)
+        text[length - suffix_length] = '\0';
+}
+
+/* A program that was deleted keeps its policy: the build-id decides whether it fits.
+ *
+ * The kernel's word for it, not the caller's: argv[0] is whatever the parent liked. Started as "ld.so program" there
  * is no interpreter, /proc/self/exe is the loader, and only the loader knows the name. */
 static void find_program(struct state *state, const struct link_map *first) {
     char path[PATH_BYTES];
@@ -149,6 +160,7 @@ static void find_program(struct state *state, const struct link_map *first) {
     long length = by_loader ? -1 : raw(__NR_readlink, "/proc/self/exe", path, sizeof path - 1);
     if (!raw_failed(length)) {
         path[length] = '\0';
+        cut_suffix(path, (size_t)length, " (deleted)");
         state->program_path = keep(state, path, "");
     } else if (name != NULL) {
         state->program_path = keep(state, path_resolve(AT_FDCWD, name, path) ? path : name, "");
@@ -304,6 +316,7 @@ static void protect(struct state *state, const struct link_map *first, const str
         keep(state, settings.policy_directory != NULL ? settings.policy_directory : DEFAULT_POLICY_DIRECTORY, "");
     if (state->policy_directory == NULL)
         refuse_to_start(REASON_BAD_SETTING, "PINION_POLICY_DIR is too long");
+    state->log_path = settings.log != NULL ? keep(state, settings.log, "") : NULL;
     bool has_log = settings.log == NULL || log_open(state, settings.log);
     state->modules = modules_start();
     find_program(state, first);
@@ -329,6 +342,7 @@ static void start(void) {
     find_imports(state);
     log_open(state, NULL); /* so that a refusal is heard */
     state->program_path = "";
+    state->debug = modules_debug();
     const struct link_map *first = modules_first(), *self = modules_self();
     if (first != NULL && self != NULL)
         protect(state, first, self);

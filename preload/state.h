@@ -18,6 +18,7 @@
 #define COLD __attribute__((cold, noinline))
 
 struct module_map;
+struct r_debug;
 
 /* What a child must be given so that it is as protected as this process: complete "NAME=value" strings. */
 #define INHERITED_MAX 6
@@ -29,12 +30,14 @@ struct state {
     const struct policy_constraint *constraints; /* sections of the policy */
     const int64_t *integers;
     const struct policy_string *strings;
+    struct r_debug *debug;        /* the loader's, for what is loaded later */
     struct record_header *record; /* learn mode: shared with all processes of the run, or NULL */
     struct identity program;
     uint8_t mode; /* enum mode; never zero once sealed */
     uint8_t on_unlisted_module, on_anonymous_code, on_broken_stack, on_unknown_stack, on_foreign_stack, on_violation;
     bool musl;
     int log_descriptor;
+    const char *log_path; /* NULL: standard error */
     uint64_t log_device, log_inode;
     uint64_t policy_bytes;
     uint64_t record_bytes;
