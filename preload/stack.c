@@ -34,13 +34,22 @@
 
 /* The kernel's signal frame: offsets in ucontext, and the order of its registers by their DWARF numbers. */
 #define CONTEXT_R8 40
-#define CONTEXT_BYTES 176
+#define CONTEXT_BYTES 312 /* with the signal's number */
 #define CONTEXT_AT(name) (CONTEXT_R8 + 8 * CONTEXT_##name)
 enum {
     CONTEXT_RBP = 10,
     CONTEXT_RSP = 15,
-    CONTEXT_RIP = 16
+    CONTEXT_RIP = 16,
+    CONTEXT_SELECTORS = 18 /* cs, gs, fs, ss: 16 bits each */
 };
+#define CONTEXT_FLAGS_MOST 0xff /* three are in use */
+#define CONTEXT_HAS_SS 2
+#define USER_PRIVILEGE 3 /* the low bits of every selector of a process */
+/* siginfo stands behind ucontext; the kernel writes it for handlers with SA_SIGINFO alone. */
+#define SIGNAL_NUMBER 304
+#define SIGNALS 64
+#define SIGNAL_BUS 7
+#define SIGNAL_SEGV 11
 static const uint8_t context_order[UNWIND_REGISTERS] = {8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16};
 
 struct walk {
@@ -60,7 +69,8 @@ struct walk {
     struct stack_range stack;
     /* The innermost place at which all registers are known: the call, or what the last signal interrupted. */
     const struct registers *origin;
-    uint64_t context; /* of the signal, or 0 */
+    uint64_t context;  /* of the signal, or 0 */
+    uint64_t restorer; /* where its handler returns to */
     unsigned origin_frame;
     /* libunwind with all registers, for unusual frames: where it has got to. */
     unsigned unwound_frame;
@@ -104,13 +114,13 @@ static inline uint64_t word(uint64_t address) {
 static inline bool enter_stack(struct walk *walk) {
     if (!known_stack(walk->slot, walk->stack_pointer, &walk->stack))
         return false;
-    walk->trusted = walk->stack.high == walk->slot->stack.high;
+    walk->trusted = is_first_stack(walk->stack) || walk->stack.high == walk->slot->stack.high;
     walk->readable_page = UINT64_MAX;
     return true;
 }
 
 static COLD struct stack_result off_stack(const struct walk *walk) {
-    if (!own_stack_is_known(walk->slot))
+    if (!off_stack_is_proof(walk->slot, walk->stack_pointer))
         return unknown(walk, walk->stack_pointer);
     struct stack_result result = broken(walk, REASON_STACK_PIVOT, walk->stack_pointer);
     result.foreign = true;
@@ -342,14 +352,66 @@ static COLD bool step_unusual(struct walk *walk, struct stack_result *end) {
     return true;
 }
 
+/* ---- signal frames ---- */
+
+struct kernel_action {
+    uint64_t handler, flags, restorer, mask;
+};
+
+/* What the kernel does on a signal; false where it does not say. */
+static bool action_of(unsigned signal, struct kernel_action *action) {
+    return raw(__NR_rt_sigaction, signal, NULL, action, sizeof action->mask) == 0;
+}
+
+/* Every signal has the kernel write these; a handler has no reason to change them. */
+static bool looks_like_the_kernels(uint64_t context) {
+    uint64_t flags = word(context), selectors = word(context + CONTEXT_AT(SELECTORS));
+    uint64_t stack_selector = selectors >> 48;
+    return flags <= CONTEXT_FLAGS_MOST && (selectors & USER_PRIVILEGE) == USER_PRIVILEGE &&
+           (!(flags & CONTEXT_HAS_SS) || stack_selector == 0 || (stack_selector & USER_PRIVILEGE) == USER_PRIVILEGE);
+}
+
+/* Whether the handler of a signal may have returned to the restorer by way of the callee. A handler other than the
+ * callee proves nothing, for the one that runs may have been replaced since; but a stub is reached only from the
+ * handler that is in force, or from one that was reset. */
+static bool may_return_from(unsigned signal, uint64_t restorer, uint64_t callee, bool callee_is_stub) {
+    struct kernel_action action = {0};
+    if (!action_of(signal, &action))
+        return true;
+    if (action.restorer != restorer)
+        return false;
+    const struct call_instruction call = {CALL_KNOWN, action.handler, 0};
+    return !callee_is_stub || action.handler <= 1 /* SIG_DFL, SIG_IGN */ || action.handler == callee ||
+           leads_to(&call, callee, true);
+}
+
+/* The kernel remembers what its frames return to, also of handlers that were reset. The number that the frame tells is
+ * only where to look first. */
+static bool may_be_delivered(const struct walk *walk, uint64_t callee) {
+    bool callee_is_stub = walk->frame == 0;
+    uint64_t place = walk->stack_pointer + SIGNAL_NUMBER;
+    unsigned told = place <= walk->stack.high - 8 ? (unsigned)word(place) : 0;
+    if (told - 1 < SIGNALS && may_return_from(told, walk->address, callee, callee_is_stub))
+        return true;
+    for (unsigned signal = 1; signal <= SIGNALS; signal++)
+        if (signal != told && may_return_from(signal, walk->address, callee, callee_is_stub))
+            return true;
+    return false;
+}
+
 /* Goes on where the signal interrupted. Returns false with the walk's end in *end. */
-static COLD bool step_signal(struct walk *walk, struct stack_result *end) {
+static COLD bool step_signal(struct walk *walk, uint64_t callee, struct stack_result *end) {
     uint64_t context = walk->stack_pointer;
     if (walk->stack.high - context < CONTEXT_BYTES || (context & 7) || !can_read(walk, context) ||
-        !can_read(walk, context + CONTEXT_BYTES)) {
+        !can_read(walk, context + SIGNAL_NUMBER) || !can_read(walk, context)) {
         *end = unknown(walk, context);
         return false;
     }
+    if (!looks_like_the_kernels(context) || !may_be_delivered(walk, callee)) {
+        *end = broken(walk, REASON_STACK_NOT_AFTER_CALL, walk->address);
+        return false;
+    }
+    walk->restorer = walk->address;
     walk->address = word(context + CONTEXT_AT(RIP));
     walk->stack_pointer = word(context + CONTEXT_AT(RSP));
     walk->frame_pointer = word(context + CONTEXT_AT(RBP));
@@ -385,8 +447,9 @@ static COLD struct stack_result outermost(struct walk *walk, const struct frame_
         return verdict(walk, STACK_UNKNOWN, REASON_ANONYMOUS_CODE, walk->address);
     if (rule->kind == FRAME_BLIND)
         return unknown(walk, walk->address);
-    if (rule->kind == FRAME_CONTEXT_END && walk->stack.high - walk->stack_pointer > START_DISTANCE)
-        return broken(walk, REASON_STACK_NOT_AFTER_CALL, walk->address);
+    if (rule->kind == FRAME_CONTEXT_END && !registered_stack_begins(walk->stack_pointer))
+        return registered_stacks_were_lost() ? unknown(walk, walk->address)
+                                             : broken(walk, REASON_STACK_ORDER, walk->stack_pointer);
     return sound;
 }
 
@@ -435,6 +498,7 @@ static struct stack_result follow(struct walk *walk) {
         if (rule.call == CALL_KNOWN && rule.callee != walk->callee && walk->callee != 0 &&
             unlikely(!callee_is_allowed(walk, &rule)))
             return broken(walk, REASON_STACK_WRONG_CALLEE, walk->address);
+        uint64_t callee = walk->callee;
         walk->callee = rule.function;
         uint64_t red_zone = unlikely(walk->interrupted) ? RED_ZONE : 0;
         walk->interrupted = false;
@@ -442,7 +506,7 @@ static struct stack_result follow(struct walk *walk) {
             if (unlikely(!step_regular(walk, &rule, red_zone, &end)))
                 return end;
         } else if (rule.kind == FRAME_SIGNAL) {
-            if (!step_signal(walk, &end))
+            if (!step_signal(walk, callee, &end))
                 return end;
         } else if (rule.kind == FRAME_UNUSUAL || rule.kind <= FRAME_REALIGNED) {
             if (!step_unusual(walk, &end))
@@ -476,9 +540,19 @@ static bool is_nested(const struct thread_slot *slot, const struct stack_cache *
     return alternate == on_alternate(slot, cache->walker) ? cache->walker > here : alternate;
 }
 
-/* Call-frame information is exact at calls; between them, where signals interrupt, hand-written code has errors. */
+/* A call through a bad pointer arrives where no code is; the handler of that fault may live to tell of it. */
+static bool faults_are_handled(const struct walk *walk) {
+    struct kernel_action action = {0};
+    return !action_of(SIGNAL_SEGV, &action) || action.restorer == walk->restorer || !action_of(SIGNAL_BUS, &action) ||
+           action.restorer == walk->restorer;
+}
+
+/* Call-frame information is exact at calls; between them, where signals interrupt, hand-written code has errors. What
+ * was interrupted itself is told by the kernel. */
 static bool is_doubtful(const struct walk *walk, const struct stack_result *result) {
-    return walk->context != 0 && result->frame >= walk->origin_frame && result->frame <= walk->origin_frame + 1;
+    if (walk->context == 0 || result->frame < walk->origin_frame || result->frame > walk->origin_frame + 1)
+        return false;
+    return result->reason != REASON_STACK_NOT_CODE || result->frame != walk->origin_frame || faults_are_handled(walk);
 }
 
 static void begin(struct walk *walk, const struct registers *registers) {
@@ -505,8 +579,10 @@ static struct stack_result follow_steadily(struct walk *walk, const struct regis
         if (likely(result.state == STACK_SOUND) || walk->sequence == STATE->modules->sequence)
             break;
     }
-    if (result.state == STACK_BROKEN && is_doubtful(walk, &result))
+    if (result.state == STACK_BROKEN && is_doubtful(walk, &result)) {
         result.state = STACK_UNKNOWN;
+        result.reason = REASON_STACK_UNKNOWN;
+    }
     return result;
 }
 

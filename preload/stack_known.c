@@ -4,6 +4,7 @@
  */
 #include "preload/stack_known.h"
 
+#include <asm/prctl.h>
 #include <stddef.h>
 
 #include "preload/copy.h"
@@ -13,6 +14,7 @@
 #include "preload/state.h"
 
 #define RLIMIT_STACK 3
+#define ALTERNATE_DISABLED 2 /* SS_DISABLE */
 #define FIRST_STACK_LEAST (8ul << 20)
 #define FIRST_STACK_MOST (1ul << 30)
 /* Deeper thread stacks than this are not probed: the check then says "unknown". */
@@ -24,16 +26,23 @@
 #define START_SLACK 256
 
 static struct { uint64_t low, high; /* atomic; low is zero while the entry changes */ } registered[REGISTERED_MAX];
-static uint32_t registered_next; /* entries ever written; atomic */
+static uint64_t registered_next; /* entries ever written; atomic */
 
 static uint64_t page_of(uint64_t address) {
     return address & ~(uint64_t)(PAGE_BYTES - 1);
 }
 
-static uint64_t thread_pointer(void) {
+/* As the thread's own block has it: cheap, but memory. */
+static inline uint64_t thread_pointer(void) {
     uint64_t pointer;
-    __asm__("mov %%fs:0, %0" : "=r"(pointer));
+    __asm__ volatile("mov %%fs:0, %0" : "=r"(pointer));
     return pointer;
+}
+
+/* As the processor has it. */
+static uint64_t true_thread_pointer(void) {
+    uint64_t pointer = 0;
+    return raw(__NR_arch_prctl, ARCH_GET_FS, &pointer) == 0 ? pointer : thread_pointer();
 }
 
 void stack_start(struct state *state) {
@@ -61,7 +70,7 @@ void stack_register(uint64_t low, uint64_t high) {
         if (__atomic_load_n(&registered[i].low, __ATOMIC_RELAXED) == low)
             place = i;
     if (place == REGISTERED_MAX)
-        place = __atomic_fetch_add(&registered_next, 1, __ATOMIC_RELAXED) % REGISTERED_MAX;
+        place = (uint32_t)(__atomic_fetch_add(&registered_next, 1, __ATOMIC_RELAXED) % REGISTERED_MAX);
     __atomic_store_n(&registered[place].low, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&registered[place].high, high, __ATOMIC_RELEASE);
     __atomic_store_n(&registered[place].low, low, __ATOMIC_RELEASE);
@@ -99,6 +108,10 @@ bool registered_stack_begins(uint64_t stack_pointer) {
     return false;
 }
 
+bool registered_stacks_were_lost(void) {
+    return __atomic_load_n(&registered_next, __ATOMIC_RELAXED) > REGISTERED_MAX;
+}
+
 /* Lowers the known end of the own stack to the page of the stack pointer, or as far as it reaches: the first thread's,
  * too, for its limit may have been raised. */
 static void probe_down(struct thread_slot *slot, uint64_t stack_pointer) {
@@ -113,10 +126,23 @@ static uint64_t first_stack_high(void) {
     return page_of(STATE->environment_end + PAGE_BYTES - 1);
 }
 
-static COLD void learn_own(struct thread_slot *slot, uint64_t stack_pointer) {
-    uint64_t thread = thread_pointer();
+/* Of the first thread's stack the slot tells only how far it grew under a limit that was raised; nothing else is
+ * mapped so close below it. Of any other's the slot tells all, for the thread that it was learned for. */
+static inline struct stack_range own_stack(const struct thread_slot *slot, uint64_t thread) {
+    if (thread != STATE->first_thread)
+        return slot->stack.high == thread ? slot->stack : (struct stack_range){0, 0};
+    struct stack_range own = {STATE->first_stack_low, first_stack_high()};
+    uint64_t low = slot->stack.low;
+    if (unlikely(slot->stack.high == own.high && low < own.low && own.high - low <= THREAD_STACK_PROBED))
+        own.low = low;
+    return own;
+}
+
+/* Returns the thread whose stack it learned, or 0. */
+static uint64_t learn_own(struct thread_slot *slot, uint64_t stack_pointer) {
+    uint64_t thread = true_thread_pointer();
     if (thread == 0 || STATE->first_thread == 0)
-        return;
+        return 0;
     bool first = thread == STATE->first_thread;
     uint64_t high = first ? first_stack_high() : thread;
     if (slot->stack.high != high) {
@@ -124,28 +150,40 @@ static COLD void learn_own(struct thread_slot *slot, uint64_t stack_pointer) {
         slot->stack.high = high;
     }
     probe_down(slot, stack_pointer);
+    return thread;
 }
 
 bool is_first_stack(struct stack_range range) {
     return range.high == first_stack_high();
 }
 
-bool own_stack_is_known(const struct thread_slot *slot) {
-    return slot->stack.high != 0;
+/* The kernel's alternate stack for signals; while a handler runs that disarmed it, there is none. */
+static struct stack_range kernel_alternate(void) {
+    uint64_t told[3] = {0}; /* address, flags, size */
+    if (raw(__NR_sigaltstack, 0, told) != 0 || ((uint32_t)told[1] & ALTERNATE_DISABLED))
+        return (struct stack_range){0, 0};
+    return (struct stack_range){told[0], told[0] + told[2]};
+}
+
+bool off_stack_is_proof(const struct thread_slot *slot, uint64_t stack_pointer) {
+    return slot->stack.high != 0 && !(in_range(slot->alternate, stack_pointer) && kernel_alternate().high == 0);
+}
+
+static COLD bool other_stack(struct thread_slot *slot, uint64_t stack_pointer, struct stack_range *range) {
+    if (in_range(slot->alternate, stack_pointer)) {
+        *range = kernel_alternate();
+        if (in_range(*range, stack_pointer))
+            return true;
+    }
+    if (in_registered(stack_pointer, range))
+        return true;
+    uint64_t thread = learn_own(slot, stack_pointer);
+    *range = own_stack(slot, thread);
+    return thread != 0 && in_range(*range, stack_pointer);
 }
 
 bool known_stack(struct thread_slot *slot, uint64_t stack_pointer, struct stack_range *range) {
-    if (unlikely(!in_range(slot->stack, stack_pointer))) {
-        if (in_range(slot->alternate, stack_pointer)) {
-            *range = slot->alternate;
-            return true;
-        }
-        if (in_registered(stack_pointer, range))
-            return true;
-        learn_own(slot, stack_pointer);
-        if (!in_range(slot->stack, stack_pointer))
-            return false;
-    }
-    *range = slot->stack;
-    return true;
+    *range = own_stack(slot, thread_pointer());
+    return likely(in_range(*range, stack_pointer) && slot->stack.high == range->high) ||
+           other_stack(slot, stack_pointer, range);
 }

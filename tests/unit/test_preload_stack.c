@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
 #include <pthread.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -634,6 +636,115 @@ static void test_start_in_the_middle_of_a_thread(void **state) {
     expect(STACK_BROKEN, REASON_STACK_ORDER);
 }
 
+/* The first place in libc's code that holds these bytes. */
+static uint64_t find_in_libc(const char *bytes, size_t size) {
+    const struct mapped_module *libc = module_of_code((uint64_t)dlsym(RTLD_DEFAULT, "qsort"));
+    uint64_t found = (uint64_t)memmem((const void *)libc->code_low, libc->code_high - libc->code_low, bytes, size);
+    assert_true(found != 0);
+    return found;
+}
+
+static void test_forged_end_of_a_context(void **state) {
+    (void)state;
+    calls_overwritten(find_in_libc("\x48\x89\xdc\x48\x8b\x3c\x24", 7));
+    expect(STACK_BROKEN, REASON_STACK_ORDER);
+}
+
+/* The words of a signal's frame, above a return address to libc's restorer. */
+static uint64_t false_frame[63], restorer;
+
+static void stand_under_false_frame(struct registers *registers) {
+    registers->return_address = restorer;
+    memcpy(registers->stack_arguments, false_frame, sizeof false_frame);
+}
+
+NOINLINE static void call_under_false_frame(void) {
+    /* cppcheck-suppress allocaCalled */
+    volatile char *room = __builtin_alloca(4096);
+    room[0] = 1;
+    tamper = stand_under_false_frame;
+    test_stub();
+    tamper = NULL;
+    __asm__ volatile("" : : "r"(room));
+}
+
+static bool is_refused_signal_frame(void) {
+    call_under_false_frame();
+    return result.state == STACK_BROKEN && result.reason == REASON_STACK_NOT_AFTER_CALL && result.frame == 0;
+}
+
+struct kernel_action {
+    uint64_t words[4];
+};
+
+static void test_forged_signal_frame(void **state) {
+    (void)state;
+    static struct kernel_action kept[65];
+    const struct kernel_action untouched = {{0}};
+    restorer = find_in_libc("\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05", 9);
+    memset(false_frame, 0, sizeof false_frame);
+    false_frame[5 + 15] = (uint64_t)__builtin_frame_address(0);
+    false_frame[5 + 16] = (uint64_t)call_under_false_frame;
+    false_frame[38] = SIGUSR2;
+    assert_true(is_refused_signal_frame()); /* no code segment */
+    false_frame[0] = 7;
+    false_frame[5 + 18] = 0x2bul << 48 | 0x33;
+    for (int number = 1; number <= 64; number++)
+        syscall(SYS_rt_sigaction, number, &untouched, &kept[number], 8);
+    cover_modules();
+    bool without_any = is_refused_signal_frame();
+    struct sigaction action = {.sa_handler = handle};
+    sigaction(SIGUSR2, &action, NULL);
+    bool with_another = is_refused_signal_frame();
+    action.sa_handler = (void (*)(int))test_stub;
+    sigaction(SIGUSR2, &action, NULL);
+    bool with_itself = is_refused_signal_frame();
+    action.sa_handler = SIG_DFL; /* as a handler does that passes its signal on */
+    sigaction(SIGUSR2, &action, NULL);
+    bool with_reset = is_refused_signal_frame();
+    /* What the signal interrupted is no code: proof, where no handler of faults may have seen it. */
+    false_frame[5 + 16] = (uint64_t)&map;
+    call_under_false_frame();
+    struct stack_result in_data = result;
+    for (int number = 1; number <= 64; number++)
+        syscall(SYS_rt_sigaction, number, &kept[number], NULL, 8);
+    assert_true(without_any && with_another);
+    assert_false(with_itself || with_reset);
+    result = in_data;
+    expect(STACK_BROKEN, REASON_STACK_NOT_CODE);
+}
+
+static jmp_buf before_fault;
+static void (*volatile no_function)(void);
+
+static void handle_fault(int number) {
+    (void)number;
+    plain(1);
+    siglongjmp(before_fault, 1);
+}
+
+static void test_handler_of_a_call_to_nowhere(void **state) {
+    (void)state;
+    struct sigaction action = {.sa_handler = handle_fault}, kept;
+    sigaction(SIGSEGV, &action, &kept);
+    if (sigsetjmp(before_fault, 1) == 0)
+        no_function();
+    sigaction(SIGSEGV, &kept, NULL);
+    expect(STACK_UNKNOWN, REASON_STACK_UNKNOWN);
+}
+
+static void reset_and_check(int number) {
+    signal(number, SIG_DFL);
+    plain(1);
+}
+
+static void test_handler_that_resets_its_signal(void **state) {
+    (void)state;
+    signal(SIGUSR2, reset_and_check);
+    raise(SIGUSR2);
+    expect_sound();
+}
+
 static int cloned_body(void *argument) {
     (void)argument;
     plain(2);
@@ -680,6 +791,32 @@ static void test_pivoted_stack(void **state) {
     call_on(((uint64_t)heap + 32768) & ~15ul, test_stub);
     expect(STACK_BROKEN, REASON_STACK_PIVOT);
     free(heap);
+}
+
+static void test_pivot_with_overwritten_tables(void **state) {
+    (void)state;
+    static char room[65536];
+    const struct stack_range everything = {0, UINT64_MAX};
+    thread_slot()->stack = everything;
+    call_on((uint64_t)room + 32768, test_stub);
+    expect(STACK_BROKEN, REASON_STACK_PIVOT);
+    thread_slot()->stack.high = 0;
+    call_on((uint64_t)room + 32768, test_stub);
+    expect(STACK_BROKEN, REASON_STACK_PIVOT);
+    thread_slot()->stack.low = 0;
+    call_on((uint64_t)room + 32768, test_stub);
+    expect(STACK_BROKEN, REASON_STACK_PIVOT);
+    /* The kernel knows no alternate stack: none, or one that is disarmed while its handler runs. */
+    thread_slot()->alternate = everything;
+    call_on((uint64_t)room + 32768, test_stub);
+    expect(STACK_UNKNOWN, REASON_STACK_UNKNOWN);
+    static char other[65536];
+    stack_t stack = {.ss_sp = other, .ss_size = sizeof other}, none = {.ss_flags = SS_DISABLE};
+    sigaltstack(&stack, NULL);
+    call_on((uint64_t)room + 32768, test_stub);
+    sigaltstack(&none, NULL);
+    thread_slot()->alternate = (struct stack_range){0, 0};
+    expect(STACK_BROKEN, REASON_STACK_PIVOT);
 }
 
 static uint64_t false_frame_pointer;
@@ -775,6 +912,7 @@ int main(int count, char **arguments) {
         cmocka_unit_test_teardown(test_signals_during_checks, uncover_modules),
         cmocka_unit_test_teardown(test_threads, uncover_modules),
         cmocka_unit_test_teardown(test_coroutines, uncover_modules),
+        cmocka_unit_test_teardown(test_forged_end_of_a_context, uncover_modules),
         cmocka_unit_test_teardown(test_oldest_registered_stack_goes, uncover_modules),
         cmocka_unit_test_teardown(test_return_address_after_no_call, uncover_modules),
         cmocka_unit_test_teardown(test_return_address_outside_code, uncover_modules),
@@ -782,8 +920,12 @@ int main(int count, char **arguments) {
         cmocka_unit_test_teardown(test_overwritten_outer_frame, uncover_modules),
         cmocka_unit_test_teardown(test_start_in_the_middle_of_the_stack, uncover_modules),
         cmocka_unit_test_teardown(test_start_in_the_middle_of_a_thread, uncover_modules),
+        cmocka_unit_test_teardown(test_forged_signal_frame, uncover_modules),
+        cmocka_unit_test_teardown(test_handler_of_a_call_to_nowhere, uncover_modules),
+        cmocka_unit_test_teardown(test_handler_that_resets_its_signal, uncover_modules),
         cmocka_unit_test_teardown(test_clone_on_a_part_of_the_stack, uncover_modules),
         cmocka_unit_test_teardown(test_pivoted_stack, uncover_modules),
+        cmocka_unit_test_teardown(test_pivot_with_overwritten_tables, uncover_modules),
         cmocka_unit_test_teardown(test_forged_frame_pointer, uncover_modules),
         cmocka_unit_test(test_frame_cache_refuses_torn_entries),
         cmocka_unit_test_teardown(test_speed, uncover_modules),
