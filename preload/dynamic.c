@@ -70,9 +70,12 @@ static bool is_named(const struct call *call, unsigned argument) {
 
 /* A library bound to itself first would call libc past the stubs. */
 static void strip_deep_binding(struct call *call, unsigned flags) {
+    static uint32_t told; /* atomic: once per process is enough */
     if (!(call->arguments[flags] & RTLD_DEEPBIND) || STATE->mode == MODE_OFF)
         return;
-    violate(call, &(struct violation){.reason = REASON_DEEP_BINDING, .argument = (int)flags, .verdict = VERDICT_LOG});
+    if (__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED) == 0)
+        violate(call,
+                &(struct violation){.reason = REASON_DEEP_BINDING, .argument = (int)flags, .verdict = VERDICT_LOG});
     if (STATE->mode == MODE_ENFORCE)
         call->arguments[flags] &= ~(uint64_t)RTLD_DEEPBIND;
 }

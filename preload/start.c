@@ -261,9 +261,11 @@ static void apply_policy(struct state *state, const char *mode) {
         state->mode = MODE_ENFORCE;
     else if (strcmp(mode, "audit") == 0 && state->mode >= MODE_AUDIT)
         state->mode = MODE_AUDIT;
-    else
+    else if (strcmp(mode, "audit") == 0 || strcmp(mode, "learn") == 0 || strcmp(mode, "off") == 0)
         log_process(REASON_BAD_SETTING, VERDICT_LOG,
                     "PINION_MODE is not obeyed: it may only tighten the policy's mode");
+    else
+        log_process(REASON_BAD_SETTING, VERDICT_LOG, "PINION_MODE is neither \"enforce\" nor \"audit\"");
 }
 
 /* AddressSanitizer's own interceptors must come first: between them and libc there is no call site of the program. */
