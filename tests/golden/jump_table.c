@@ -18,14 +18,40 @@ volatile int sink;
 int main(int count, char **arguments) {
     int flags = O_RDONLY;
     switch (count) {
-    case 0: sink = 3; flags = O_WRONLY; break;
-    case 1: sink = 5; flags = O_RDWR; break;
-    case 2: sink = 9; getpid(); flags = O_RDWR | O_APPEND; break;
-    case 3: sink = 11; flags = O_WRONLY | O_TRUNC; break;
-    case 4: sink = 12; getuid(); break;
-    case 5: sink = 17; flags = O_NONBLOCK; break;
-    case 6: sink = 6; sink = 7; flags = O_DIRECTORY; break;
-    case 7: sink = 1; flags = O_CLOEXEC; break;
+    case 0:
+        sink = 3;
+        flags = O_WRONLY;
+        break;
+    case 1:
+        sink = 5;
+        flags = O_RDWR;
+        break;
+    case 2:
+        sink = 9;
+        getpid();
+        flags = O_RDWR | O_APPEND;
+        break;
+    case 3:
+        sink = 11;
+        flags = O_WRONLY | O_TRUNC;
+        break;
+    case 4:
+        sink = 12;
+        getuid();
+        break;
+    case 5:
+        sink = 17;
+        flags = O_NONBLOCK;
+        break;
+    case 6:
+        sink = 6;
+        sink = 7;
+        flags = O_DIRECTORY;
+        break;
+    case 7:
+        sink = 1;
+        flags = O_CLOEXEC;
+        break;
     default: break;
     }
     sink = 1;
