@@ -38,6 +38,7 @@ case_ends log-file
 
 # A line that cannot be written must not end the program by a signal.
 for gone in pipe limit; do
+    # shellcheck disable=SC2016 # for the inner shell
     case $gone in
     pipe) status=$(env LD_PRELOAD="$shim" bash -c '"$1" 2> >(exit) >/dev/null; echo $?' - "$programs/plain" 2>/dev/null) ;;
     limit) status=$(ulimit -f 0 && env LD_PRELOAD="$shim" PINION_LOG="$work/limited" "$programs/plain" 2>&1 | cat >/dev/null; echo "${PIPESTATUS[0]}") ;;
