@@ -104,6 +104,61 @@ shim PINION_POLICY="$policy" "$starter" as-is posix_spawn-elsewhere "$work/plain
 expect 0 "refused: Operation not permitted" "deny posix_spawn unprotected-child"
 case_ends static-child-in-another-directory
 
+# ---- programs that look like others ----
+
+# hidden NAME API [PROGRAM]: by this way of hide_child a static program is refused; without the shim it starts.
+hidden() {
+    bare "${search[@]}" "$programs/hide_child" "$1" "$work" "${3:-plain_static}"
+    [[ $status = 0 && $output = *fine ]] || wrong "$1, $how: $output"
+    shim "${search[@]}" PINION_POLICY="$policy" "$programs/hide_child" "$1" "$work" "${3:-plain_static}"
+    expect 0 "refused: Operation not permitted" "deny $2 unprotected-child"
+}
+
+# The first directory of PATH has a directory of the program's name, the second a script that nothing can run.
+mkdir -p "$work/ahead/plain_static" "$work/behind" "$work/scripts"
+printf '#!/nowhere/at/all\n' >"$work/behind/plain_static"
+chmod 755 "$work/behind/plain_static"
+search=(PATH="$work/ahead:$work/behind:$work")
+make_policy hidden "$programs/hide_child"
+hidden path execvp
+search=()
+case_ends static-child-behind-others-in-path
+
+for way in fexecve execveat; do
+    hidden $way $way
+    shim PINION_POLICY="$policy" "$programs/hide_child" $way "$work" show_child
+    [[ $status = 0 && $output = shim:yes,* ]] || wrong "$way of a dynamic program: $output; $(log_kinds)"
+done
+case_ends child-by-a-descriptor-that-only-names
+
+printf '#!./plain_static\n' >"$work/scripts/script"
+chmod 755 "$work/scripts/script"
+hidden script-elsewhere execveat script
+case_ends script-with-relative-interpreter
+
+for ((number = 1; number <= 5; number++)); do
+    printf '#!%s\n' "$([ $number = 5 ] && echo "$work/plain_static" || echo "$work/chain$((number + 1))")" >"$work/chain$number"
+    chmod 755 "$work/chain$number"
+done
+bare "$starter" as-is execv "$work/chain1"
+[[ $status = 0 && $output = *fine ]] || wrong "$how: $output"
+make_policy chain "$starter"
+shim PINION_POLICY="$policy" "$starter" as-is execv "$work/chain1"
+expect 0 "refused: Operation not permitted" "deny execv unprotected-child"
+case_ends static-child-behind-five-scripts
+
+make_policy hidden "$programs/hide_child"
+for way in opened-directory working-directory many-actions entered-directory; do
+    hidden $way posix_spawn
+done
+case_ends static-child-hidden-by-file-actions
+
+# The shim's own name is relative to a directory that the child has left.
+how="with a relative LD_PRELOAD"
+output=$(cd "${shim%/*}" && env LD_PRELOAD="./${shim##*/}" "$programs/hide_child" entered-directory "$work" show_child 2>&1)
+[[ $output = *shim:yes,* ]] || wrong "$how: $output"
+case_ends child-by-a-relative-preload
+
 # An i386 program: exit(7).
 {
     printf '\177ELF\1\1\1\0\0\0\0\0\0\0\0\0\2\0\3\0\1\0\0\0\124\200\4\10\64\0\0\0\0\0\0\0\0\0\0\0\64\0\40\0\1\0\0\0\0\0\0\0'
@@ -133,6 +188,17 @@ if [ "$(id -u)" = 0 ]; then
     [[ $output = shim:yes,* ]] || wrong "as its owner: $output"
     case_ends setuid-child
 
+    # A process whose effective user is not its real one: every program that it starts ignores LD_PRELOAD.
+    make_policy identity "$programs/hide_child"
+    chmod 755 "$work/policies"
+    for way in as-another-user as-another-group; do
+        bare "$programs/hide_child" $way "$work" show_child
+        [[ $status = 0 && $output = shim:no,* ]] || wrong "$way, $how: $output"
+        shim PINION_POLICY="$policy" "$programs/hide_child" $way "$work" show_child
+        expect 0 "refused: Operation not permitted" "deny execv unprotected-child"
+    done
+    case_ends child-of-a-process-with-another-effective-identity
+
     # A root that has the program and its libraries but no shim.
     mkdir -p "$work/jail/lib64" "$work/jail/lib/x86_64-linux-gnu" "$work/jail/proc"
     cp "$show" "$work/jail/"
@@ -152,6 +218,7 @@ if [ "$(id -u)" = 0 ]; then
     case_ends chroot-without-the-shim
 else
     skip setuid-child "needs root"
+    skip child-of-a-process-with-another-effective-identity "needs root"
     skip chroot-without-the-shim "needs root"
 fi
 
