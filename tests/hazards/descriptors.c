@@ -1,7 +1,7 @@
 /* Closes every descriptor, takes all the low numbers for a file of its own, and commits violations: no line of the log may
  * reach that file or a client.
  *
- *   descriptors FILE loop|range|dup2
+ *   descriptors FILE loop|range|dup2|daemon
  */
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -17,6 +17,10 @@ int main(int count, char **arguments) {
             close(i);
     else if (strcmp(arguments[2], "range") == 0)
         EXPECT(close_range(0, ~0U, 0) == 0);
+    if (strcmp(arguments[2], "daemon") == 0) {
+        EXPECT(close_range(3, ~0U, 0) == 0);
+        return open("/proc/self/mem", O_RDWR) >= 0;
+    }
     int file = open(arguments[1], O_RDWR | O_CREAT | O_TRUNC, 0600);
     if (file < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, client) != 0)
         return 2;

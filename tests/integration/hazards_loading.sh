@@ -156,6 +156,13 @@ for name in sanitized clang_sanitized; do
     case_ends "$name-program"
 done
 
+# Its policy's file would have a name too long for any file system.
+deep=$work/$(printf 'd%.0s' {1..200})/$(printf 'e%.0s' {1..200})
+mkdir -p "$deep"
+cp "$programs/plain" "$deep"
+expect_both fine "$deep/plain"
+case_ends program-with-a-long-path
+
 bare "$programs/address_space"
 without=$output
 shim "$programs/address_space"

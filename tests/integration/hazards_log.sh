@@ -36,6 +36,24 @@ status=$?
 [[ $status = 0 && $output = *'"reason":"bad-setting"'* && ! -e $work/elsewhere ]] || wrong "$how: status $status, $output"
 case_ends log-file
 
+# What daemons do at their start: close all that they have not opened themselves.
+shim "$programs/descriptors" "$work/file" daemon
+expect 0 "" "deny open self-protection"
+case_ends log-after-closing-all-descriptors
+
+if [ "$(id -u)" = 0 ]; then
+    : >"$work/private"
+    chmod 600 "$work/private"
+    cp "$shim" "$programs/plain" "$work"
+    how="a log of another user"
+    output=$(setpriv --reuid 65534 --regid 65534 --clear-groups env LD_PRELOAD="$work/${shim##*/}" PINION_LOG="$work/private" "$work/plain" 2>&1)
+    status=$?
+    [[ $status = 0 && $output = *'"reason":"bad-setting"'*fine ]] || wrong "$how: status $status, $output"
+    case_ends log-of-another-user
+else
+    skip log-of-another-user "needs root"
+fi
+
 # A line that cannot be written must not end the program by a signal.
 for gone in pipe limit; do
     # shellcheck disable=SC2016 # for the inner shell
