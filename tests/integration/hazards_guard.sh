@@ -101,6 +101,31 @@ if [ "$(id -u)" = 0 ]; then
 fi
 case_ends policy-that-others-can-write
 
+make_policy own "$programs/own_files" "main:creat:path=$work/allowed"
+cp "$policy" "$work/kept"
+shim PINION_POLICY="$policy" "$programs/own_files" "$policy" "$work/allowed" "$work/other"
+expect 0 "write: Operation not permitted
+both: Operation not permitted
+truncate: Operation not permitted
+read: done
+$work/allowed: done
+$work/other: Operation not permitted" "deny creat argument; deny open self-protection; deny truncate self-protection"
+cmp -s "$policy" "$work/kept" || wrong "the policy's file has changed"
+case_ends policy-that-its-program-changes
+
+# A policy belongs to an executable that is no longer there, too.
+cp "$programs/plain" "$work/removed"
+make_policy removed "$work/removed" main:open:path=/etc/hostname
+stem=${work#/}/removed
+cp "$policy" "$work/policies/${stem//\//.}.pinion"
+how="with the executable removed"
+exec 9<"$work/removed"
+rm "$work/removed"
+shim PINION_POLICY_DIR="$work/policies" /proc/self/fd/9 "${plain[@]:1}"
+exec 9<&-
+expect 0 "$denied" "deny open argument"
+case_ends policy-of-a-removed-executable
+
 mkfifo "$work/fifo"
 : >"$work/empty"
 head -c 100000 /dev/zero >"$work/zeros"
