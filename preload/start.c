@@ -100,8 +100,12 @@ static void read_settings(struct state *state, struct settings *settings) {
         seen |= 1u << i;
         if (!privileged)
             *(const char **)((char *)settings + setting_names[i].offset) = *entry + strlen(setting_names[i].name);
-        if ((*entry)[0] == 'P' && state->inherited_count < INHERITED_MAX)
-            state->inherited[state->inherited_count++] = keep(state, *entry, "");
+        if ((*entry)[0] != 'P')
+            continue;
+        const char *kept = keep(state, *entry, "");
+        if (kept == NULL)
+            refuse_to_start(REASON_BAD_SETTING, "the PINION_ variables are too long");
+        state->inherited[state->inherited_count++] = kept;
     }
     if (entry != NULL)
         state->environment_end = (uint64_t)entry;
