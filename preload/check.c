@@ -393,7 +393,7 @@ static bool only_reads(struct call *call, bool *ended) {
         const char *mode;
         size_t length;
         if (call->api->arguments[i].kind == KIND_OPEN_FLAGS)
-            return (call->arguments[i] & 3) == 0; /* O_RDONLY */
+            return (call->arguments[i] & OPEN_WRITES) == 0;
         if (call->api->arguments[i].kind != KIND_NAME)
             continue;
         *ended = !take_string(call, i, &mode, &length);
@@ -525,8 +525,8 @@ void *pinion_check_fully(struct registers *registers) {
 static inline bool is_quick(unsigned index, const struct registers *registers) {
     unsigned special = own_special[index];
     return likely(special == 0) ||
-           (special == SPECIAL_PATH && ((index == API_open && (registers->arguments[1] & 3) == 0) ||
-                                        (index == API_openat && (registers->arguments[2] & 3) == 0)));
+           (special == SPECIAL_PATH && ((index == API_open && (registers->arguments[1] & OPEN_WRITES) == 0) ||
+                                        (index == API_openat && (registers->arguments[2] & OPEN_WRITES) == 0)));
 }
 
 /* Integer sets and constants, which most constraints are. */

@@ -11,6 +11,9 @@
 #include "preload/threads.h"
 #include "runtime/policy.h"
 
+/* open's flags: an access mode other than O_RDONLY, or O_TRUNC, which writes all the same. */
+#define OPEN_WRITES (3 | 01000)
+
 struct call {
     struct registers *registers;
     uint64_t *arguments; /* those of the API: for syscall(2) they begin one register later */

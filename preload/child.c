@@ -162,8 +162,18 @@ static bool survey(struct environment *environment) {
     return environment->count < VECTOR_MAX;
 }
 
-static bool same_entry(const char *a, size_t length, const char *b) {
-    return strlen(b) == length && memcmp(a, b, length) == 0;
+static size_t base_of(const char *path, size_t length) {
+    while (length > 0 && path[length - 1] != '/')
+        length--;
+    return length;
+}
+
+/* The shim by any path: it may have been named relative to a directory that the child is not in. */
+static bool names_the_shim(const char *entry, size_t length) {
+    size_t shim_length = strlen(STATE->shim_path), base = base_of(entry, length);
+    size_t shim_base = base_of(STATE->shim_path, shim_length);
+    return length - base == shim_length - shim_base &&
+           memcmp(entry + base, STATE->shim_path + shim_base, length - base) == 0;
 }
 
 /* "LD_PRELOAD=" with the shim first and once, then what the application wants preloaded beside it. */
@@ -178,7 +188,7 @@ static const char *compose_preload(const struct environment *environment, char *
         const char *stop = entry;
         while (stop < end && *stop != ':' && *stop != ' ')
             stop++;
-        if (stop > entry && !same_entry(entry, (size_t)(stop - entry), STATE->shim_path)) {
+        if (stop > entry && !names_the_shim(entry, (size_t)(stop - entry))) {
             room[used++] = ':';
             memcpy(room + used, entry, (size_t)(stop - entry));
             used += (size_t)(stop - entry);
@@ -563,7 +573,7 @@ static bool follow_action(struct call *call, const struct spawn_action *action, 
     switch (action->tag) {
     case SPAWN_OPEN:
         state->reordered = true;
-        return (action->flags & 3) == 0 ||
+        return (action->flags & OPEN_WRITES) == 0 ||
                (copy_string(call->slot, call->registers, name, PATH_BYTES - 1, &path, &length) == COPY_DONE &&
                 !path_is_guarded(state->directory, path));
     case SPAWN_DUP2: state->reordered = true; return true;

@@ -86,10 +86,18 @@ bool path_is_guarded(int directory, const char *name) {
     return is_guarded;
 }
 
-bool path_depends_on_process(int directory, const char *name) {
-    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
+static long open_resolved(int directory, const char *name, uint64_t resolve) {
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = resolve};
     long opened = raw(__NR_openat2, directory, name, &how, sizeof how);
     if (!raw_failed(opened))
         raw(__NR_close, opened);
+    return opened;
+}
+
+/* What is not there now may be there for the child if the way leads into another file system, as into /proc. */
+bool path_depends_on_process(int directory, const char *name) {
+    long opened = open_resolved(directory, name, RESOLVE_NO_MAGICLINKS);
+    if (opened == -ENOENT)
+        return open_resolved(directory, name, RESOLVE_NO_XDEV) == -EXDEV;
     return opened == -ELOOP || opened == -ENOSYS || opened == -EPERM;
 }
