@@ -75,6 +75,13 @@ static void spawn_by_working_directory(void) {
     spawn(name);
 }
 
+static void spawn_by_descriptor(void) {
+    char name[512];
+    snprintf(name, sizeof name, "%s/%s", directory, vector[0]);
+    EXPECT(posix_spawn_file_actions_addopen(&actions, 9, name, O_RDONLY, 0) == 0);
+    spawn("/proc/self/fd/9");
+}
+
 static void spawn_after_many_actions(void) {
     for (int i = 0; i < 1024; i++)
         EXPECT(posix_spawn_file_actions_addclose(&actions, 200) == 0);
@@ -99,6 +106,7 @@ static const struct {
     {"path", by_path},
     {"opened-directory", spawn_in_opened_directory},
     {"working-directory", spawn_by_working_directory},
+    {"descriptor", spawn_by_descriptor},
     {"many-actions", spawn_after_many_actions},
     {"entered-directory", spawn_after_entering},
 };

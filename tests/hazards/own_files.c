@@ -15,6 +15,7 @@ int main(int count, char **arguments) {
     char *policy = writable(arguments[1]);
     tell("write", open(policy, O_WRONLY));
     tell("both", open(policy, O_RDWR));
+    tell("empty", open(policy, O_RDONLY | O_TRUNC));
     tell("truncate", truncate(policy, 0));
     tell("read", open(policy, O_RDONLY));
     for (int i = 2; i < count; i++)

@@ -148,7 +148,7 @@ expect 0 "refused: Operation not permitted" "deny execv unprotected-child"
 case_ends static-child-behind-five-scripts
 
 make_policy hidden "$programs/hide_child"
-for way in opened-directory working-directory many-actions entered-directory; do
+for way in opened-directory working-directory descriptor many-actions entered-directory; do
     hidden $way posix_spawn
 done
 case_ends static-child-hidden-by-file-actions

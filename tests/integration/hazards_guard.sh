@@ -106,6 +106,7 @@ cp "$policy" "$work/kept"
 shim PINION_POLICY="$policy" "$programs/own_files" "$policy" "$work/allowed" "$work/other"
 expect 0 "write: Operation not permitted
 both: Operation not permitted
+empty: Operation not permitted
 truncate: Operation not permitted
 read: done
 $work/allowed: done
