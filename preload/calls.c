@@ -12,13 +12,10 @@
 #define TABLES_MAX 3
 
 bool module_holds(const struct mapped_module *module, uint64_t address, uint64_t size) {
-    for (unsigned i = 0; i < module->header_count; i++) {
-        const Elf64_Phdr *segment = &module->headers[i];
-        uint64_t offset = address - module->bias - segment->p_vaddr;
-        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_R) && offset < segment->p_memsz &&
-            size <= segment->p_memsz - offset)
+    for (unsigned i = 0; i < READABLE_SPANS && i < module->readable_count; i++)
+        if (address >= module->readable[i].low && address < module->readable[i].high &&
+            size <= module->readable[i].high - address)
             return true;
-    }
     return false;
 }
 

@@ -119,6 +119,10 @@ static void find_segments(struct mapped_module *module) {
         if (segment->p_type == PT_LOAD) {
             module->low = low < module->low ? low : module->low;
             module->high = high > module->high ? high : module->high;
+            if ((segment->p_flags & PF_R) && module->readable_count < READABLE_SPANS) {
+                module->readable[module->readable_count].low = low;
+                module->readable[module->readable_count++].high = high;
+            }
             if (!(segment->p_flags & PF_W))
                 add_constant(module, low, high);
             if (segment->p_flags & PF_X) {

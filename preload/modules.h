@@ -14,6 +14,7 @@ struct link_map;
 struct r_debug;
 
 #define CONSTANT_SPANS 6
+#define READABLE_SPANS 8
 
 struct mapped_module {
     uint64_t code_low, code_high;      /* executable segments */
@@ -28,7 +29,10 @@ struct mapped_module {
     struct {
         uint64_t low, high;     /* whole pages */
     } constant[CONSTANT_SPANS]; /* what is never written once it is loaded: read-only segments, RELRO */
-    unsigned constant_count;
+    struct {
+        uint64_t low, high;
+    } readable[READABLE_SPANS]; /* segments: kept here, for the headers go away with a library */
+    unsigned constant_count, readable_count;
     uint64_t relro_low, relro_high;
     uint64_t frame_header; /* PT_GNU_EH_FRAME in memory, or 0 */
     const Elf64_Dyn *dynamic;

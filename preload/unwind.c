@@ -39,12 +39,9 @@ static bool in_segment(struct unwind *unwind, uint64_t address) {
 
 static bool find_segment(struct unwind *unwind, uint64_t address) {
     const struct mapped_module *module = module_of_code(cursor_of(unwind)->dwarf.ip - !unwind->exact);
-    for (unsigned i = 0; module != NULL && i < module->header_count; i++) {
-        const Elf64_Phdr *segment = &module->headers[i];
-        if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_R))
-            continue;
-        unwind->segment.low = (module->bias + segment->p_vaddr) & ~(uint64_t)7;
-        unwind->segment.high = (module->bias + segment->p_vaddr + segment->p_memsz + 7) & ~(uint64_t)7;
+    for (unsigned i = 0; module != NULL && i < READABLE_SPANS && i < module->readable_count; i++) {
+        unwind->segment.low = module->readable[i].low & ~(uint64_t)7;
+        unwind->segment.high = (module->readable[i].high + 7) & ~(uint64_t)7;
         if (in_segment(unwind, address))
             return true;
     }

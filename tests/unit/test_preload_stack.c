@@ -81,6 +81,8 @@ static int add_module(struct dl_phdr_info *info, size_t size, void *context) {
         if (segment->p_type == PT_LOAD) {
             module->low = low < module->low ? low : module->low;
             module->high = high > module->high ? high : module->high;
+            module->readable[module->readable_count].low = low;
+            module->readable[module->readable_count++].high = high;
             if (segment->p_flags & PF_X) {
                 module->code_low = low < module->code_low ? low : module->code_low;
                 module->code_high = high > module->code_high ? high : module->code_high;
