@@ -12,7 +12,7 @@
 #define TABLES_MAX 3
 
 bool module_holds(const struct mapped_module *module, uint64_t address, uint64_t size) {
-    for (unsigned i = 0; i < READABLE_SPANS && i < module->readable_count; i++)
+    for (unsigned i = 0; i < module->readable_count; i++)
         if (address >= module->readable[i].low && address < module->readable[i].high &&
             size <= module->readable[i].high - address)
             return true;
@@ -100,8 +100,9 @@ static uint64_t resolver_of(const struct mapped_module *module) {
 static struct call_instruction resolve(uint64_t target) {
     struct call_instruction call = {CALL_KNOWN, target, 0};
     for (unsigned i = 0; i < TABLES_MAX; i++) {
-        const struct mapped_module *module = module_of_code(call.target);
-        if (module == NULL || is_speculation_thunk(module, call.target) || is_unbound(module, call.target))
+        struct mapped_module copy, *module = &copy;
+        if (!module_copy(call.target, &copy) || is_speculation_thunk(module, call.target) ||
+            is_unbound(module, call.target))
             return (struct call_instruction){CALL_ANYWHERE, 0, 0};
         uint64_t jump = skip_prefixes(module, call.target);
         if (module->shim || !code_is(module, jump, "\xff\x25", 2) || !module_holds(module, jump, 6))

@@ -484,7 +484,9 @@ static COLD void *without_slot(struct call *call) {
 }
 
 static COLD void *check_slowly(struct registers *registers, unsigned spelling, unsigned index) {
+    struct mapped_module caller;
     struct call call = {
+        .caller = &caller,
         .registers = registers,
         .arguments = registers->arguments,
         .slot = thread_slot(),

@@ -22,6 +22,7 @@ struct call {
     unsigned index; /* enum api_index */
     unsigned spelling;
     void *target;                       /* where the call goes on; NULL: return to the caller with registers->rax */
+    struct mapped_module *caller;       /* room for what the map says of the caller */
     const struct mapped_module *module; /* of the caller; NULL: anonymous code */
     const struct policy_site *site;     /* NULL: none */
     uint64_t *vector;                   /* the copy of a checked argument vector, or NULL */

@@ -313,6 +313,21 @@ const struct mapped_module *module_of_code(uint64_t address) {
     return unlikely(map == NULL) ? NULL : module_in_map(map, address);
 }
 
+bool module_copy(uint64_t address, struct mapped_module *copy) {
+    const struct module_map *map = STATE->modules;
+    if (map == NULL)
+        return false;
+    for (;;) {
+        uint64_t sequence = __atomic_load_n(&map->sequence, __ATOMIC_ACQUIRE);
+        const struct mapped_module *module = module_in_map(map, address);
+        if (module != NULL)
+            memcpy(copy, module, sizeof *copy);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&map->sequence, __ATOMIC_RELAXED) == sequence)
+            return module != NULL;
+    }
+}
+
 int modules_visit(int (*visit)(const struct mapped_module *module, void *context), void *context) {
     const struct module_map *map = STATE->modules;
     for (uint64_t i = 0; map != NULL && i < map->count; i++) {

@@ -52,8 +52,11 @@ struct module_map {
     struct mapped_module modules[MODULE_MAP_MAX]; /* ordered by code_low */
 };
 
-/* The module whose code holds the address, or NULL. */
+/* The module whose code holds the address, or NULL: to compare, not to read, for its place may become another's. */
 const struct mapped_module *module_of_code(uint64_t address);
+
+/* A copy of that module, from one map; false without one. */
+bool module_copy(uint64_t address, struct mapped_module *copy);
 
 static inline const struct mapped_module *module_in_map(const struct module_map *map, uint64_t address) {
     const struct mapped_module *found = map->modules;

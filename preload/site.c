@@ -17,17 +17,22 @@ static bool is_loose(const struct call *call) {
     }
 }
 
+/* The map may be replaced while the call is examined, so what it says of the caller is copied. */
+static bool find_caller(struct call *call) {
+    bool found = module_copy(call->registers->return_address, call->caller);
+    call->module = found ? call->caller : NULL;
+    return found && (!call->caller->late || module_is_confirmed(call->caller));
+}
+
 void site_find(struct call *call) {
-    uint64_t address = call->registers->return_address;
-    call->module = module_of_code(address);
-    if (call->module == NULL || (call->module->late && !module_is_confirmed(call->module))) {
+    if (!find_caller(call)) {
         if (STATE->modules == NULL || !modules_refresh())
             return;
-        call->module = module_of_code(address);
+        find_caller(call);
     }
     if (call->module == NULL || call->module->rules == NULL)
         return;
-    call->site = site_of(call->module, address, call->index);
+    call->site = site_of(call->module, call->registers->return_address, call->index);
     if (call->site == NULL)
         call->loose = is_loose(call);
 }

@@ -146,8 +146,8 @@ static bool knows_tails(const struct mapped_module *module) {
 
 /* Whether a call of the target may have led to the callee. Says yes where the policy cannot tell. */
 static bool leads_to(const struct call_instruction *call, uint64_t callee, bool callee_is_stub) {
-    const struct mapped_module *module = module_of_code(call->target);
-    if (call->kind != CALL_KNOWN || call->target == callee || module == NULL)
+    struct mapped_module copy, *module = &copy;
+    if (call->kind != CALL_KNOWN || call->target == callee || !module_copy(call->target, &copy))
         return true;
     if (module->shim)
         return !callee_is_stub; /* the stub went on to the real function */
@@ -166,10 +166,10 @@ static bool leads_to(const struct call_instruction *call, uint64_t callee, bool 
 }
 
 static COLD bool callee_is_allowed(struct walk *walk, struct frame_rule *rule) {
-    const struct mapped_module *module = module_of_code(walk->address);
-    if (module == NULL)
+    struct mapped_module module;
+    if (!module_copy(walk->address, &module))
         return true;
-    struct call_instruction call = call_before(module, walk->address);
+    struct call_instruction call = call_before(&module, walk->address);
     if (!leads_to(&call, walk->callee, walk->frame == 0))
         return false;
     rule->callee = walk->callee;
@@ -179,19 +179,18 @@ static COLD bool callee_is_allowed(struct walk *walk, struct frame_rule *rule) {
 
 /* ---- frames that the cache does not know ---- */
 
-static const struct mapped_module *module_of(struct walk *walk) {
-    const struct mapped_module *module = module_of_code(walk->address);
-    if (module == NULL && !walk->refreshed && walk->address != 0) {
+static bool module_of(struct walk *walk, struct mapped_module *module) {
+    bool found = module_copy(walk->address, module);
+    if (!found && !walk->refreshed && walk->address != 0) {
         walk->refreshed = true;
-        if (modules_refresh())
-            module = module_of_code(walk->address);
+        found = modules_refresh() && module_copy(walk->address, module);
         walk->sequence = STATE->modules->sequence;
     }
-    return module;
+    return found;
 }
 
 static bool is_musl(const struct mapped_module *module) {
-    return STATE->musl && getauxval != NULL && module_of_code((uint64_t)getauxval) == module;
+    return STATE->musl && getauxval != NULL && module_of_code((uint64_t)getauxval) == module_of_code(module->code_low);
 }
 
 static bool is_entry_code(const struct mapped_module *module, uint64_t address) {
@@ -238,8 +237,8 @@ static struct stack_result outside_modules(const struct walk *walk) {
 /* Fills in the rule of a frame that was never met. Returns false with the walk's end in *end. */
 static COLD bool meet(struct walk *walk, struct frame_rule *rule, struct stack_result *end) {
     *rule = (struct frame_rule){.rbp_offset = RBP_NOT_SAVED, .call = CALL_ANYWHERE};
-    const struct mapped_module *module = module_of(walk);
-    if (module == NULL) {
+    struct mapped_module copy, *module = &copy;
+    if (!module_of(walk, &copy)) {
         *end = outside_modules(walk);
         if (end->reason == REASON_ANONYMOUS_CODE) {
             rule->kind = FRAME_ANONYMOUS;

@@ -6,7 +6,6 @@
 #include "preload/copy.h"
 #include "preload/libc.h"
 #include "preload/modules.h"
-#include "preload/state.h"
 
 /* After all others: it defines macros of everyday names. */
 #define NDEBUG
@@ -35,27 +34,16 @@ static struct cursor *cursor_of(struct unwind *unwind) {
 /* ---- what libunwind may ask of its address space ---- */
 
 static bool in_segment(struct unwind *unwind, uint64_t address) {
-    return address >= unwind->segment.low && address + 8 <= unwind->segment.high;
-}
-
-/* A copy of the module of an address: its place in the map may become another's while it is read. */
-static bool copy_module(uint64_t address, struct mapped_module *copy) {
-    const struct module_map *map = STATE->modules;
-    uint64_t sequence = map != NULL ? __atomic_load_n(&map->sequence, __ATOMIC_ACQUIRE) : 0;
-    const struct mapped_module *module = module_of_code(address);
-    if (module == NULL)
-        return false;
-    memcpy(copy, module, sizeof *copy);
-    return __atomic_load_n(&map->sequence, __ATOMIC_ACQUIRE) == sequence;
+    return address >= unwind->segment.low && address < unwind->segment.high && unwind->segment.high - address >= 8;
 }
 
 static bool find_segment(struct unwind *unwind, uint64_t address) {
-    struct mapped_module copy, *module = &copy;
-    if (!copy_module(cursor_of(unwind)->dwarf.ip - !unwind->exact, &copy))
-        copy.readable_count = 0;
-    for (unsigned i = 0; i < READABLE_SPANS && i < module->readable_count; i++) {
-        unwind->segment.low = module->readable[i].low & ~(uint64_t)7;
-        unwind->segment.high = (module->readable[i].high + 7) & ~(uint64_t)7;
+    struct mapped_module module;
+    if (!module_copy(cursor_of(unwind)->dwarf.ip - !unwind->exact, &module))
+        module.readable_count = 0;
+    for (unsigned i = 0; i < module.readable_count; i++) {
+        unwind->segment.low = module.readable[i].low & ~(uint64_t)7;
+        unwind->segment.high = (module.readable[i].high + 7) & ~(uint64_t)7;
         if (in_segment(unwind, address))
             return true;
     }
@@ -108,7 +96,7 @@ static uint64_t find_description(const struct mapped_module *module, uint64_t ad
 static int find_information(unw_addr_space_t space, unw_word_t address, unw_proc_info_t *information, int in_full,
                             void *argument) {
     struct mapped_module module;
-    unw_word_t description = copy_module(address, &module) ? find_description(&module, address) : 0;
+    unw_word_t description = module_copy(address, &module) ? find_description(&module, address) : 0;
     if (description == 0)
         return -UNW_ENOINFO;
     int result =

@@ -51,6 +51,13 @@ HIDDEN const struct mapped_module *module_of_code(uint64_t address) {
     return NULL;
 }
 
+HIDDEN bool module_copy(uint64_t address, struct mapped_module *copy) {
+    const struct mapped_module *module = module_of_code(address);
+    if (module != NULL)
+        *copy = *module;
+    return module != NULL;
+}
+
 HIDDEN bool modules_refresh(void) {
     return true;
 }
