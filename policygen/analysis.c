@@ -302,6 +302,12 @@ size_t analysis_symbols_from(const struct analysis *analysis, const char *name) 
     return low;
 }
 
+const char *analysis_keep(struct analysis *analysis, char *text) {
+    /* The array holds pointers. */
+    *array_append(analysis->texts, analysis->text_count) = text; /* NOLINT(bugprone-sizeof-expression) */
+    return text;
+}
+
 void analysis_make(struct analysis *analysis) {
     functions_find(&analysis->object, &analysis->functions);
     scan_object(&analysis->object, &analysis->functions, &analysis->scan);
@@ -327,6 +333,9 @@ void analysis_free(struct analysis *analysis) {
         rules_free(&analysis->calls[i].rules);
     for (size_t i = 0; i < analysis->jump_count; i++)
         rules_free(&analysis->jumps[i].rules);
+    for (size_t i = 0; i < analysis->text_count; i++)
+        free(analysis->texts[i]);
+    free(analysis->texts);
     free(analysis->path);
     free(analysis->calls);
     free(analysis->jumps);

@@ -70,11 +70,16 @@ struct analysis {
     size_t tail_count;
     bool tails_complete;
     uint32_t *symbol_order; /* dynamic symbols by name */
+    char **texts;           /* that rules refer to */
+    size_t text_count;
     double seconds;
 };
 
 void analysis_make(struct analysis *analysis);
 void analysis_free(struct analysis *analysis);
+
+/* Takes over a text that rules refer to. */
+const char *analysis_keep(struct analysis *analysis, char *text);
 
 /* Dynamic symbols of one name stand together in symbol_order (versions share names); the first one's index there. */
 size_t analysis_symbols_from(const struct analysis *analysis, const char *name);

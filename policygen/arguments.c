@@ -29,7 +29,7 @@ static void add_value(struct argument_rule *rule, struct rule_value value) {
     }
     size_t count = rule->count;
     *array_append(rule->values, count) = value;
-    rule->count = (uint8_t)count;
+    rule->count = (uint16_t)count;
 }
 
 static void make_any(struct argument_rule *rule, enum unknown why) {
@@ -147,6 +147,7 @@ static bool may_matter(unsigned api, unsigned argument, const struct call_rules 
 static void argument_rule(struct solver *solver, const struct flow *flow, uint32_t instruction, unsigned api,
                           unsigned argument, struct argument_rule *rule) {
     free(rule->values);
+    free(rule->entries);
     *rule = (struct argument_rule){.state = RULE_SET};
     enum shape shape = shape_of(api, argument);
     if (shape == SHAPE_OPAQUE) {

@@ -193,7 +193,7 @@ static char *function_name(const struct analysis *analysis, uint32_t function) {
 }
 
 static struct value make_value(const struct rule_value *rule) {
-    struct value value = {.origin = ORIGIN_STATIC};
+    struct value value = {.origin = ORIGIN_STATIC, .position = rule->position};
     switch ((enum rule_value_kind)rule->kind) {
     case RULE_INTEGER:
         value.kind = VALUE_INTEGER;
@@ -208,6 +208,15 @@ static struct value make_value(const struct rule_value *rule) {
         value.kind = VALUE_TEXT;
         value.text = xstrdup(rule->text);
         value.constant = rule->address;
+        break;
+    case RULE_GLOB:
+        value.kind = VALUE_GLOB;
+        value.text = xstrdup(rule->text);
+        break;
+    case RULE_ADDRESS:
+        value.kind = VALUE_ADDRESS;
+        value.address = rule->socket;
+        value.text = rule->text == NULL ? NULL : xstrdup(rule->text);
         break;
     }
     return value;

@@ -14,8 +14,10 @@ void rules_unknown(struct call_rules *rules, unsigned api, enum unknown why) {
 }
 
 void rules_free(struct call_rules *rules) {
-    for (unsigned i = 0; i < API_MAX_ARGUMENTS; i++)
+    for (unsigned i = 0; i < API_MAX_ARGUMENTS; i++) {
         free(rules->arguments[i].values);
+        free(rules->arguments[i].entries);
+    }
     *rules = (struct call_rules){0};
 }
 

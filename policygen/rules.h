@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "runtime/api.h"
+#include "runtime/policy.h"
 
 #define RULE_MAX_VALUES 32
 
@@ -29,20 +29,29 @@ enum rule_value_kind {
     RULE_TEXT,
     RULE_NULL,
     RULE_MASK,
+    RULE_GLOB,    /* text: a pattern of match.h */
+    RULE_ADDRESS, /* socket; the path of a Unix socket is the text */
 };
 
 struct rule_value {
     uint8_t kind;     /* enum rule_value_kind */
-    uint32_t address; /* text: of the constant in its object */
+    uint8_t position; /* argv */
+    uint32_t address; /* text: of the constant in its object, or 0 */
     int64_t integer;
-    const char *text; /* text: into the object's file */
+    const char *text; /* into the object's file, or kept by analysis_keep */
+    struct policy_address socket;
 };
 
+/* A rule may rest on exported functions being called from inside their object alone. Where the process has other
+ * callers of one of `entries`, the rule is as RULE_ANY, or, if `bits` are not all, as a mask of them. */
 struct argument_rule {
     uint8_t state;   /* enum rule_state */
-    uint8_t unknown; /* enum unknown, when any */
-    uint8_t count;
+    uint8_t unknown; /* enum unknown, when any or with entries */
+    uint16_t count;
+    uint16_t entry_count;
     struct rule_value *values; /* owned */
+    uint32_t *entries;         /* owned; functions */
+    uint64_t bits;             /* with entries: all that the value may have */
 };
 
 struct call_rules {
