@@ -274,6 +274,7 @@ static void add_pointed(struct linker *linker, uint16_t api, const char *why) {
 
 static void link_jump(struct linker *linker, uint32_t module, const struct api_call *jump) {
     const struct analysis *analysis = linker->program->modules[module];
+    bool open = false;
     struct walk walk;
     walk_begin(&walk, linker->program);
     walk_add(&walk, module, jump->function);
@@ -281,16 +282,21 @@ static void link_jump(struct linker *linker, uint32_t module, const struct api_c
     for (uint32_t i = 0; i < linker->program->module_count; i++) {
         if (walk.returns[i].count > MAX_RETURN_ADDRESSES) {
             add_loose(linker, i, jump->api, LOOSE_AFTER_ANY_CALL, "tail call with many callers");
+            open = true;
             continue;
         }
         for (size_t j = 0; j < walk.returns[i].count; j++)
             add_site(linker, i, walk.returns[i].items[j].key, jump->api, &jump->rules);
     }
     if (jump->undecoded || jump->function >= analysis->functions.count ||
-        analysis->functions.items[jump->function].kind == FUNCTION_GAP)
+        analysis->functions.items[jump->function].kind == FUNCTION_GAP) {
         add_loose(linker, module, jump->api, LOOSE_AFTER_ANY_CALL, "tail call in code that nothing is known to call");
+        open = true;
+    }
     if (walk.pointed)
         note_pointed(linker, jump->api, "tail call of a function whose address is taken");
+    linker->coverage[module].tails++;
+    linker->coverage[module].open_tails += open || walk.pointed;
     walk_end(&walk);
 }
 
