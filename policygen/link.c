@@ -308,8 +308,10 @@ static void link_module(struct linker *linker, uint32_t module) {
     const struct analysis *analysis = linker->program->modules[module];
     for (size_t i = 0; i < analysis->call_count; i++) {
         const struct api_call *call = &analysis->calls[i];
-        if (is_checked(call->api))
-            add_site(linker, module, call->return_address, call->api, &call->rules);
+        if (!is_checked(call->api))
+            continue;
+        linker->coverage[module].calls++;
+        add_site(linker, module, call->return_address, call->api, &call->rules);
     }
     for (size_t i = 0; i < analysis->jump_count; i++) {
         if (is_checked(analysis->jumps[i].api))

@@ -21,6 +21,7 @@ struct coverage {
     size_t constrained_sites; /* with at least one constrained argument */
     size_t pointed;           /* (API, return address) pairs that are possible only through pointers */
     size_t loose;             /* APIs that a module may also call from places that cannot be listed */
+    size_t calls;             /* instructions that call APIs */
     size_t tails;             /* jumps to APIs: the caller is whoever called the function that jumps */
     size_t open_tails;        /* those of which not every caller can be listed */
     struct argument_counts arguments;
