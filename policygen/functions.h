@@ -21,9 +21,10 @@ struct function {
     uint8_t kind;           /* enum function_kind */
     bool fragment;          /* its frame does not begin as that of a called function */
     /* Filled in by the scan: */
-    bool returns;     /* holds a return instruction */
-    bool undecodable; /* some of its bytes are no instructions */
-    bool falls_out;   /* its last instruction may fall into what follows */
+    bool returns;         /* holds a return instruction */
+    bool undecodable;     /* some of its bytes are no instructions */
+    bool falls_out;       /* its last instruction may fall into what follows */
+    uint64_t fingerprint; /* see fingerprint.h */
 };
 
 struct functions {

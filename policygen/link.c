@@ -238,8 +238,11 @@ static void add_site(struct linker *linker, uint32_t module, uint32_t return_add
                      const struct call_rules *rules) {
     const struct analysis *analysis = linker->program->modules[module];
     struct site *site = module_site(&linker->document->modules[linker->slots[module]], return_address, api);
-    if (site->function == NULL)
-        site->function = function_name(analysis, functions_at(&analysis->functions, return_address - 1));
+    if (site->function == NULL) {
+        uint32_t function = functions_at(&analysis->functions, return_address - 1);
+        site->function = function_name(analysis, function);
+        site->fingerprint = function < analysis->functions.count ? analysis->functions.items[function].fingerprint : 0;
+    }
     for (unsigned i = 0; i < api_table[api].argument_count; i++)
         add_rule(site, i, &rules->arguments[i]);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policygen/fingerprint.h"
 #include "runtime/api.h"
 #include "runtime/util.h"
 
@@ -20,7 +21,9 @@ struct sweep {
     ZydisDecoder decoder;
     bool absolute; /* addresses are constants (no position-independent code) */
     struct function *current;
-    uint32_t held_symbol; /* held_register holds this import's address, or NO_SYMBOL */
+    struct fingerprint fingerprint; /* of the current function */
+    uint32_t reached_symbol;        /* the import that the current instruction calls or jumps to, or NO_SYMBOL */
+    uint32_t held_symbol;           /* held_register holds this import's address, or NO_SYMBOL */
     uint8_t held_register;
     bool pushed_slot; /* the last instruction was push slot(%rip) */
     bool only_stubs;  /* no instruction yet but those of a procedure linkage table */
@@ -71,11 +74,13 @@ static void add_reference(struct scan *scan, uint64_t target, uint64_t source, b
 }
 
 static void add_import_call(struct sweep *sweep, uint32_t address, uint32_t return_address, uint32_t symbol) {
+    sweep->reached_symbol = symbol;
     *array_append(sweep->scan->import_calls, sweep->scan->import_call_count) =
         (struct import_call){address, return_address, symbol, 0, false};
 }
 
 static void add_import_jump(struct sweep *sweep, uint32_t address, uint32_t symbol) {
+    sweep->reached_symbol = symbol;
     *array_append(sweep->scan->import_jumps, sweep->scan->import_jump_count) =
         (struct import_jump){address, 0, symbol, false};
 }
@@ -339,12 +344,17 @@ static void drop_stubs(struct sweep *sweep, const struct function *function, siz
     scan->import_jump_count = kept;
 }
 
+static const char *reached_name(const struct sweep *sweep) {
+    return sweep->reached_symbol == NO_SYMBOL ? NULL : sweep->object->symbols[sweep->reached_symbol].name;
+}
+
 static void sweep_function(struct sweep *sweep, struct function *function) {
     size_t rest;
     const uint8_t *bytes = object_rest(sweep->object, function->start, &rest);
     if (bytes == NULL)
         return;
     sweep->current = function;
+    fingerprint_begin(&sweep->fingerprint, sweep->object, function->start, function->end);
     sweep->function_start = function->start;
     sweep->function_end = function->end;
     sweep->loaded_age = sweep->added_age = RECENT_INSTRUCTIONS;
@@ -368,7 +378,9 @@ static void sweep_function(struct sweep *sweep, struct function *function) {
             continue;
         }
         uint32_t address = function->start + (uint32_t)offset;
+        sweep->reached_symbol = NO_SYMBOL;
         goes_on = scan_instruction(sweep, &instruction, address);
+        fingerprint_add(&sweep->fingerprint, &instruction, bytes + offset, address, reached_name(sweep));
         watch_for_held_import(sweep, &instruction, address + instruction.length);
         sweep->only_stubs = sweep->only_stubs && is_of_stub(&instruction);
         sweep->pushed_slot = instruction.opcode == 0xff && instruction.raw.modrm.reg == 6;
@@ -380,6 +392,7 @@ static void sweep_function(struct sweep *sweep, struct function *function) {
         drop_stubs(sweep, function, jumps);
     if (function->undecodable)
         search_calls(sweep, function, bytes, length);
+    function->fingerprint = fingerprint_end(&sweep->fingerprint);
     function->falls_out = goes_on;
     if (goes_on && function->kind == FUNCTION_FRAME)
         add_jump(sweep, function->end - 1, function->end);

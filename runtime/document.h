@@ -54,6 +54,7 @@ struct site {
     enum mode mode;                 /* MODE_INHERIT unless a person set it */
     enum verdict verdict;           /* likewise */
     char *function;                 /* owned: nearest symbol or function start, for readers; may be NULL */
+    uint64_t fingerprint;           /* of that function's instructions, the same in every build of it; 0: not known */
     struct constraint *constraints; /* in the order of the arguments; an argument without one is as `any` */
     size_t constraint_count;
     struct value *children; /* programs this site may start unprotected */

@@ -56,10 +56,15 @@ static const struct key module_keys[] = {
 
 /* Beside these a site has one group for each constrained argument. */
 static const struct key site_keys[] = {
-    {"at", TYPE_NUMBER, true},         {"api", TYPE_STRING, true},
-    {"in", TYPE_STRING, false},        {"origin", TYPE_STRING, false},
-    {"site_mode", TYPE_STRING, false}, {"site_verdict", TYPE_STRING, false},
-    {"children", TYPE_GROUP, false},   {0},
+    {"at", TYPE_NUMBER, true},
+    {"api", TYPE_STRING, true},
+    {"in", TYPE_STRING, false},
+    {"fingerprint", TYPE_STRING, false},
+    {"origin", TYPE_STRING, false},
+    {"site_mode", TYPE_STRING, false},
+    {"site_verdict", TYPE_STRING, false},
+    {"children", TYPE_GROUP, false},
+    {0},
 };
 
 static const struct key constraint_keys[] = {
@@ -399,6 +404,17 @@ static bool read_origin(struct reader *reader, const config_setting_t *group, en
     return word >= 0;
 }
 
+static bool read_fingerprint(struct reader *reader, const config_setting_t *group, uint64_t *fingerprint) {
+    const config_setting_t *setting = config_setting_get_member(group, "fingerprint");
+    if (setting == NULL)
+        return true;
+    const char *text = config_setting_get_string(setting);
+    if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+        return fail(reader, setting, "\"%.80s\" is no fingerprint (16 digits, 0 to 9 and a to f)", text);
+    *fingerprint = strtoull(text, NULL, 16);
+    return true;
+}
+
 /* What names the site must be good before anything else is looked at. */
 static bool read_site_name(struct reader *reader, const config_setting_t *group, uint32_t *offset, uint16_t *api) {
     if (!check_required(reader, group, site_keys, "the site"))
@@ -419,7 +435,8 @@ static bool read_site(struct reader *reader, const config_setting_t *group, stru
     if (module->site_count == count)
         return fail(reader, group, "the site of \"%s\" at 0x%x is there twice", api_table[api].name, offset);
     const char *function = text_of(group, "in");
-    if (!read_arguments(reader, group, site) || !read_origin(reader, group, &site->origin))
+    if (!read_arguments(reader, group, site) || !read_origin(reader, group, &site->origin) ||
+        !read_fingerprint(reader, group, &site->fingerprint))
         return false;
     site->function = function != NULL ? xstrdup(function) : NULL;
     return read_mode(reader, group, "site_mode", &site->mode) &&

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE 1
 #include "runtime/document.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "runtime/util.h"
@@ -158,6 +159,8 @@ static void put_site(const struct site *site, FILE *out) {
         put_text(site->function, out);
         fputc(';', out);
     }
+    if (site->fingerprint != 0)
+        fprintf(out, " fingerprint = \"%016" PRIx64 "\";", site->fingerprint);
     if (site->origin != ORIGIN_STATIC)
         fprintf(out, " origin = \"%s\";", origin_names[site->origin]);
     if (site->mode != MODE_INHERIT)

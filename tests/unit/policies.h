@@ -109,6 +109,8 @@ static inline void fill_site(struct random *random, struct site *site) {
         site->verdict = random_below(random, VERDICT_ALLOW + 1);
     if (random_below(random, 3) == 0)
         site->function = random_text(random);
+    if (random_below(random, 3) == 0)
+        site->fingerprint = (uint64_t)random_number(random) << 32 | random_number(random);
     for (uint8_t i = 0; i < api->argument_count; i++) {
         enum shape shape = argument_shape(api->arguments[i].kind);
         if (shape != SHAPE_OPAQUE && random_below(random, 3) != 0)

@@ -215,6 +215,7 @@ static void test_the_layout(void **state) {
     struct module *module = document_module(&document, &document.identity, "/bin/x");
     struct site *site = module_site(module, 0x2c1f4, API_open);
     site->function = xstrdup("open_file");
+    site->fingerprint = 0xabcdef;
     struct constraint *path = site_constraint(site, 0);
     path->any = true;
     path->why_any = xstrdup("heap");
@@ -238,7 +239,7 @@ static void test_the_layout(void **state) {
         "    path = \"/bin/x\";\n"
         "    build_id = \"0a0b\";\n"
         "    sites = (\n"
-        "      { at = 0x2c1f4L; api = \"open\"; in = \"open_file\";\n"
+        "      { at = 0x2c1f4L; api = \"open\"; in = \"open_file\"; fingerprint = \"0000000000abcdef\";\n"
         "        path = { any = \"heap\"; };\n"
         "        flags = { static = [ \"O_RDONLY|O_CLOEXEC\" ]; learned = [ \"O_WRONLY\" ]; }; },\n"
         "      { at = 0x2c200L; api = \"unlink\"; origin = \"learned\";\n"
@@ -445,6 +446,9 @@ static void test_each_mistake_has_its_line_and_hint(void **state) {
         {SITE("origin = \"leaned\";"), 6, "unknown origin \"leaned\" (did you mean \"learned\"?)"},
         {SITE("site_mode = \"of\";"), 6, "unknown mode \"of\" (did you mean \"off\"?)"},
         {SITE("in = 1;"), 6, "\"in\" must be a text in quotes"},
+        {SITE("fingerprint = \"12\";"), 6, "\"12\" is no fingerprint (16 digits, 0 to 9 and a to f)"},
+        {SITE("fingerprint = \"000000000000000G\";"), 6,
+         "\"000000000000000G\" is no fingerprint (16 digits, 0 to 9 and a to f)"},
         {SITE("flags = {\n statik = [ ]; };"), 7, "unknown key \"statik\" (did you mean \"static\"?)"},
         {SITE("flags = {\n static = \"O_RDONLY\"; };"), 7, "\"static\" must be an array in [ ]"},
         {SITE("flags = {\n static = [ 1 ]; };"), 7, "values are texts in quotes, numbers too: [ \"80\" ]"},
@@ -558,7 +562,8 @@ static void test_a_text_cut_or_changed_anywhere_does_no_harm(void **state) {
 /* Every argument is a key of its site. */
 static void test_no_argument_is_named_as_a_key_of_its_site(void **state) {
     (void)state;
-    static const char *const keys[] = {"at", "api", "in", "origin", "site_mode", "site_verdict", "children"};
+    static const char *const keys[] = {"at",     "api",       "in",           "fingerprint",
+                                       "origin", "site_mode", "site_verdict", "children"};
     for (unsigned i = 0; i < API_COUNT; i++)
         for (unsigned j = 0; j < api_table[i].argument_count; j++)
             for (size_t k = 0; k < LENGTH(keys); k++)
