@@ -3,6 +3,7 @@
 #   make [all]      the product                     make test    install what is missing, build, run every test
 #   make demo       the demonstration               make lint    clang-format, clang-tidy, cppcheck, shellcheck
 #   make bench      measure                         make fuzz    each fuzzer for FUZZ_SECONDS
+#   make precision  how much policygen pins down of Debian's programs; RECORD=1 makes that the new standard
 #   make install    DESTDIR and PREFIX as usual     make uninstall, make clean
 #
 # make test TESTS="policy shim_file" runs those alone. CC may be gcc or clang. V=1 shows the commands, JOBS=1 runs
@@ -24,7 +25,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
-.PHONY: all demo test bench lint fuzz install uninstall clean test-programs bench-programs fuzz-programs FORCE
+.PHONY: all demo test bench precision lint fuzz install uninstall clean test-programs bench-programs fuzz-programs FORCE
 FORCE:
 
 ifeq ($(MAKELEVEL),0)
@@ -38,6 +39,7 @@ PACKAGES_install := build
 PACKAGES_test := build test
 PACKAGES_demo := build demo
 PACKAGES_bench := build bench
+PACKAGES_precision := build precision
 PACKAGES_lint := build lint
 PACKAGES_fuzz := build fuzz
 package_groups := $(sort $(foreach goal,$(or $(MAKECMDGOALS),all),$(PACKAGES_$(goal))))
@@ -226,6 +228,17 @@ bench-programs: $(BENCH_PROGRAMS)
 
 bench: all bench-programs
 	@tests/bench/run
+
+# ---- Precision: what policygen pins down, measured on its policies ----
+
+PRECISION_OBJECTS := $(patsubst %.c,build/object/%.o,$(wildcard tests/precision/*.c))
+
+build/tests/precision/precision: $(PRECISION_OBJECTS) build/libruntime.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(TOOL_LDFLAGS) $^ -lconfig -ljansson -o $@
+
+precision: build/policygen build/tests/precision/precision
+	@build/tests/precision/precision build/policygen tests/precision/programs tests/precision/gates build $(if $(RECORD),record)
 
 # ---- Fuzzing: one program per tests/fuzz/fuzz_*.c; fuzz_tools_x and fuzz_policygen_x see their folder ----
 

@@ -220,6 +220,14 @@ bool constant_parse(enum constant_set set, const char *text, int64_t *value) {
     return true;
 }
 
+uint64_t constant_bits(enum constant_set set) {
+    uint64_t bits = 0;
+    for (const struct constant *constant = constants; constant < constants + LENGTH(constants); constant++)
+        if (constant->set == set)
+            bits |= (uint64_t)constant->value;
+    return bits;
+}
+
 const char *constant_nearest(enum constant_set set, const char *name) {
     struct nearest nearest = nearest_begin(name);
     for (const struct constant *constant = constants; constant < constants + LENGTH(constants); constant++)

@@ -23,6 +23,9 @@ size_t constant_format(enum constant_set set, int64_t value, char *buffer, size_
  * would mean 01204. */
 bool constant_parse(enum constant_set set, const char *text, int64_t *value);
 
+/* All bits of the set's constants. */
+uint64_t constant_bits(enum constant_set set);
+
 /* The set's name that was most likely meant, or NULL if none is close. */
 const char *constant_nearest(enum constant_set set, const char *name);
 
