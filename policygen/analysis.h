@@ -44,7 +44,6 @@ struct tail_closure {
 
 struct analysis {
     char *path; /* owned: the file, by its one real name */
-    bool made;
     struct object object;
     struct functions functions;
     struct scan scan;
@@ -72,7 +71,6 @@ struct analysis {
     uint32_t *symbol_order; /* dynamic symbols by name */
     char **texts;           /* that rules refer to */
     size_t text_count;
-    double seconds;
 };
 
 void analysis_make(struct analysis *analysis);

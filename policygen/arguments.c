@@ -9,7 +9,6 @@
 #include "policygen/flow.h"
 #include "policygen/solve.h"
 #include "policygen/value.h"
-#include "runtime/constants.h"
 #include "runtime/rule.h"
 #include "runtime/util.h"
 
@@ -40,31 +39,6 @@ static void make_any(struct argument_rule *rule, enum unknown why) {
 
 /* ---- Integers ---- */
 
-/* The bits that the constants of the argument's set use; none where the set does not combine. */
-static uint64_t defined_bits(enum constant_set set) {
-    switch (set) {
-#define CONSTANT_SET(name, combines)                                                 \
-    case CONSTANTS_##name: {                                                         \
-        uint64_t bits = 0;                                                           \
-        for (unsigned bit = 0; (combines) && bit < 32; bit++) {                      \
-            char text[CONSTANT_TEXT_BYTES];                                          \
-            constant_format(CONSTANTS_##name, (int64_t)1 << bit, text, sizeof text); \
-            if (text[0] < '0' || text[0] > '9')                                      \
-                bits |= (uint64_t)1 << bit;                                          \
-        }                                                                            \
-        return bits;                                                                 \
-    }
-#include "runtime/constants.def"
-#undef CONSTANT_SET
-    case CONSTANTS_OCTAL: return 07777;
-    default: return 0;
-    }
-}
-
-static uint64_t shape_mask(enum shape shape) {
-    return shape == SHAPE_INT64 ? UINT64_MAX : UINT32_MAX;
-}
-
 static void integer_rule(unsigned api, unsigned argument, struct abstract value, struct argument_rule *rule) {
     enum shape shape = shape_of(api, argument);
     for (unsigned i = 0; i < value.count; i++) {
@@ -78,14 +52,13 @@ static void integer_rule(unsigned api, unsigned argument, struct abstract value,
     }
     if (value.unknown == UNKNOWN_NOTHING)
         return;
-    uint64_t bits = value_bits(value) & shape_mask(shape);
-    uint64_t defined = defined_bits(argument_constants((enum argument_kind)api_table[api].arguments[argument].kind));
-    if ((defined & ~bits) == 0) {
+    uint64_t bits = value_bits(value);
+    if (!rules_mask_forbids(api, argument, bits)) {
         make_any(rule, (enum unknown)value.unknown);
         return;
     }
     rule->count = 0;
-    add_value(rule, (struct rule_value){.kind = RULE_MASK, .integer = rule_integer(shape, bits)});
+    add_value(rule, (struct rule_value){.kind = RULE_MASK, .integer = rules_mask(api, argument, bits)});
 }
 
 /* ---- Strings ---- */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "policygen/program.h"
+#include "policygen/rules.h"
 #include "runtime/util.h"
 
 /* A module with more such return addresses than this gets one loose rule instead. */
@@ -63,7 +64,7 @@ static void walk_end(struct walk *walk) {
 }
 
 static void walk_add(struct walk *walk, uint32_t module, uint32_t function) {
-    size_t count = walk->program->modules[module]->functions.count;
+    uint32_t count = walk->program->modules[module].summary->functions_count;
     if (function >= count)
         return;
     if (walk->visited[module] == NULL)
@@ -82,20 +83,18 @@ static void walk_returns(struct walk *walk, uint32_t module, uint32_t return_add
 /* Everything in the process that reaches a function by its exported name. */
 static void walk_importers(struct walk *walk, const char *name) {
     for (uint32_t i = 0; i < walk->program->module_count; i++) {
-        const struct analysis *analysis = walk->program->modules[i];
-        for (size_t j = analysis_symbols_from(analysis, name); j < analysis->object.symbol_count; j++) {
-            uint32_t symbol = analysis->symbol_order[j];
-            if (strcmp(analysis->object.symbols[symbol].name, name) != 0)
-                break;
-            const struct uses *uses = &analysis->import_calls;
-            for (size_t k = uses_from(uses, symbol); k < uses->count && uses->items[k].key == symbol; k++)
-                walk_returns(walk, i, uses->items[k].value);
-            uses = &analysis->import_jumps;
-            for (size_t k = uses_from(uses, symbol); k < uses->count && uses->items[k].key == symbol; k++)
-                walk_add(walk, i, uses->items[k].value);
-            uses = &analysis->taken_symbols;
-            size_t taken = uses_from(uses, symbol);
-            walk->pointed |= taken < uses->count && uses->items[taken].key == symbol;
+        const struct summary *summary = walk->program->modules[i].summary;
+        uint32_t symbol, end;
+        summary_symbols(summary, name, &symbol, &end);
+        for (; symbol < end; symbol++) {
+            struct use_range calls = summary_uses(summary->import_calls, summary->import_calls_count, symbol);
+            for (const struct use *use = calls.first; use < calls.end; use++)
+                walk_returns(walk, i, use->value);
+            struct use_range jumps = summary_uses(summary->import_jumps, summary->import_jumps_count, symbol);
+            for (const struct use *use = jumps.first; use < jumps.end; use++)
+                walk_add(walk, i, use->value);
+            struct use_range taken = summary_uses(summary->taken_symbols, summary->taken_symbols_count, symbol);
+            walk->pointed |= taken.first < taken.end;
         }
     }
 }
@@ -108,37 +107,40 @@ static bool is_named(const struct linker *linker, const char *name) {
     return false;
 }
 
+static const char *symbol_name(const struct summary *summary, uint32_t symbol) {
+    return summary_text(summary, summary->symbols[symbol].name);
+}
+
 /* A function that its object may choose for an IFUNC symbol: then calls by that name lead to it, and calls through the
  * object's own stubs of chosen functions. */
 static void walk_resolver(struct walk *walk, uint32_t module, uint32_t resolver) {
-    const struct analysis *analysis = walk->program->modules[module];
-    for (size_t i = 0; i < analysis->scan.indirect_jump_count; i++) {
-        if (analysis->scan.indirect_jumps[i].chosen)
-            walk_add(walk, module, analysis->scan.indirect_jumps[i].function);
-    }
-    const struct uses *exports = &analysis->exports;
-    for (size_t i = uses_from(exports, resolver); i < exports->count && exports->items[i].key == resolver; i++)
-        walk_importers(walk, analysis->object.symbols[exports->items[i].value].name);
+    const struct summary *summary = walk->program->modules[module].summary;
+    for (uint32_t i = 0; i < summary->chosen_jumps_count; i++)
+        walk_add(walk, module, summary->chosen_jumps[i]);
+    struct use_range exports = summary_uses(summary->exports, summary->exports_count, resolver);
+    for (const struct use *use = exports.first; use < exports.end; use++)
+        walk_importers(walk, symbol_name(summary, use->value));
 }
 
 static void walk_function(const struct linker *linker, struct walk *walk, struct place place) {
-    const struct analysis *analysis = walk->program->modules[place.module];
-    const struct uses *uses = &analysis->callers;
-    for (size_t i = uses_from(uses, place.function); i < uses->count && uses->items[i].key == place.function; i++)
-        walk_returns(walk, place.module, uses->items[i].value);
-    uses = &analysis->jumpers;
-    for (size_t i = uses_from(uses, place.function); i < uses->count && uses->items[i].key == place.function; i++)
-        walk_add(walk, place.module, uses->items[i].value);
-    uses = &analysis->exports;
-    for (size_t i = uses_from(uses, place.function); i < uses->count && uses->items[i].key == place.function; i++) {
-        const char *name = analysis->object.symbols[uses->items[i].value].name;
-        walk->pointed |= walk->program->plugins[place.module] || is_named(linker, name);
+    const struct program_module *module = &walk->program->modules[place.module];
+    const struct summary *summary = module->summary;
+    struct use_range callers = summary_uses(summary->callers, summary->callers_count, place.function);
+    for (const struct use *use = callers.first; use < callers.end; use++)
+        walk_returns(walk, place.module, use->value);
+    struct use_range jumpers = summary_uses(summary->jumpers, summary->jumpers_count, place.function);
+    for (const struct use *use = jumpers.first; use < jumpers.end; use++)
+        walk_add(walk, place.module, use->value);
+    struct use_range exports = summary_uses(summary->exports, summary->exports_count, place.function);
+    for (const struct use *use = exports.first; use < exports.end; use++) {
+        const char *name = symbol_name(summary, use->value);
+        walk->pointed |= module->plugin || is_named(linker, name);
         walk_importers(walk, name);
     }
-    walk->pointed |= analysis->address_taken[place.function];
-    uses = &analysis->choices;
-    for (size_t i = uses_from(uses, place.function); i < uses->count && uses->items[i].key == place.function; i++)
-        walk_resolver(walk, place.module, uses->items[i].value);
+    walk->pointed |= (summary->functions[place.function].flags & SUMMARY_FUNCTION_TAKEN) != 0;
+    struct use_range choices = summary_uses(summary->choices, summary->choices_count, place.function);
+    for (const struct use *use = choices.first; use < choices.end; use++)
+        walk_resolver(walk, place.module, use->value);
 }
 
 static int compare_returns(const void *a, const void *b) {
@@ -171,11 +173,9 @@ static void find_pointers(struct linker *linker) {
     struct walk *walk = &linker->pointers;
     walk_begin(walk, linker->program);
     for (uint32_t i = 0; i < linker->program->module_count; i++) {
-        const struct analysis *analysis = linker->program->modules[i];
-        for (size_t j = 0; j < analysis->scan.indirect_jump_count; j++) {
-            if (!analysis->scan.indirect_jumps[j].table && !analysis->scan.indirect_jumps[j].chosen)
-                walk_add(walk, i, analysis->scan.indirect_jumps[j].function);
-        }
+        const struct summary *summary = linker->program->modules[i].summary;
+        for (uint32_t j = 0; j < summary->indirect_jumps_count; j++)
+            walk_add(walk, i, summary->indirect_jumps[j]);
     }
     walk_run(linker, walk);
     linker->has_pointers = true;
@@ -183,17 +183,17 @@ static void find_pointers(struct linker *linker) {
 
 /* ---- Sites ---- */
 
-static char *function_name(const struct analysis *analysis, uint32_t function) {
-    if (function >= analysis->functions.count)
+static char *function_name(const struct summary *summary, uint32_t function) {
+    if (function == NO_FUNCTION)
         return NULL;
-    size_t export = uses_from(&analysis->exports, function);
-    if (export < analysis->exports.count && analysis->exports.items[export].key == function)
-        return xstrdup(analysis->object.symbols[analysis->exports.items[export].value].name);
-    return xasprintf("0x%x", analysis->functions.items[function].start);
+    if (summary->functions[function].name != 0)
+        return xstrdup(summary_text(summary, summary->functions[function].name));
+    return xasprintf("0x%x", summary->functions[function].start);
 }
 
-static struct value make_value(const struct rule_value *rule) {
+static struct value make_value(const struct summary *summary, const struct summary_value *rule) {
     struct value value = {.origin = ORIGIN_STATIC, .position = rule->position};
+    const char *text = summary_text(summary, rule->text);
     switch ((enum rule_value_kind)rule->kind) {
     case RULE_INTEGER:
         value.kind = VALUE_INTEGER;
@@ -206,45 +206,110 @@ static struct value make_value(const struct rule_value *rule) {
     case RULE_NULL: value.kind = VALUE_NULL; break;
     case RULE_TEXT:
         value.kind = VALUE_TEXT;
-        value.text = xstrdup(rule->text);
+        value.text = xstrdup(text);
         value.constant = rule->address;
         break;
     case RULE_GLOB:
         value.kind = VALUE_GLOB;
-        value.text = xstrdup(rule->text);
+        value.text = xstrdup(text);
         break;
     case RULE_ADDRESS:
         value.kind = VALUE_ADDRESS;
-        value.address = rule->socket;
-        value.text = rule->text == NULL ? NULL : xstrdup(rule->text);
+        value.address = summary->sockets[rule->socket];
+        value.text = rule->text == 0 ? NULL : xstrdup(text);
         break;
     }
     return value;
 }
 
-static void add_rule(struct site *site, unsigned argument, const struct argument_rule *rule) {
+/* Whether some object of the process uses the name, the one that defines it included. */
+static bool is_imported(const struct program *program, const char *name) {
+    for (size_t i = 0; i < program->module_count; i++) {
+        const struct summary *summary = program->modules[i].summary;
+        uint32_t symbol, end;
+        summary_symbols(summary, name, &symbol, &end);
+        for (; symbol < end; symbol++) {
+            if (summary->symbols[symbol].referenced != 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the function may be called by others than its own object, which the object's analysis did not see. */
+static bool is_entry(const struct linker *linker, uint32_t module, uint32_t function) {
+    const struct summary *summary = linker->program->modules[module].summary;
+    struct use_range exports = summary_uses(summary->exports, summary->exports_count, function);
+    for (const struct use *use = exports.first; use < exports.end; use++) {
+        const char *name = symbol_name(summary, use->value);
+        if (linker->program->modules[module].plugin || linker->unknown_names || is_named(linker, name) ||
+            is_imported(linker->program, name))
+            return true;
+    }
+    return false;
+}
+
+static bool depends_on_entry(const struct linker *linker, uint32_t module, const struct summary_rule *rule) {
+    const struct summary *summary = linker->program->modules[module].summary;
+    for (uint32_t i = 0; i < rule->entry_count; i++) {
+        if (is_entry(linker, module, summary->entries[rule->first_entry + i]))
+            return true;
+    }
+    return false;
+}
+
+static void make_any(struct constraint *constraint, uint8_t why) {
+    if (constraint->any)
+        return;
+    constraint->any = true;
+    constraint->why_any = xstrdup(unknown_text((enum unknown)why));
+}
+
+static void add_rule(const struct linker *linker, uint32_t module, struct site *site, unsigned argument,
+                     const struct summary_rule *rule) {
+    const struct summary *summary = linker->program->modules[module].summary;
     if (rule->state == RULE_OPAQUE || rule->state == RULE_MEANINGLESS)
         return;
     struct constraint *constraint = site_constraint(site, (uint8_t)argument);
-    for (size_t i = 0; i < rule->count; i++)
-        constraint_add(constraint, make_value(&rule->values[i]));
-    if (rule->state == RULE_ANY && !constraint->any) {
-        constraint->any = true;
-        constraint->why_any = xstrdup(unknown_text((enum unknown)rule->unknown));
+    bool loosened = depends_on_entry(linker, module, rule);
+    if (loosened && rules_mask_forbids(site->api, argument, rule->bits)) {
+        constraint_add(constraint, (struct value){.origin = ORIGIN_STATIC,
+                                                  .kind = VALUE_MASK,
+                                                  .low = rules_mask(site->api, argument, rule->bits)});
+        return;
     }
+    for (unsigned i = 0; i < rule->value_count; i++)
+        constraint_add(constraint, make_value(summary, &summary->values[rule->first_value + i]));
+    if (rule->state == RULE_ANY || loosened)
+        make_any(constraint, rule->unknown);
 }
 
-static void add_site(struct linker *linker, uint32_t module, uint32_t return_address, uint16_t api,
-                     const struct call_rules *rules) {
-    const struct analysis *analysis = linker->program->modules[module];
+static struct site *find_site(struct linker *linker, uint32_t module, uint32_t return_address, uint16_t api) {
+    const struct summary *summary = linker->program->modules[module].summary;
     struct site *site = module_site(&linker->document->modules[linker->slots[module]], return_address, api);
     if (site->function == NULL) {
-        uint32_t function = functions_at(&analysis->functions, return_address - 1);
-        site->function = function_name(analysis, function);
-        site->fingerprint = function < analysis->functions.count ? analysis->functions.items[function].fingerprint : 0;
+        uint32_t function = summary_function_at(summary, return_address - 1);
+        site->function = function_name(summary, function);
+        site->fingerprint = function == NO_FUNCTION ? 0 : summary->functions[function].fingerprint;
     }
-    for (unsigned i = 0; i < api_table[api].argument_count; i++)
-        add_rule(site, i, &rules->arguments[i]);
+    return site;
+}
+
+/* Rules of a call that stands in the module `owner`; only after a tail call is the site elsewhere. */
+static void add_site(struct linker *linker, uint32_t module, uint32_t return_address, uint32_t owner,
+                     const struct summary_call *call) {
+    struct site *site = find_site(linker, module, return_address, call->api);
+    for (unsigned i = 0; i < api_table[call->api].argument_count; i++)
+        add_rule(linker, owner, site, i, summary_rule(linker->program->modules[owner].summary, call, i));
+}
+
+/* A place that may call the API, with any arguments. */
+static void add_pointed_site(struct linker *linker, uint32_t module, uint32_t return_address, uint16_t api) {
+    struct site *site = find_site(linker, module, return_address, api);
+    for (unsigned i = 0; i < api_table[api].argument_count; i++) {
+        if (argument_shape((enum argument_kind)api_table[api].arguments[i].kind) != SHAPE_OPAQUE)
+            make_any(site_constraint(site, (uint8_t)i), UNKNOWN_POINTER);
+    }
 }
 
 static void add_loose(struct linker *linker, uint32_t module, uint16_t api, enum looseness how, const char *why) {
@@ -260,23 +325,21 @@ static void note_pointed(struct linker *linker, unsigned api, const char *why) {
 static void add_pointed(struct linker *linker, uint16_t api, const char *why) {
     if (!linker->has_pointers)
         find_pointers(linker);
-    struct call_rules rules;
-    rules_unknown(&rules, api, UNKNOWN_POINTER);
     for (uint32_t i = 0; i < linker->program->module_count; i++) {
         const struct uses *returns = &linker->pointers.returns[i];
         bool many = returns->count > MAX_RETURN_ADDRESSES;
         add_loose(linker, i, api, many ? LOOSE_AFTER_ANY_CALL : LOOSE_AFTER_INDIRECT_CALL, why);
         for (size_t j = 0; !many && j < returns->count; j++)
-            add_site(linker, i, returns->items[j].key, api, &rules);
+            add_pointed_site(linker, i, returns->items[j].key, api);
         /* These follow no call at all, so no loose rule covers them. */
-        const struct scan *scan = &linker->program->modules[i]->scan;
-        for (size_t j = 0; j < scan->restorer_count; j++)
-            add_site(linker, i, scan->restorers[j], api, &rules);
+        const struct summary *summary = linker->program->modules[i].summary;
+        for (uint32_t j = 0; j < summary->restorers_count; j++)
+            add_pointed_site(linker, i, summary->restorers[j], api);
     }
 }
 
-static void link_jump(struct linker *linker, uint32_t module, const struct api_call *jump) {
-    const struct analysis *analysis = linker->program->modules[module];
+static void link_jump(struct linker *linker, uint32_t module, const struct summary_call *jump) {
+    const struct summary *summary = linker->program->modules[module].summary;
     bool open = false;
     struct walk walk;
     walk_begin(&walk, linker->program);
@@ -289,10 +352,10 @@ static void link_jump(struct linker *linker, uint32_t module, const struct api_c
             continue;
         }
         for (size_t j = 0; j < walk.returns[i].count; j++)
-            add_site(linker, i, walk.returns[i].items[j].key, jump->api, &jump->rules);
+            add_site(linker, i, walk.returns[i].items[j].key, module, jump);
     }
-    if (jump->undecoded || jump->function >= analysis->functions.count ||
-        analysis->functions.items[jump->function].kind == FUNCTION_GAP) {
+    if (jump->undecoded || jump->function >= summary->functions_count ||
+        (summary->functions[jump->function].flags & SUMMARY_FUNCTION_GAP) != 0) {
         add_loose(linker, module, jump->api, LOOSE_AFTER_ANY_CALL, "tail call in code that nothing is known to call");
         open = true;
     }
@@ -303,51 +366,46 @@ static void link_jump(struct linker *linker, uint32_t module, const struct api_c
     walk_end(&walk);
 }
 
-static bool is_checked(unsigned api) {
-    return api != API_NONE && api_table[api].level == LEVEL_CHECKED;
-}
-
 static void link_module(struct linker *linker, uint32_t module) {
-    const struct analysis *analysis = linker->program->modules[module];
-    for (size_t i = 0; i < analysis->call_count; i++) {
-        const struct api_call *call = &analysis->calls[i];
-        if (!is_checked(call->api))
-            continue;
-        linker->coverage[module].calls++;
-        add_site(linker, module, call->return_address, call->api, &call->rules);
-    }
-    for (size_t i = 0; i < analysis->jump_count; i++) {
-        if (is_checked(analysis->jumps[i].api))
-            link_jump(linker, module, &analysis->jumps[i]);
-    }
-    bool seen[API_COUNT] = {false};
-    for (size_t i = 0; i < analysis->taken_count; i++) {
-        unsigned api = analysis->object.symbols[analysis->taken[i].symbol].api;
-        if (is_checked(api) && !seen[api]) {
-            seen[api] = true;
-            note_pointed(linker, api, "its address is taken");
-        }
-    }
+    const struct summary *summary = linker->program->modules[module].summary;
+    linker->coverage[module].calls = summary->calls_count;
+    for (uint32_t i = 0; i < summary->calls_count; i++)
+        add_site(linker, module, summary->calls[i].return_address, module, &summary->calls[i]);
+    for (uint32_t i = 0; i < summary->jumps_count; i++)
+        link_jump(linker, module, &summary->jumps[i]);
+    for (uint32_t i = 0; i < summary->taken_apis_count; i++)
+        note_pointed(linker, summary->taken_apis[i], "its address is taken");
 }
 
 /* ---- dlsym ---- */
 
+static bool is_checked(unsigned api) {
+    return api != API_NONE && api_table[api].level == LEVEL_CHECKED;
+}
+
+/* Collects the names that one module gives to dlsym; returns whether some of them are not known. */
+static bool collect_names(struct linker *linker, const struct summary *summary) {
+    bool unknown = false;
+    for (uint32_t i = 0; i < summary->calls_count + summary->jumps_count; i++) {
+        const struct summary_call *call = summary_call_at(summary, i);
+        if (call->api != API_dlsym && call->api != API_dlvsym)
+            continue;
+        const struct summary_rule *name = summary_rule(summary, call, 1);
+        unknown |= name->state != RULE_SET || name->entry_count > 0;
+        for (uint32_t j = 0; j < name->value_count; j++) {
+            const struct summary_value *value = &summary->values[name->first_value + j];
+            if (value->kind == RULE_TEXT)
+                *array_append(linker->names, linker->name_count) = summary_text(summary, value->text);
+            else
+                unknown |= value->kind != RULE_NULL;
+        }
+    }
+    return unknown;
+}
+
 static void link_names(struct linker *linker) {
     for (uint32_t i = 0; i < linker->program->module_count; i++) {
-        const struct analysis *analysis = linker->program->modules[i];
-        bool unknown = false;
-        for (size_t j = 0; j < analysis->call_count + analysis->jump_count; j++) {
-            const struct api_call *call =
-                j < analysis->call_count ? &analysis->calls[j] : &analysis->jumps[j - analysis->call_count];
-            if (call->api != API_dlsym && call->api != API_dlvsym)
-                continue;
-            const struct argument_rule *name = &call->rules.arguments[1];
-            unknown |= name->state != RULE_SET;
-            for (size_t k = 0; k < name->count; k++) {
-                if (name->values[k].kind == RULE_TEXT)
-                    *array_append(linker->names, linker->name_count) = name->values[k].text;
-            }
-        }
+        bool unknown = collect_names(linker, linker->program->modules[i].summary);
         linker->unknown_names |= unknown;
         for (unsigned api = 0; unknown && api < API_COUNT; api++) {
             if (is_checked(api))
@@ -364,15 +422,15 @@ static void link_names(struct linker *linker) {
 /* ---- Tail calls ---- */
 
 static void link_tails(struct linker *linker, uint32_t module) {
-    const struct analysis *analysis = linker->program->modules[module];
+    const struct summary *summary = linker->program->modules[module].summary;
     struct module *made = &linker->document->modules[linker->slots[module]];
-    made->has_tails = analysis->tails_complete;
-    for (size_t i = 0; i < analysis->tail_count; i++) {
-        const struct tail_closure *closure = &analysis->tails[i];
+    made->has_tails = (summary->header->flags & SUMMARY_TAILS_COMPLETE) != 0;
+    for (uint32_t i = 0; i < summary->tails_count; i++) {
+        const struct summary_tail *closure = &summary->tails[i];
         struct tail *tail = module_add_tail(made, closure->target);
-        tail->flags = closure->flags;
-        for (size_t j = 0; j < closure->member_count; j++)
-            tail_add_member(tail, closure->members[j]);
+        tail->flags = (uint16_t)closure->flags;
+        for (uint32_t j = 0; j < closure->member_count; j++)
+            tail_add_member(tail, summary->members[closure->first_member + j]);
     }
 }
 
@@ -423,11 +481,11 @@ void program_link(const struct program *program, struct document *document, stru
     struct linker linker = {.program = program, .document = document, .coverage = coverage};
     linker.slots = xcalloc(program->module_count, sizeof *linker.slots);
     document_init(document);
-    document->program = xstrdup(program->modules[0]->object.path);
-    document->identity = program->modules[0]->object.identity;
+    document->program = xstrdup(program->modules[0].path);
+    document->identity = program->modules[0].summary->header->identity;
     for (size_t i = 0; i < program->module_count; i++) {
-        const struct object *object = &program->modules[i]->object;
-        const struct module *module = document_module(document, &object->identity, object->path);
+        const struct program_module *joined = &program->modules[i];
+        const struct module *module = document_module(document, &joined->summary->header->identity, joined->path);
         linker.slots[i] = (size_t)(module - document->modules);
     }
     link_names(&linker);

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "policygen/closure.h"
 #include "runtime/util.h"
@@ -19,94 +18,93 @@ struct loading {
     struct loader *loader;
     struct program *program;
     struct library_paths paths;
+    struct library **libraries; /* per module of the program */
+    size_t library_count;
 };
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-static void analyse(struct loader *loader, struct analysis *analysis) {
+static void analyse(struct loader *loader, struct library *library) {
+    size_t size;
     if (loader->progress)
-        fprintf(stderr, "\r\033[Kanalysing %s", analysis->object.path);
-    double start = now();
-    analysis->made = true;
-    analysis_make(analysis);
-    analysis->seconds = now() - start;
+        fprintf(stderr, "\r\033[Kanalysing %s", library->analysis.path);
+    analysis_make(&library->analysis);
+    library->memory = summary_make(&library->analysis, &size);
+    const char *problem = summary_open(library->memory, size, &library->summary);
+    if (problem != NULL)
+        die("the summary of \"%s\" cannot be used: %s", library->analysis.path, problem);
     if (loader->progress)
         fprintf(stderr, "\r\033[K");
 }
 
-static struct analysis *known_object(const struct loader *loader, const char *path) {
+static struct library *known_object(const struct loader *loader, const char *path) {
     for (size_t i = 0; i < loader->object_count; i++) {
-        if (strcmp(loader->objects[i]->path, path) == 0)
+        if (strcmp(loader->objects[i]->analysis.path, path) == 0)
             return loader->objects[i];
     }
     return NULL;
 }
 
 /* Opens an object and remembers it; NULL and the problem when it is none. Two names of one file are one object. */
-static struct analysis *open_object(struct loader *loader, const char *path, enum object_problem *problem) {
+static struct library *open_object(struct loader *loader, const char *path, enum object_problem *problem) {
     cleanup_free char *real = realpath(path, NULL);
     *problem = OBJECT_UNREADABLE;
     if (real == NULL)
         return NULL;
-    struct analysis *analysis = known_object(loader, real);
+    struct library *library = known_object(loader, real);
     *problem = OBJECT_FINE;
-    if (analysis != NULL)
-        return analysis;
-    analysis = xcalloc(1, sizeof *analysis);
-    *problem = object_open(path, &analysis->object);
+    if (library != NULL)
+        return library;
+    library = xcalloc(1, sizeof *library);
+    *problem = object_open(path, &library->analysis.object);
     if (*problem != OBJECT_FINE) {
-        free(analysis);
+        free(library);
         return NULL;
     }
-    analysis->path = steal_pointer(&real);
+    library->analysis.path = steal_pointer(&real);
     /* The array holds pointers. */
-    *array_append(loader->objects, loader->object_count) = analysis; /* NOLINT(bugprone-sizeof-expression) */
-    return analysis;
+    *array_append(loader->objects, loader->object_count) = library; /* NOLINT(bugprone-sizeof-expression) */
+    return library;
 }
 
-static bool add_module(struct program *program, struct analysis *analysis) {
+static struct program_module *add_module(struct loading *loading, struct library *library) {
+    struct program *program = loading->program;
     for (size_t i = 0; i < program->module_count; i++) {
-        if (program->modules[i] == analysis)
-            return false;
+        if (loading->libraries[i] == library)
+            return &program->modules[i];
     }
-    size_t count = program->module_count;
-    *array_append(program->plugins, count) = false;
-    *array_append(program->modules, program->module_count) = analysis; /* NOLINT(bugprone-sizeof-expression) */
-    return true;
+    /* The array holds pointers. */
+    *array_append(loading->libraries, loading->library_count) = library; /* NOLINT(bugprone-sizeof-expression) */
+    struct program_module *module = array_append(program->modules, program->module_count);
+    *module = (struct program_module){.path = library->analysis.object.path, .summary = &library->summary};
+    return module;
 }
 
-static bool is_loaded_name(const struct program *program, const char *name) {
-    for (size_t i = 0; i < program->module_count; i++) {
-        const char *soname = program->modules[i]->object.soname;
+static bool is_loaded_name(const struct loading *loading, const char *name) {
+    for (size_t i = 0; i < loading->library_count; i++) {
+        const char *soname = loading->libraries[i]->analysis.object.soname;
         if (soname != NULL && strcmp(soname, name) == 0)
             return true;
     }
     return false;
 }
 
-static void add_needed(struct loading *loading, const struct analysis *needing, const char *name) {
+static void add_needed(struct loading *loading, const struct object *needing, const char *name) {
     char **paths = NULL;
     size_t count = 0;
-    if (is_loaded_name(loading->program, name))
+    if (is_loaded_name(loading, name))
         return;
-    char *found = closure_find(&loading->paths, &needing->object, &loading->program->modules[0]->object, name);
+    char *found = closure_find(&loading->paths, needing, &loading->libraries[0]->analysis.object, name);
     if (found != NULL)
         *array_append(paths, count) = found;
     closure_variants(&loading->paths, name, &paths, &count);
     if (count == 0)
-        warn("%s needs \"%s\", which is nowhere to be found: calls that it makes will be refused", needing->object.path,
-             name);
+        warn("%s needs \"%s\", which is nowhere to be found: calls that it makes will be refused", needing->path, name);
     for (size_t i = 0; i < count; i++) {
         enum object_problem problem;
-        struct analysis *analysis = open_object(loading->loader, paths[i], &problem);
-        if (analysis == NULL)
+        struct library *library = open_object(loading->loader, paths[i], &problem);
+        if (library == NULL)
             die("cannot read library \"%s\": %s", paths[i],
                 problem == OBJECT_UNREADABLE ? strerror(errno) : object_problem_text(problem));
-        add_module(loading->program, analysis);
+        add_module(loading, library);
         free(paths[i]);
     }
     free(paths);
@@ -115,9 +113,9 @@ static void add_needed(struct loading *loading, const struct analysis *needing, 
 /* The modules added since `from`, and what they need in turn. */
 static void add_all_needed(struct loading *loading, size_t from) {
     for (size_t i = from; i < loading->program->module_count; i++) {
-        const struct analysis *analysis = loading->program->modules[i];
-        for (size_t j = 0; j < analysis->object.needed_count; j++)
-            add_needed(loading, analysis, analysis->object.needed[j]);
+        const struct object *object = &loading->libraries[i]->analysis.object;
+        for (size_t j = 0; j < object->needed_count; j++)
+            add_needed(loading, object, object->needed[j]);
     }
 }
 
@@ -125,16 +123,14 @@ static void add_all_needed(struct loading *loading, size_t from) {
 
 static void add_plugin_file(struct loading *loading, const char *path, bool must) {
     enum object_problem problem;
-    struct analysis *analysis = open_object(loading->loader, path, &problem);
-    if (analysis == NULL) {
+    struct library *library = open_object(loading->loader, path, &problem);
+    if (library == NULL) {
         if (must)
             die("cannot analyse \"%s\": %s", path,
                 problem == OBJECT_UNREADABLE ? strerror(errno) : object_problem_text(problem));
         return;
     }
-    add_module(loading->program, analysis);
-    for (size_t i = 0; i < loading->program->module_count; i++)
-        loading->program->plugins[i] |= loading->program->modules[i] == analysis;
+    add_module(loading, library)->plugin = true;
 }
 
 static int is_entry(const struct dirent *entry) {
@@ -180,22 +176,10 @@ static void add_plugins(struct loading *loading) {
     }
 }
 
-/* Whether some object asks libc for users, groups, hosts or the like. */
 static bool uses_name_services(const struct program *program) {
-    static const char *const prefixes[] = {
-        "getpw",    "getgr",        "getsp",     "getsg",   "getaddrinfo", "getnameinfo", "gethost",
-        "getnet",   "getserv",      "getproto",  "getrpc",  "getali",      "initgroups",  "setpwent",
-        "setgrent", "fgetpw",       "fgetgr",    "innetgr", "setnetgr",    "getlogin",    "cuserid",
-        "glob",     "wordexp",      "getnetgr",  "ruserok", "iruserok",    "rcmd",        "rexec",
-        "ether_",   "getpublickey", "getsecret", "__nss",   "getttynam",   NULL};
     for (size_t i = 0; i < program->module_count; i++) {
-        const struct object *object = &program->modules[i]->object;
-        for (size_t j = 0; j < object->symbol_count; j++) {
-            for (size_t k = 0; !object->symbols[j].defined && prefixes[k] != NULL; k++) {
-                if (strncmp(object->symbols[j].name, prefixes[k], strlen(prefixes[k])) == 0)
-                    return true;
-            }
-        }
+        if ((program->modules[i].summary->header->flags & SUMMARY_USES_NAME_SERVICES) != 0)
+            return true;
     }
     return false;
 }
@@ -214,7 +198,7 @@ static void add_name_services(struct loading *loading) {
         for (char *service = strtok_r(services + 1, " \t", &behind); service != NULL;
              service = strtok_r(NULL, " \t", &behind)) {
             cleanup_free char *name = xasprintf("libnss_%s.so.2", service);
-            const struct object *program = &loading->program->modules[0]->object;
+            const struct object *program = &loading->libraries[0]->analysis.object;
             cleanup_free char *path = strchr(service, '[') != NULL || strchr(service, '/') != NULL
                                           ? NULL
                                           : closure_find(&loading->paths, program, program, name);
@@ -230,18 +214,18 @@ static void add_name_services(struct loading *loading) {
 /* ---- Libraries that the program names itself ---- */
 
 static void analyse_all(const struct loading *loading) {
-    for (size_t i = 0; i < loading->program->module_count; i++) {
-        if (!loading->program->modules[i]->made)
-            analyse(loading->loader, loading->program->modules[i]);
+    for (size_t i = 0; i < loading->library_count; i++) {
+        if (loading->libraries[i]->memory == NULL)
+            analyse(loading->loader, loading->libraries[i]);
     }
 }
 
 /* A library named in a call of dlopen. That it is missing is no mistake: programs try. */
-static void add_opened(struct loading *loading, const struct analysis *opener, const char *name) {
-    const struct object *program = &loading->program->modules[0]->object;
-    if (name[0] == 0 || is_loaded_name(loading->program, name))
+static void add_opened(struct loading *loading, const struct object *opener, const char *name) {
+    const struct object *program = &loading->libraries[0]->analysis.object;
+    if (name[0] == 0 || is_loaded_name(loading, name))
         return;
-    cleanup_free char *path = closure_find(&loading->paths, &opener->object, program, name);
+    cleanup_free char *path = closure_find(&loading->paths, opener, program, name);
     if (path == NULL)
         return;
     size_t from = loading->program->module_count;
@@ -249,25 +233,26 @@ static void add_opened(struct loading *loading, const struct analysis *opener, c
     add_all_needed(loading, from);
 }
 
-static void add_opened_by(struct loading *loading, const struct analysis *opener) {
-    for (size_t i = 0; i < opener->call_count + opener->jump_count; i++) {
-        const struct api_call *call =
-            i < opener->call_count ? &opener->calls[i] : &opener->jumps[i - opener->call_count];
-        const struct argument_rule *file = &call->rules.arguments[call->api == API_dlmopen ? 1 : 0];
+static void add_opened_by(struct loading *loading, const struct library *opener) {
+    const struct summary *summary = &opener->summary;
+    for (uint32_t i = 0; i < summary->calls_count + summary->jumps_count; i++) {
+        const struct summary_call *call = summary_call_at(summary, i);
         if (call->api != API_dlopen && call->api != API_dlmopen)
             continue;
-        for (size_t j = 0; j < file->count; j++) {
-            if (file->values[j].kind == RULE_TEXT)
-                add_opened(loading, opener, file->values[j].text);
+        const struct summary_rule *file = summary_rule(summary, call, call->api == API_dlmopen ? 1 : 0);
+        for (uint32_t j = 0; j < file->value_count; j++) {
+            const struct summary_value *value = &summary->values[file->first_value + j];
+            if (value->kind == RULE_TEXT)
+                add_opened(loading, &opener->analysis.object, summary_text(summary, value->text));
         }
     }
 }
 
 /* Each new library may name others. */
 static void add_all_opened(struct loading *loading) {
-    for (size_t i = 0; i < loading->program->module_count; i++) {
+    for (size_t i = 0; i < loading->library_count; i++) {
         analyse_all(loading);
-        add_opened_by(loading, loading->program->modules[i]);
+        add_opened_by(loading, loading->libraries[i]);
     }
     analyse_all(loading);
 }
@@ -289,11 +274,11 @@ static const char *why_not_protectable(const struct object *object) {
 
 static void add_interpreter(struct loading *loading, const struct object *object) {
     enum object_problem problem;
-    struct analysis *interpreter = open_object(loading->loader, object->interpreter, &problem);
+    struct library *interpreter = open_object(loading->loader, object->interpreter, &problem);
     if (interpreter == NULL)
         die("cannot read \"%s\", the loader that \"%s\" asks for: %s", object->interpreter, object->path,
             problem == OBJECT_UNREADABLE ? strerror(errno) : object_problem_text(problem));
-    add_module(loading->program, interpreter);
+    add_module(loading, interpreter);
 }
 
 static char *real_path(const char *path) {
@@ -307,38 +292,40 @@ bool loader_program(struct loader *loader, const char *path, struct program *pro
     *program = (struct program){0};
     cleanup_free char *real = real_path(path);
     enum object_problem problem;
-    struct analysis *analysis = open_object(loader, real, &problem);
-    if (analysis == NULL && problem == OBJECT_UNREADABLE)
+    struct library *library = open_object(loader, real, &problem);
+    if (library == NULL && problem == OBJECT_UNREADABLE)
         die("cannot read \"%s\": %s", path, strerror(errno));
-    const char *why = analysis == NULL ? object_problem_text(problem) : why_not_protectable(&analysis->object);
+    const struct object *object = library == NULL ? NULL : &library->analysis.object;
+    const char *why = object == NULL ? object_problem_text(problem) : why_not_protectable(object);
     if (why != NULL) {
         warn("\"%s\" cannot be protected: %s", path, why);
         return false;
     }
     struct loading loading = {.loader = loader, .program = program};
-    library_paths_read(&loading.paths, is_musl(analysis->object.interpreter));
-    add_module(program, analysis);
-    add_interpreter(&loading, &analysis->object);
+    library_paths_read(&loading.paths, is_musl(object->interpreter));
+    add_module(&loading, library);
+    add_interpreter(&loading, object);
     add_all_needed(&loading, 0);
     add_plugins(&loading);
     add_all_opened(&loading);
-    if (!is_musl(analysis->object.interpreter) && uses_name_services(program)) {
+    if (!is_musl(object->interpreter) && uses_name_services(program)) {
         add_name_services(&loading);
         add_all_opened(&loading);
     }
     library_paths_free(&loading.paths);
+    free(loading.libraries);
     return true;
 }
 
 void program_free(struct program *program) {
     free(program->modules);
-    free(program->plugins);
     *program = (struct program){0};
 }
 
 void loader_free(struct loader *loader) {
     for (size_t i = 0; i < loader->object_count; i++) {
-        analysis_free(loader->objects[i]);
+        analysis_free(&loader->objects[i]->analysis);
+        free(loader->objects[i]->memory);
         free(loader->objects[i]);
     }
     free(loader->objects);

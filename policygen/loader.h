@@ -4,8 +4,14 @@
 
 #include "policygen/program.h"
 
+struct library {
+    struct analysis analysis;
+    void *memory; /* of the summary; NULL before the analysis */
+    struct summary summary;
+};
+
 struct loader {
-    struct analysis **objects;
+    struct library **objects;
     size_t object_count;
     const char *const *also; /* plug-ins, files or directories, for every program */
     size_t also_count;

@@ -2,13 +2,18 @@
 #ifndef PINION_POLICYGEN_PROGRAM_H
 #define PINION_POLICYGEN_PROGRAM_H
 
-#include "policygen/analysis.h"
+#include "policygen/summary.h"
 #include "runtime/document.h"
 
+struct program_module {
+    const char *path;
+    const struct summary *summary;
+    bool plugin; /* loaded by the program itself, so its exports are reached through pointers */
+};
+
 struct program {
-    struct analysis **modules; /* [0] is the program itself */
+    struct program_module *modules; /* [0] is the program itself */
     size_t module_count;
-    bool *plugins; /* per module: loaded by the program itself, so its exports are reached through pointers */
 };
 
 struct argument_counts {

@@ -40,11 +40,11 @@ static void print_row(FILE *out, const char *name, const struct coverage *covera
 
 void report_table(FILE *out, const struct program *program, const struct coverage *coverage) {
     struct coverage sum = total(program, coverage);
-    fprintf(out, "%s\n", program->modules[0]->object.path);
+    fprintf(out, "%s\n", program->modules[0].path);
     fprintf(out, "  sites  constrained    arguments  constrained     loose  pointers  module\n");
     for (size_t i = 0; i < program->module_count; i++) {
         if (coverage[i].sites + coverage[i].loose + coverage[i].pointed > 0)
-            print_row(out, program->modules[i]->object.path, &coverage[i]);
+            print_row(out, program->modules[i].path, &coverage[i]);
     }
     print_row(out, "in all", &sum);
     fprintf(out, "arguments that stay unknown, by reason:");
@@ -77,9 +77,9 @@ json_t *report_json(const struct program *program, const struct coverage *covera
     json_t *modules = json_array();
     for (size_t i = 0; i < program->module_count; i++) {
         json_t *counts = counts_json(&coverage[i]);
-        json_object_set_new(counts, "path", json_string(program->modules[i]->object.path));
+        json_object_set_new(counts, "path", json_string(program->modules[i].path));
         json_array_append_new(modules, counts);
     }
-    return json_pack("{s:s, s:o, s:o}", "program", program->modules[0]->object.path, "total", counts_json(&sum),
+    return json_pack("{s:s, s:o, s:o}", "program", program->modules[0].path, "total", counts_json(&sum),
                      "modules", modules);
 }

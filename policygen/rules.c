@@ -3,6 +3,47 @@
 
 #include <stdlib.h>
 
+#include "runtime/constants.h"
+#include "runtime/rule.h"
+
+/* The bits that the constants of the argument's set use; none where the set does not combine. */
+static uint64_t defined_bits(enum constant_set set) {
+    switch (set) {
+#define CONSTANT_SET(name, combines)                                                 \
+    case CONSTANTS_##name: {                                                         \
+        uint64_t bits = 0;                                                           \
+        for (unsigned bit = 0; (combines) && bit < 32; bit++) {                      \
+            char text[CONSTANT_TEXT_BYTES];                                          \
+            constant_format(CONSTANTS_##name, (int64_t)1 << bit, text, sizeof text); \
+            if (text[0] < '0' || text[0] > '9')                                      \
+                bits |= (uint64_t)1 << bit;                                          \
+        }                                                                            \
+        return bits;                                                                 \
+    }
+#include "runtime/constants.def"
+#undef CONSTANT_SET
+    case CONSTANTS_OCTAL: return 07777;
+    default: return 0;
+    }
+}
+
+static uint64_t shape_mask(enum shape shape) {
+    return shape == SHAPE_INT64 ? UINT64_MAX : UINT32_MAX;
+}
+
+static enum argument_kind kind_of(unsigned api, unsigned argument) {
+    return (enum argument_kind)api_table[api].arguments[argument].kind;
+}
+
+int64_t rules_mask(unsigned api, unsigned argument, uint64_t bits) {
+    enum shape shape = argument_shape(kind_of(api, argument));
+    return rule_integer(shape, bits & shape_mask(shape));
+}
+
+bool rules_mask_forbids(unsigned api, unsigned argument, uint64_t bits) {
+    return (defined_bits(argument_constants(kind_of(api, argument))) & ~bits) != 0;
+}
+
 void rules_unknown(struct call_rules *rules, unsigned api, enum unknown why) {
     *rules = (struct call_rules){0};
     for (unsigned i = 0; i < api_table[api].argument_count; i++) {

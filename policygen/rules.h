@@ -58,6 +58,11 @@ struct call_rules {
     struct argument_rule arguments[API_MAX_ARGUMENTS];
 };
 
+/* The mask of an argument of which only these bits are known to be possible, and whether it forbids any bit that the
+ * argument's constants use: else it says nothing. */
+int64_t rules_mask(unsigned api, unsigned argument, uint64_t bits);
+bool rules_mask_forbids(unsigned api, unsigned argument, uint64_t bits);
+
 void rules_unknown(struct call_rules *rules, unsigned api, enum unknown why);
 void rules_free(struct call_rules *rules);
 const char *unknown_text(enum unknown unknown);

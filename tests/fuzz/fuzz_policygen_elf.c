@@ -16,9 +16,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     }
     analysis_make(&analysis);
-    struct analysis *modules[] = {&analysis};
-    bool plugins[] = {size % 2 == 0};
-    struct program program = {modules, 1, plugins};
+    size_t summary_size;
+    cleanup_free void *memory = summary_make(&analysis, &summary_size);
+    struct summary summary;
+    if (summary_open(memory, summary_size, &summary) != NULL)
+        abort();
+    struct program_module module = {"fuzzed", &summary, size % 2 == 0};
+    struct program program = {&module, 1};
     struct document document;
     struct coverage coverage = {0};
     program_link(&program, &document, &coverage);
