@@ -4,6 +4,7 @@
 #   make demo       the demonstration               make lint    clang-format, clang-tidy, cppcheck, shellcheck
 #   make bench      measure                         make fuzz    each fuzzer for FUZZ_SECONDS
 #   make precision  how much policygen pins down of Debian's programs; RECORD=1 makes that the new standard
+#   make oracle     SEEDS generated programs, compared with their policies
 #   make install    DESTDIR and PREFIX as usual     make uninstall, make clean
 #
 # make test TESTS="policy shim_file" runs those alone. CC may be gcc or clang. V=1 shows the commands, JOBS=1 runs
@@ -25,7 +26,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
-.PHONY: all demo test bench precision lint fuzz install uninstall clean test-programs bench-programs fuzz-programs FORCE
+.PHONY: all demo test bench precision oracle lint fuzz install uninstall clean test-programs bench-programs fuzz-programs FORCE
 FORCE:
 
 ifeq ($(MAKELEVEL),0)
@@ -36,8 +37,9 @@ endif
 
 PACKAGES_all := build
 PACKAGES_install := build
-PACKAGES_test := build test
+PACKAGES_test := build test oracle
 PACKAGES_demo := build demo
+PACKAGES_oracle := build oracle
 PACKAGES_bench := build bench
 PACKAGES_precision := build precision
 PACKAGES_lint := build lint
@@ -199,6 +201,24 @@ build/tests/hazards/%: $$(call hazard_source,$$*) build/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(or $(HAZARD_CC_$*),$(CC)) $(HAZARD_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(HAZARD_FLAGS_$*) $< $(HAZARD_LIBS_$*) -ldl -pthread -o $@
 
+# ---- The oracle: generated programs, see tests/oracle/run ----
+
+ORACLE := build/tests/oracle/generate build/tests/oracle/compare build/tests/oracle/recorder.so
+ORACLE_PARTS := $(patsubst %,build/object/tests/oracle/%.o,program sources steps)
+
+build/tests/oracle/generate: build/object/tests/oracle/generate.o $(ORACLE_PARTS) build/libruntime.a
+build/tests/oracle/compare: build/object/tests/oracle/compare.o build/libruntime.a
+build/tests/oracle/generate build/tests/oracle/compare:
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(TOOL_LDFLAGS) $^ -lconfig -o $@
+
+build/tests/oracle/recorder.so: build/shim/tests/oracle/recorder.o build/shim/runtime/api.o
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) -shared -nostdlib -nostartfiles $^ -o $@
+
+oracle: all $(ORACLE)
+	@tests/oracle/run $(SEEDS)
+
 # ---- Samples: each builds itself, as on a machine that only has the installed product ----
 
 SAMPLES := $(patsubst samples/%/build.sh,build/samples/%/built,$(wildcard samples/*/build.sh))
@@ -209,7 +229,7 @@ build/samples/%/built: samples/%/build.sh $$(wildcard samples/$$*/*) build/flags
 
 # ---- Running ----
 
-test-programs: $(UNIT_TESTS) $(HAZARD_MODULES) $(addprefix build/tests/hazards/,$(HAZARD_PROGRAMS)) $(SAMPLES)
+test-programs: $(UNIT_TESTS) $(HAZARD_MODULES) $(addprefix build/tests/hazards/,$(HAZARD_PROGRAMS)) $(ORACLE) $(SAMPLES)
 
 test: all test-programs
 	@CC='$(CC)' tests/run $(TESTS)
@@ -315,7 +335,7 @@ clean:
 
 # ---- Dependencies found by the compiler ----
 
-dependency_files := $(wildcard build/shim/*/*.d build/object/*/*.d build/object/tests/*/*.d build/tests/*/*.d \
+dependency_files := $(wildcard build/shim/*/*.d build/shim/tests/*/*.d build/object/*/*.d build/object/tests/*/*.d build/tests/*/*.d \
 	build/fuzz/*/*.d build/fuzz/tests/*/*.d)
 $(dependency_files): ;
 -include $(dependency_files)
