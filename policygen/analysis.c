@@ -72,10 +72,14 @@ static void take_unused_slots(struct analysis *analysis) {
 
 static void find_taken_functions(struct analysis *analysis) {
     analysis->address_taken = xcalloc(analysis->functions.count + 1, sizeof *analysis->address_taken);
+    analysis->start_taken = xcalloc(analysis->functions.count + 1, sizeof *analysis->start_taken);
     for (size_t i = 0; i < analysis->scan.reference_count; i++) {
-        uint32_t function = functions_at(&analysis->functions, analysis->scan.references[i].target);
-        if (function != NO_FUNCTION)
-            analysis->address_taken[function] = true;
+        const struct reference *reference = &analysis->scan.references[i];
+        uint32_t function = functions_at(&analysis->functions, reference->target);
+        if (function == NO_FUNCTION || reference->landing)
+            continue;
+        analysis->address_taken[function] = true;
+        analysis->start_taken[function] |= analysis->functions.items[function].start == reference->target;
     }
 }
 
@@ -137,8 +141,11 @@ static void index_by_function(struct analysis *analysis) {
     const struct functions *functions = &analysis->functions;
     for (size_t i = 0; i < scan->call_count; i++)
         add_use(&analysis->callers, functions_at(functions, scan->calls[i].target), scan->calls[i].return_address);
-    for (size_t i = 0; i < scan->jump_count; i++)
-        add_use(&analysis->jumpers, functions_at(functions, scan->jumps[i].target), scan->jumps[i].function);
+    for (size_t i = 0; i < scan->jump_count; i++) {
+        uint32_t target = functions_at(functions, scan->jumps[i].target);
+        add_use(&analysis->jumpers, target, scan->jumps[i].function);
+        add_use(&analysis->jump_sites, target, (uint32_t)i);
+    }
     for (size_t i = 0; i < analysis->object.symbol_count; i++) {
         const struct symbol *symbol = &analysis->object.symbols[i];
         if (symbol->exported && object_is_code(&analysis->object, symbol->value))
@@ -146,6 +153,7 @@ static void index_by_function(struct analysis *analysis) {
     }
     order_uses(&analysis->callers);
     order_uses(&analysis->jumpers);
+    order_uses(&analysis->jump_sites);
     order_uses(&analysis->exports);
 }
 
@@ -182,12 +190,31 @@ static void find_never_returning(struct analysis *analysis) {
     analysis->never_returns = never;
 }
 
-static void find_inner_calls(struct analysis *analysis) {
+/* Where something else than its own flow may enter a function. */
+static void find_entries(struct analysis *analysis) {
+    const struct object *object = &analysis->object;
+    const struct functions *functions = &analysis->functions;
     for (size_t i = 0; i < analysis->scan.call_count; i++) {
-        uint32_t target = analysis->scan.calls[i].target, function = functions_at(&analysis->functions, target);
-        if (function != NO_FUNCTION && analysis->functions.items[function].start != target)
-            *array_append(analysis->inner_calls, analysis->inner_call_count) = target;
+        uint32_t target = analysis->scan.calls[i].target, function = functions_at(functions, target);
+        if (function != NO_FUNCTION && functions->items[function].start != target)
+            add_use(&analysis->entries, function, target);
     }
+    for (size_t i = 0; i < object->symbol_count; i++) {
+        uint32_t function =
+            object->symbols[i].defined ? functions_at(functions, object->symbols[i].value) : NO_FUNCTION;
+        if (function != NO_FUNCTION)
+            add_use(&analysis->entries, function, object->symbols[i].value);
+    }
+    order_uses(&analysis->entries);
+}
+
+static void find_parts(struct analysis *analysis) {
+    analysis->roots = flow_roots(analysis);
+    for (uint32_t i = 0; i < analysis->functions.count; i++) {
+        if (analysis->roots[i] != i)
+            add_use(&analysis->parts, analysis->roots[i], i);
+    }
+    order_uses(&analysis->parts);
 }
 
 /* ---- IFUNC ---- */
@@ -317,9 +344,9 @@ void analysis_make(struct analysis *analysis) {
     index_by_function(analysis);
     index_symbols(analysis);
     find_never_returning(analysis);
-    find_inner_calls(analysis);
+    find_entries(analysis);
     find_choices(analysis);
-    analysis->roots = flow_roots(analysis);
+    find_parts(analysis);
     held_find(analysis);
     find_taken_imports(analysis);
     index_by_symbol(analysis);
@@ -346,11 +373,14 @@ void analysis_free(struct analysis *analysis) {
     free(analysis->import_calls.items);
     free(analysis->import_jumps.items);
     free(analysis->taken_symbols.items);
+    free(analysis->jump_sites.items);
+    free(analysis->parts.items);
+    free(analysis->entries.items);
     free(analysis->address_taken);
+    free(analysis->start_taken);
     tails_free(analysis);
     free(analysis->symbol_order);
     free(analysis->never_returns);
-    free(analysis->inner_calls);
     free(analysis->roots);
     free(analysis->choices.items);
     scan_free(&analysis->scan);

@@ -55,16 +55,18 @@ struct analysis {
     size_t taken_count;
     struct uses callers;       /* called function -> return address */
     struct uses jumpers;       /* function -> function that jumps into it */
+    struct uses jump_sites;    /* function -> index of a jump into it from another */
     struct uses exports;       /* function -> symbol */
     struct uses import_calls;  /* symbol -> return address */
     struct uses import_jumps;  /* symbol -> function that jumps to it */
     struct uses taken_symbols; /* symbol -> place */
     bool *address_taken;       /* per function: something refers to it or into it */
+    bool *start_taken;         /* per function: something refers to its very start */
     uint32_t *roots;           /* per function: whose flow graph it belongs to */
+    struct uses parts;         /* function whose flow graph it is -> the others that belong to it */
+    struct uses entries;       /* function -> address in it that has a symbol, or is called and not its start */
     bool *never_returns;       /* per function */
-    uint32_t *inner_calls;     /* targets of direct calls that are no function's start, ordered */
-    size_t inner_call_count;
-    struct uses choices; /* function -> resolver (IFUNC) that may choose it */
+    struct uses choices;       /* function -> resolver (IFUNC) that may choose it */
     struct tail_closure *tails;
     size_t tail_count;
     bool tails_complete;

@@ -31,6 +31,22 @@ static void add_value(struct argument_rule *rule, struct rule_value value) {
     rule->count = (uint16_t)count;
 }
 
+/* The unknown part of a value is there only if one of its entries is called from outside. A value that has no other
+ * part belongs to code which nothing else calls. */
+static bool is_conditional(struct abstract value) {
+    return value.unknown != UNKNOWN_NOTHING && value.entry_count > 0 && value.count > 0;
+}
+
+static void add_entries(struct argument_rule *rule, struct abstract value) {
+    for (unsigned i = 0; i < value.entry_count; i++) {
+        size_t count = rule->entry_count;
+        *array_append(rule->entries, count) = value.entries[i];
+        rule->entry_count = (uint16_t)count;
+    }
+    if (value.unknown > rule->unknown)
+        rule->unknown = value.unknown;
+}
+
 static void make_any(struct argument_rule *rule, enum unknown why) {
     rule->state = RULE_ANY;
     if (why > rule->unknown)
@@ -53,6 +69,11 @@ static void integer_rule(unsigned api, unsigned argument, struct abstract value,
     if (value.unknown == UNKNOWN_NOTHING)
         return;
     uint64_t bits = value_bits(value);
+    if (is_conditional(value)) {
+        add_entries(rule, value);
+        rule->bits = bits;
+        return;
+    }
     if (!rules_mask_forbids(api, argument, bits)) {
         make_any(rule, (enum unknown)value.unknown);
         return;
@@ -83,8 +104,12 @@ static void string_element(const struct object *object, struct element element, 
 static void string_rule(const struct object *object, struct abstract value, struct argument_rule *rule) {
     for (unsigned i = 0; i < value.count; i++)
         string_element(object, value.elements[i], rule);
-    if (value.unknown != UNKNOWN_NOTHING)
+    if (is_conditional(value)) {
+        add_entries(rule, value);
+        rule->bits = UINT64_MAX;
+    } else if (value.unknown != UNKNOWN_NOTHING) {
         make_any(rule, (enum unknown)value.unknown);
+    }
 }
 
 /* ---- Don't-care ---- */
@@ -101,7 +126,8 @@ static bool may_matter(unsigned api, unsigned argument, const struct call_rules 
     };
     for (unsigned i = 0; i < row->argument_count; i++) {
         const struct argument_rule *rule = &rules->arguments[i];
-        if (row->arguments[i].kind != deciding[row->arguments[argument].condition] || rule->state != RULE_SET)
+        if (row->arguments[i].kind != deciding[row->arguments[argument].condition] || rule->state != RULE_SET ||
+            rule->entry_count > 0)
             continue;
         bool matters = false;
         for (unsigned j = 0; j < rule->count; j++) {
@@ -179,17 +205,17 @@ void arguments_find(struct analysis *analysis) {
     }
     if (count > 0)
         qsort(pending, count, sizeof *pending, compare_pending);
-    struct decoder *decoder = decoder_new();
+    struct flows *flows = flows_new(analysis);
     for (size_t i = 0; i < count;) {
-        struct flow *flow = flow_build(analysis, decoder, pending[i].root);
-        struct solver *solver = solver_new(flow, false);
+        const struct flow *flow = flows_get(flows, pending[i].root);
+        struct solver *solver = solver_across(flows, pending[i].root);
         size_t next = i;
         for (; next < count && pending[next].root == pending[i].root; next++)
             call_rules(solver, flow, pending[next].call);
         solver_free(solver);
-        flow_free(flow);
+        flows_trim(flows);
         i = next;
     }
-    decoder_free(decoder);
+    flows_free(flows);
     free(pending);
 }

@@ -62,6 +62,22 @@ static void convert_operand(const ZydisDecodedOperand *from, uint32_t end, struc
     }
 }
 
+static enum condition_code condition_of(ZydisMnemonic mnemonic) {
+    switch (mnemonic) {
+    case ZYDIS_MNEMONIC_JZ: return CONDITION_EQUAL;
+    case ZYDIS_MNEMONIC_JNZ: return CONDITION_NOT_EQUAL;
+    case ZYDIS_MNEMONIC_JB: return CONDITION_BELOW;
+    case ZYDIS_MNEMONIC_JBE: return CONDITION_BELOW_EQUAL;
+    case ZYDIS_MNEMONIC_JNBE: return CONDITION_ABOVE;
+    case ZYDIS_MNEMONIC_JNB: return CONDITION_ABOVE_EQUAL;
+    case ZYDIS_MNEMONIC_JL: return CONDITION_LESS;
+    case ZYDIS_MNEMONIC_JLE: return CONDITION_LESS_EQUAL;
+    case ZYDIS_MNEMONIC_JNLE: return CONDITION_GREATER;
+    case ZYDIS_MNEMONIC_JNL: return CONDITION_GREATER_EQUAL;
+    default: return CONDITION_OTHER;
+    }
+}
+
 static enum operation modelled(const ZydisDecodedInstruction *instruction) {
     switch (instruction->mnemonic) {
     case ZYDIS_MNEMONIC_MOV: return OPERATION_MOVE;
@@ -84,8 +100,8 @@ static enum operation modelled(const ZydisDecodedInstruction *instruction) {
     case ZYDIS_MNEMONIC_SBB: return OPERATION_BORROW;
     case ZYDIS_MNEMONIC_IMUL: return instruction->operand_count_visible >= 2 ? OPERATION_MULTIPLY : OPERATION_OTHER;
     case ZYDIS_MNEMONIC_CDQE: return OPERATION_SIGN_EXTEND;
-    case ZYDIS_MNEMONIC_CMP:
-    case ZYDIS_MNEMONIC_TEST: return OPERATION_NONE;
+    case ZYDIS_MNEMONIC_CMP: return OPERATION_COMPARE;
+    case ZYDIS_MNEMONIC_TEST: return OPERATION_TEST;
     case ZYDIS_MNEMONIC_NOP:
     case ZYDIS_MNEMONIC_ENDBR64: return OPERATION_PADDING;
     /* The assembler pads with xchg %ax, %ax. */
@@ -169,7 +185,6 @@ static void convert_operands(const ZydisDecodedInstruction *from, const ZydisDec
             instruction->operation = OPERATION_OTHER;
         return;
     case OPERATION_OTHER:
-    case OPERATION_NONE:
     case OPERATION_PADDING:
     case OPERATION_LEAVE:
     case OPERATION_RETURN:
@@ -196,6 +211,9 @@ static void convert_operands(const ZydisDecodedInstruction *from, const ZydisDec
                                                  source->kind != OPERAND_REGISTER || destination->base != source->base))
         instruction->operation = OPERATION_OTHER;
     bool has_source = from->operand_count_visible >= 2 || source->kind != OPERAND_NONE;
+    /* What a comparison looks at does not matter where it is no operand that is followed. */
+    if (instruction->operation == OPERATION_COMPARE || instruction->operation == OPERATION_TEST)
+        return;
     if (destination->kind == OPERAND_NONE || (has_source && source->kind == OPERAND_NONE))
         instruction->operation = OPERATION_OTHER;
 }
@@ -211,6 +229,7 @@ bool decode_instruction(const struct decoder *decoder, const uint8_t *bytes, siz
     instruction->operation = (uint8_t)modelled(&from);
     convert_effects(&from, operands, instruction);
     convert_operands(&from, operands, instruction);
+    instruction->condition = (uint8_t)condition_of(from.mnemonic);
     enum operation operation = instruction->operation;
     if (operation == OPERATION_PUSH || operation == OPERATION_CALL)
         instruction->writes_memory = false;

@@ -40,7 +40,8 @@ enum machine_register {
 
 enum operation {
     OPERATION_OTHER,
-    OPERATION_NONE,        /* changes nothing that is followed: compare, test */
+    OPERATION_COMPARE,     /* of destination with source: changes nothing but flags */
+    OPERATION_TEST,        /* of the bits that both have */
     OPERATION_PADDING,     /* no-op */
     OPERATION_MOVE,        /* destination = source */
     OPERATION_ZERO_EXTEND, /* from the source's size */
@@ -71,6 +72,21 @@ enum operation {
     OPERATION_STOP, /* ud2, hlt, int3 */
 };
 
+/* When a branch is taken, in terms of the comparison before it. */
+enum condition_code {
+    CONDITION_OTHER,
+    CONDITION_EQUAL,
+    CONDITION_NOT_EQUAL,
+    CONDITION_BELOW, /* unsigned */
+    CONDITION_BELOW_EQUAL,
+    CONDITION_ABOVE,
+    CONDITION_ABOVE_EQUAL,
+    CONDITION_LESS, /* signed */
+    CONDITION_LESS_EQUAL,
+    CONDITION_GREATER,
+    CONDITION_GREATER_EQUAL,
+};
+
 enum operand_kind {
     OPERAND_NONE,
     OPERAND_REGISTER,
@@ -97,6 +113,7 @@ struct instruction {
     uint16_t reads;      /* general registers that it uses as values, not in addresses */
     bool writes_memory;  /* at `destination`, or where that is no memory operand, at places not known */
     uint8_t index_width; /* bytes of the registers in addresses: 8, rarely 4 */
+    uint8_t condition;   /* of a branch: enum condition_code */
     uint32_t target;     /* direct call, jump, branch */
     struct operand destination, source, second;
 };

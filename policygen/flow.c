@@ -118,12 +118,10 @@ uint32_t *flow_roots(const struct analysis *analysis) {
 }
 
 static void collect_parts(struct flow *flow) {
-    const uint32_t *roots = flow->analysis->roots;
+    const struct uses *parts = &flow->analysis->parts;
     *array_append(flow->parts, flow->part_count) = flow->root;
-    for (size_t i = 0; i < flow->analysis->functions.count; i++) {
-        if (roots[i] == flow->root && i != flow->root)
-            *array_append(flow->parts, flow->part_count) = (uint32_t)i;
-    }
+    for (size_t i = uses_from(parts, flow->root); i < parts->count && parts->items[i].key == flow->root; i++)
+        *array_append(flow->parts, flow->part_count) = parts->items[i].value;
 }
 
 static bool is_in_flow(const struct flow *flow, uint64_t address) {
@@ -164,7 +162,8 @@ static int compare_instructions(const void *a, const void *b) {
     return x->address < y->address ? -1 : x->address > y->address;
 }
 
-uint32_t flow_instruction_at(const struct flow *flow, uint32_t address) {
+/* The first instruction that does not begin before the address. */
+static size_t instructions_from(const struct flow *flow, uint32_t address) {
     size_t low = 0, high = flow->instruction_count;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -173,6 +172,16 @@ uint32_t flow_instruction_at(const struct flow *flow, uint32_t address) {
         else
             high = middle;
     }
+    return low;
+}
+
+uint32_t flow_instruction_before(const struct flow *flow, uint32_t address) {
+    size_t next = instructions_from(flow, address);
+    return next > 0 && instruction_end(&flow->instructions[next - 1]) == address ? (uint32_t)next - 1 : UINT32_MAX;
+}
+
+uint32_t flow_instruction_at(const struct flow *flow, uint32_t address) {
+    size_t low = instructions_from(flow, address);
     return low < flow->instruction_count && flow->instructions[low].address == address ? (uint32_t)low : UINT32_MAX;
 }
 
@@ -317,33 +326,35 @@ static void mark_outside(const struct flow *flow, uint32_t address, bool *outsid
 }
 
 /* `tables_count`: labels in resolved tables are reached by the table's jump alone. */
-static void find_outside(const struct flow *flow, bool tables_count, bool *outside) {
+static void find_referred(const struct flow *flow, const struct function *part, bool tables_count, bool *outside) {
     const struct scan *scan = &flow->analysis->scan;
     uint32_t start = flow->analysis->functions.items[flow->root].start;
+    for (size_t i = references_from(scan, part->start);
+         i < scan->reference_count && scan->references[i].target < part->end; i++) {
+        const struct reference *reference = &scan->references[i];
+        bool in_table = tables_count && reference->data && is_in_table(flow, reference->source);
+        if (reference->target != start && !in_table)
+            mark_outside(flow, reference->target, outside);
+    }
+}
+
+static void find_outside(const struct flow *flow, bool tables_count, bool *outside) {
+    const struct analysis *analysis = flow->analysis;
+    uint32_t start = analysis->functions.items[flow->root].start;
     for (size_t i = 0; i < flow->part_count; i++) {
-        const struct function *part = &flow->analysis->functions.items[flow->parts[i]];
-        for (size_t j = references_from(scan, part->start);
-             j < scan->reference_count && scan->references[j].target < part->end; j++) {
-            const struct reference *reference = &scan->references[j];
-            bool in_table = tables_count && reference->data && is_in_table(flow, reference->source);
-            if (reference->target != start && !in_table)
-                mark_outside(flow, reference->target, outside);
-        }
-        for (size_t j = 0; j < scan->jump_count; j++) {
-            const struct direct_jump *jump = &scan->jumps[j];
-            if (jump->target >= part->start && jump->target < part->end && jump->target != start &&
-                !is_in_flow(flow, jump->address))
+        uint32_t part = flow->parts[i];
+        find_referred(flow, &analysis->functions.items[part], tables_count, outside);
+        for (size_t j = uses_from(&analysis->jump_sites, part);
+             j < analysis->jump_sites.count && analysis->jump_sites.items[j].key == part; j++) {
+            const struct direct_jump *jump = &analysis->scan.jumps[analysis->jump_sites.items[j].value];
+            if (jump->target != start && !is_in_flow(flow, jump->address))
                 mark_outside(flow, jump->target, outside);
         }
-    }
-    for (size_t i = 0; i < flow->analysis->inner_call_count; i++) {
-        if (is_in_flow(flow, flow->analysis->inner_calls[i]))
-            mark_outside(flow, flow->analysis->inner_calls[i], outside);
-    }
-    for (size_t i = 0; i < flow->analysis->object.symbol_count; i++) {
-        const struct symbol *symbol = &flow->analysis->object.symbols[i];
-        if (symbol->defined && symbol->value != start && is_in_flow(flow, symbol->value))
-            mark_outside(flow, symbol->value, outside);
+        for (size_t j = uses_from(&analysis->entries, part);
+             j < analysis->entries.count && analysis->entries.items[j].key == part; j++) {
+            if (analysis->entries.items[j].value != start)
+                mark_outside(flow, analysis->entries.items[j].value, outside);
+        }
     }
 }
 
@@ -389,7 +400,8 @@ static void watch_frame_address(struct flow *flow, const struct instruction *ins
     case OPERATION_RETURN:
     case OPERATION_POP:
     case OPERATION_LEAVE:
-    case OPERATION_NONE:
+    case OPERATION_COMPARE:
+    case OPERATION_TEST:
     case OPERATION_PADDING: return;
     case OPERATION_PUSH:
         if (source->kind == OPERAND_REGISTER && is_frame_register(state, source->base))
@@ -783,6 +795,21 @@ struct flow *flow_build(const struct analysis *analysis, const struct decoder *d
         flow->stays = false;
     free(edges.items);
     return flow;
+}
+
+bool flow_leaves(const struct flow *flow) {
+    for (size_t i = 0; i < flow->instruction_count; i++) {
+        const struct instruction *instruction = &flow->instructions[i];
+        bool direct = instruction->operation == OPERATION_JUMP || instruction->operation == OPERATION_BRANCH;
+        if (direct && flow_instruction_at(flow, instruction->target) == UINT32_MAX)
+            return true;
+        if (instruction->operation == OPERATION_JUMP_INDIRECT &&
+            (!flow->stays || flow_import(flow->analysis, instruction) != NO_SYMBOL))
+            return true;
+        if (falls_through(flow, instruction) && !is_next(flow, i))
+            return true;
+    }
+    return flow->instruction_count == 0;
 }
 
 void flow_free(struct flow *flow) {

@@ -73,6 +73,12 @@ void flow_free(struct flow *flow);
 /* Index of the instruction that begins at this address, or UINT32_MAX. */
 uint32_t flow_instruction_at(const struct flow *flow, uint32_t address);
 
+/* Index of the instruction that ends at this address, or UINT32_MAX. */
+uint32_t flow_instruction_before(const struct flow *flow, uint32_t address);
+
+/* Whether the function may hand over to another by a jump, or run on behind its end. */
+bool flow_leaves(const struct flow *flow);
+
 /* The import that a call or jump instruction reaches, or NO_SYMBOL. */
 uint32_t flow_import(const struct analysis *analysis, const struct instruction *instruction);
 

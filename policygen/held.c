@@ -91,7 +91,8 @@ static uint16_t step(struct following *following, uint32_t index, uint16_t held)
             return left;
         }
         return left | REGISTER_BIT(destination->base);
-    case OPERATION_NONE:
+    case OPERATION_COMPARE:
+    case OPERATION_TEST:
     case OPERATION_PADDING: return left;
     case OPERATION_JUMP:
     case OPERATION_BRANCH:

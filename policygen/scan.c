@@ -70,7 +70,7 @@ uint32_t stub_symbol(const struct object *object, uint64_t address, bool *is_stu
 
 static void add_reference(struct scan *scan, uint64_t target, uint64_t source, bool data) {
     *array_append(scan->references, scan->reference_count) =
-        (struct reference){(uint32_t)target, (uint32_t)source, data};
+        (struct reference){.target = (uint32_t)target, .source = (uint32_t)source, .data = data};
 }
 
 static void add_import_call(struct sweep *sweep, uint32_t address, uint32_t return_address, uint32_t symbol) {
@@ -390,7 +390,7 @@ static void sweep_function(struct sweep *sweep, struct function *function) {
     }
     if (sweep->only_stubs)
         drop_stubs(sweep, function, jumps);
-    if (function->undecodable)
+    if (function->undecodable || function->kind == FUNCTION_GAP)
         search_calls(sweep, function, bytes, length);
     function->fingerprint = fingerprint_end(&sweep->fingerprint);
     function->falls_out = goes_on;
@@ -455,6 +455,7 @@ static void scan_landing_pads(const struct object *object, struct functions *fun
             if (!object_is_code(object, pads[j]))
                 continue;
             add_reference(scan, pads[j], 0, true);
+            scan->references[scan->reference_count - 1].landing = true;
             if (pads[j] < functions->items[i].start || pads[j] >= functions->items[i].end)
                 *array_append(scan->landings, scan->landing_count) =
                     (struct direct_jump){functions->items[i].start, 0, pads[j]};

@@ -50,6 +50,7 @@ struct reference { /* an address of code that is computed or stored */
     uint32_t target;
     uint32_t source; /* address of the instruction or of the pointer */
     bool data;
+    bool landing; /* of a landing pad, in a table of exceptions: nothing else may jump there by it */
 };
 
 /* A stub: a call or jump that lands on `jmp *slot`. */

@@ -1,4 +1,4 @@
-/* Equations over one flow graph. A node is the value of a register or stack slot either just behind the instruction that
+/* Equations over flow graphs. A node is the value of a register or stack slot either just behind the instruction that
  * sets it or at the start of a block. Evaluating a node asks for others and remembers who asked; when a value
  * grows, those who asked are evaluated again. Nothing here recurses along the program.
  */
@@ -12,6 +12,10 @@
 #define MAX_NODES 200000
 #define MAX_CHANGES 48
 #define NO_NODE UINT32_MAX
+#define MAX_LEVEL 3     /* of callers */
+#define MAX_FRAMES 400  /* functions looked at for one question */
+#define MAX_CALLERS 256 /* of one function */
+#define NO_FRAME UINT32_MAX
 /* Up to so many known indices, the entries of a table are read one by one. */
 #define MAX_KNOWN_INDICES 8
 
@@ -32,6 +36,8 @@ struct node {
     bool at_block; /* at the start of block `at`; else behind instruction `at` */
     bool queued;
     bool evaluated;
+    bool narrowed; /* what flows in is not all that its predecessors hold */
+    uint32_t frame;
     uint8_t changes;
     uint32_t at;
     uint32_t next; /* of the same hash */
@@ -40,8 +46,22 @@ struct node {
     size_t user_count;
 };
 
+/* A function that is looked at: the one that questions are about, its callers, or one that was called. */
+struct frame {
+    uint32_t root;
+    unsigned level;          /* callers between it and the first */
+    uint32_t caller;         /* the frame that called it, if it was called, or NO_FRAME */
+    uint32_t call;           /* and the instruction */
+    const struct flow *flow; /* NULL: not needed yet */
+};
+
 struct solver {
-    const struct flow *flow;
+    const struct flow *flow; /* of the frame `here` */
+    uint32_t here;
+    struct frame *frames; /* [0]: what questions are about */
+    size_t frame_count;
+    size_t caller_count; /* of them, the first one and its callers */
+    struct flows *flows; /* NULL: only one graph is looked at */
     bool optimistic;
     bool absolute; /* addresses are integers */
     struct arena arena;
@@ -60,6 +80,8 @@ struct solver {
 
 struct solver *solver_new(const struct flow *flow, bool optimistic) {
     struct solver *solver = xcalloc(1, sizeof *solver);
+    *array_append(solver->frames, solver->frame_count) =
+        (struct frame){.root = flow->root, .caller = NO_FRAME, .flow = flow};
     solver->flow = flow;
     solver->optimistic = optimistic;
     solver->absolute = flow->analysis->object.type == ET_EXEC;
@@ -76,6 +98,7 @@ void solver_free(struct solver *solver) {
     for (size_t i = 0; i < solver->node_count; i++)
         free(solver->nodes[i].users);
     free(solver->nodes);
+    free(solver->frames);
     free(solver->buckets);
     free(solver->work);
     free(solver->grown);
@@ -83,8 +106,18 @@ void solver_free(struct solver *solver) {
     free(solver);
 }
 
-static size_t hash_of(const struct solver *solver, const struct location *location, bool at_block, uint32_t at) {
-    uint64_t key = (uint64_t)at << 1 | at_block;
+/* Everything below speaks of the frame that was entered last. */
+static void enter(struct solver *solver, uint32_t index) {
+    struct frame *frame = &solver->frames[index];
+    if (frame->flow == NULL)
+        frame->flow = flows_get(solver->flows, frame->root);
+    solver->here = index;
+    solver->flow = frame->flow;
+}
+
+static size_t hash_of(const struct solver *solver, const struct node *node) {
+    const struct location *location = &node->location;
+    uint64_t key = (uint64_t)node->at << 1 | node->at_block | (uint64_t)node->frame << 40;
     key = key * 0x9e3779b97f4a7c15u ^ ((uint64_t)(uint32_t)location->offset << 24 | (uint64_t)location->size << 8 |
                                        (uint64_t)location->number << 1 | location->kind);
     key *= 0xbf58476d1ce4e5b9u;
@@ -101,7 +134,7 @@ static void grow_buckets(struct solver *solver) {
     memset(solver->buckets, 0xff, solver->bucket_count * sizeof *solver->buckets);
     for (uint32_t i = 0; i < solver->node_count; i++) {
         struct node *node = &solver->nodes[i];
-        size_t bucket = hash_of(solver, &node->location, node->at_block, node->at);
+        size_t bucket = hash_of(solver, node);
         node->next = solver->buckets[bucket];
         solver->buckets[bucket] = i;
     }
@@ -115,17 +148,19 @@ static void enqueue(struct solver *solver, uint32_t index) {
 }
 
 static uint32_t node_at(struct solver *solver, struct location location, bool at_block, uint32_t at) {
-    size_t bucket = hash_of(solver, &location, at_block, at);
+    struct node wanted = {.location = location, .at_block = at_block, .at = at, .frame = solver->here};
+    size_t bucket = hash_of(solver, &wanted);
     for (uint32_t i = solver->buckets[bucket]; i != NO_NODE; i = solver->nodes[i].next) {
         const struct node *node = &solver->nodes[i];
-        if (node->at == at && node->at_block == at_block && same_location(&node->location, &location))
+        if (node->at == at && node->at_block == at_block && node->frame == wanted.frame &&
+            same_location(&node->location, &location))
             return i;
     }
     if (solver->node_count >= MAX_NODES)
         return NO_NODE;
     uint32_t index = (uint32_t)solver->node_count;
-    struct node *node = array_append(solver->nodes, solver->node_count);
-    *node = (struct node){.location = location, .at_block = at_block, .at = at, .next = solver->buckets[bucket]};
+    wanted.next = solver->buckets[bucket];
+    *array_append(solver->nodes, solver->node_count) = wanted;
     solver->buckets[bucket] = index;
     enqueue(solver, index);
     if (solver->node_count > solver->bucket_count)
@@ -459,19 +494,18 @@ static struct abstract result_of(struct solver *solver, uint32_t at) {
     }
 }
 
-static struct abstract returned_by(const struct solver *solver, const struct instruction *call) {
+static struct abstract returned_by_import(const struct solver *solver, uint32_t symbol) {
     static const char *const allocators[] = {"malloc",  "calloc",   "realloc",   "reallocarray", "strdup",
                                              "strndup", "__strdup", "__strndup", "memalign",     "aligned_alloc",
                                              "_Znwm",   "_Znam",    NULL};
-    uint32_t symbol = flow_import(solver->flow->analysis, call);
-    if (symbol == NO_SYMBOL)
-        return value_unknown(UNKNOWN_RETURN);
     for (size_t i = 0; allocators[i] != NULL; i++) {
         if (strcmp(solver->flow->analysis->object.symbols[symbol].name, allocators[i]) == 0)
             return value_unknown(UNKNOWN_HEAP);
     }
     return value_unknown(UNKNOWN_IMPORT_RETURN);
 }
+
+static struct abstract returned_by(struct solver *solver, uint32_t call);
 
 static struct abstract popped(struct solver *solver, uint32_t at, int32_t depth) {
     return depth == NO_DEPTH ? value_unknown(UNKNOWN_STACK) : read_slot(solver, at, depth, 8);
@@ -483,8 +517,7 @@ static struct abstract register_behind(struct solver *solver, uint32_t at, uint8
     const struct operand *destination = &instruction->destination;
     const struct frame_state *frame = &solver->flow->frames[at];
     switch ((enum operation)instruction->operation) {
-    case OPERATION_CALL:
-        return number == REGISTER_RAX ? returned_by(solver, instruction) : value_unknown(UNKNOWN_CLOBBERED);
+    case OPERATION_CALL: return number == REGISTER_RAX ? returned_by(solver, at) : value_unknown(UNKNOWN_CLOBBERED);
     case OPERATION_LEAVE:
         return number == REGISTER_RBP ? popped(solver, at, frame->pointer) : value_unknown(UNKNOWN_STACK);
     case OPERATION_POP:
@@ -516,33 +549,310 @@ static struct abstract slot_behind(struct solver *solver, uint32_t at, const str
     return value_truncate(&solver->arena, result_of(solver, at), slot->size);
 }
 
+/* ---- Between functions ---- */
+
+static struct abstract refuse(const struct flow *flow) {
+    if (flow->undecodable)
+        return value_unknown(UNKNOWN_UNDECODED);
+    return flow->unresolved ? value_unknown(UNKNOWN_JUMP) : value_nothing();
+}
+
+/* The value in another function's frame, as this one sees it. */
+static struct abstract read_in_frame(struct solver *solver, uint32_t frame, uint32_t instruction, uint8_t number) {
+    uint32_t here = solver->here;
+    enter(solver, frame);
+    struct abstract value = refuse(solver->flow);
+    if (value_is_nothing(value))
+        value = value_without_stack(&solver->arena, read_register(solver, instruction, number));
+    enter(solver, here);
+    return value;
+}
+
+static bool has_use(const struct uses *uses, uint32_t key) {
+    size_t first = uses_from(uses, key);
+    return first < uses->count && uses->items[first].key == key;
+}
+
+/* Why nothing can be said of what a function is called with, whoever its callers in the object are. */
+static enum unknown why_open(const struct analysis *analysis, uint32_t function) {
+    const struct function *item = &analysis->functions.items[function];
+    if (analysis->start_taken[function])
+        return UNKNOWN_POINTED_PARAMETER;
+    if (item->kind == FUNCTION_GAP || (analysis->object.entry >= item->start && analysis->object.entry < item->end))
+        return UNKNOWN_ENTRY;
+    if (!has_use(&analysis->callers, function) && !has_use(&analysis->jump_sites, function))
+        return has_use(&analysis->exports, function) ? UNKNOWN_EXPORTED_PARAMETER : UNKNOWN_PARAMETER;
+    return UNKNOWN_NOTHING;
+}
+
+static uint32_t root_at(const struct analysis *analysis, uint32_t address) {
+    uint32_t function = functions_at(&analysis->functions, address);
+    if (function == NO_FUNCTION || analysis->functions.items[function].kind == FUNCTION_GAP)
+        return NO_FUNCTION;
+    return analysis->roots[function];
+}
+
+static uint32_t caller_frame(const struct solver *solver, uint32_t root) {
+    for (uint32_t i = 0; i < solver->caller_count; i++) {
+        if (solver->frames[i].root == root)
+            return i;
+    }
+    return NO_FRAME;
+}
+
+/* Breadth first, so that a function's level does not depend on the order of the work. */
+static void add_caller_frames(struct solver *solver, const struct uses *uses, uint32_t index, bool jumps) {
+    const struct analysis *analysis = flows_analysis(solver->flows);
+    uint32_t function = solver->frames[index].root;
+    for (size_t i = uses_from(uses, function); i < uses->count && uses->items[i].key == function; i++) {
+        uint32_t value = uses->items[i].value;
+        uint32_t root = root_at(analysis, jumps ? analysis->scan.jumps[value].address : value - 1);
+        if (root == NO_FUNCTION || caller_frame(solver, root) != NO_FRAME || solver->frame_count >= MAX_FRAMES)
+            continue;
+        *array_append(solver->frames, solver->frame_count) =
+            (struct frame){.root = root, .level = solver->frames[index].level + 1, .caller = NO_FRAME};
+        solver->caller_count = solver->frame_count;
+    }
+}
+
+struct solver *solver_across(struct flows *flows, uint32_t root) {
+    struct solver *solver = solver_new(flows_get(flows, root), false);
+    const struct analysis *analysis = flows_analysis(flows);
+    solver->flows = flows;
+    solver->caller_count = 1;
+    for (uint32_t i = 0; i < solver->caller_count; i++) {
+        if (solver->frames[i].level == MAX_LEVEL || why_open(analysis, solver->frames[i].root) != UNKNOWN_NOTHING)
+            continue;
+        add_caller_frames(solver, &analysis->callers, i, false);
+        add_caller_frames(solver, &analysis->jump_sites, i, true);
+    }
+    return solver;
+}
+
+/* What a caller holds in a register at its call or jump. */
+static struct abstract passed_at(struct solver *solver, uint32_t address, bool is_call, uint8_t number) {
+    uint32_t root = root_at(flows_analysis(solver->flows), is_call ? address - 1 : address);
+    if (root == NO_FUNCTION)
+        return value_unknown(UNKNOWN_ENTRY);
+    uint32_t frame = caller_frame(solver, root), here = solver->here;
+    if (frame == NO_FRAME)
+        return value_unknown(UNKNOWN_DEPTH);
+    enter(solver, frame);
+    uint32_t instruction =
+        is_call ? flow_instruction_before(solver->flow, address) : flow_instruction_at(solver->flow, address);
+    enum operation operation = OPERATION_OTHER;
+    if (instruction != UINT32_MAX)
+        operation = solver->flow->instructions[instruction].operation;
+    enter(solver, here);
+    bool fits = is_call ? operation == OPERATION_CALL : operation == OPERATION_JUMP || operation == OPERATION_BRANCH;
+    return fits ? read_in_frame(solver, frame, instruction, number) : value_unknown(UNKNOWN_UNDECODED);
+}
+
+static struct abstract passed_by_callers(struct solver *solver, uint32_t function, uint8_t number) {
+    const struct analysis *analysis = flows_analysis(solver->flows);
+    const struct uses *calls = &analysis->callers, *jumps = &analysis->jump_sites;
+    struct abstract value = value_nothing();
+    size_t count = 0;
+    for (size_t i = uses_from(calls, function); i < calls->count && calls->items[i].key == function; i++) {
+        if (++count > MAX_CALLERS)
+            return value_unknown(UNKNOWN_MANY);
+        value = value_join(&solver->arena, value, passed_at(solver, calls->items[i].value, true, number));
+    }
+    for (size_t i = uses_from(jumps, function); i < jumps->count && jumps->items[i].key == function; i++) {
+        uint32_t address = analysis->scan.jumps[jumps->items[i].value].address;
+        if (++count > MAX_CALLERS)
+            return value_unknown(UNKNOWN_MANY);
+        /* Jumps within the own graph are edges of it. */
+        if (root_at(analysis, address) != function || flow_instruction_at(solver->flow, address) == UINT32_MAX)
+            value = value_join(&solver->arena, value, passed_at(solver, address, false, number));
+    }
+    return value;
+}
+
+static struct abstract parameter(struct solver *solver, uint8_t number) {
+    const struct frame *frame = &solver->frames[solver->here];
+    const struct analysis *analysis = solver->flow->analysis;
+    uint32_t root = frame->root;
+    if (frame->caller != NO_FRAME)
+        return read_in_frame(solver, frame->caller, frame->call, number);
+    enum unknown why = why_open(analysis, root);
+    if (why == UNKNOWN_NOTHING && frame->level == MAX_LEVEL)
+        why = UNKNOWN_DEPTH;
+    if (why != UNKNOWN_NOTHING)
+        return value_unknown(why);
+    struct abstract value = passed_by_callers(solver, root, number);
+    if (has_use(&analysis->exports, root))
+        value =
+            value_join(&solver->arena, value, value_unknown_through(&solver->arena, UNKNOWN_EXPORTED_PARAMETER, root));
+    return value;
+}
+
+/* The frame of the function that is called here, or NO_FRAME when nothing can be said of it. */
+static uint32_t called_frame(struct solver *solver, uint32_t call) {
+    const struct analysis *analysis = solver->flow->analysis;
+    uint32_t target = solver->flow->instructions[call].target;
+    uint32_t function = functions_at(&analysis->functions, target);
+    bool known = solver->flows != NULL && solver->frames[solver->here].caller == NO_FRAME && function != NO_FUNCTION &&
+                 analysis->functions.items[function].start == target && analysis->roots[function] == function &&
+                 analysis->functions.items[function].kind != FUNCTION_GAP;
+    if (!known)
+        return NO_FRAME;
+    for (uint32_t i = (uint32_t)solver->caller_count; i < solver->frame_count; i++) {
+        if (solver->frames[i].caller == solver->here && solver->frames[i].call == call)
+            return i;
+    }
+    if (solver->frame_count >= MAX_FRAMES)
+        return NO_FRAME;
+    *array_append(solver->frames, solver->frame_count) =
+        (struct frame){.root = function, .caller = solver->here, .call = call};
+    return (uint32_t)solver->frame_count - 1;
+}
+
+/* The value at every return; a function that leaves in any other way may return anything. */
+static struct abstract returned_in_frame(struct solver *solver, uint32_t frame) {
+    uint32_t here = solver->here;
+    enter(solver, frame);
+    const struct flow *flow = solver->flow;
+    struct abstract value = refuse(flow);
+    if (value_is_nothing(value) && flow_leaves(flow))
+        value = value_unknown(UNKNOWN_RETURN);
+    bool refused = !value_is_nothing(value);
+    for (uint32_t i = 0; !refused && i < flow->instruction_count; i++) {
+        if (flow->instructions[i].operation == OPERATION_RETURN)
+            value = value_join(&solver->arena, value, read_register(solver, i, REGISTER_RAX));
+    }
+    enter(solver, here);
+    return value_without_stack(&solver->arena, value);
+}
+
+static struct abstract returned_by(struct solver *solver, uint32_t call) {
+    uint32_t symbol = flow_import(solver->flow->analysis, &solver->flow->instructions[call]);
+    if (symbol != NO_SYMBOL)
+        return returned_by_import(solver, symbol);
+    uint32_t frame = called_frame(solver, call);
+    return frame == NO_FRAME ? value_unknown(UNKNOWN_RETURN) : returned_in_frame(solver, frame);
+}
+
+/* ---- Branches ---- */
+
+/* The place that a comparison looks at, if it is one that is followed. */
+static bool compared_place(const struct solver *solver, uint32_t at, struct location *location) {
+    const struct operand *operand = &solver->flow->instructions[at].destination;
+    if (operand->kind == OPERAND_REGISTER && !operand->high) {
+        *location = (struct location){.kind = LOCATION_REGISTER, .number = operand->base};
+        return true;
+    }
+    *location = (struct location){.kind = LOCATION_SLOT, .size = (uint8_t)operand->size};
+    return frame_place(solver, at, operand, &location->offset);
+}
+
+/* The comparison that decides the branch at the end of a block, if the location is what it compares. */
+static uint32_t deciding_comparison(const struct solver *solver, const struct block *block,
+                                    const struct location *location) {
+    for (uint32_t i = block->end - 1; i > block->first; i--) {
+        const struct instruction *instruction = &solver->flow->instructions[i - 1];
+        struct location compared;
+        switch ((enum operation)instruction->operation) {
+        case OPERATION_COMPARE:
+        case OPERATION_TEST:
+            return compared_place(solver, i - 1, &compared) && same_location(&compared, location) ? i - 1 : UINT32_MAX;
+        case OPERATION_MOVE: /* leaves the flags as they are */
+        case OPERATION_ZERO_EXTEND:
+        case OPERATION_SIGN_EXTEND:
+        case OPERATION_ADDRESS:
+        case OPERATION_PADDING:
+            if (sets(solver, i - 1, location))
+                return UINT32_MAX;
+            break;
+        default: return UINT32_MAX;
+        }
+    }
+    return UINT32_MAX;
+}
+
+static enum condition_code opposite(enum condition_code condition) {
+    static const uint8_t opposites[] = {
+        [CONDITION_OTHER] = CONDITION_OTHER,        [CONDITION_EQUAL] = CONDITION_NOT_EQUAL,
+        [CONDITION_NOT_EQUAL] = CONDITION_EQUAL,    [CONDITION_BELOW] = CONDITION_ABOVE_EQUAL,
+        [CONDITION_BELOW_EQUAL] = CONDITION_ABOVE,  [CONDITION_ABOVE] = CONDITION_BELOW_EQUAL,
+        [CONDITION_ABOVE_EQUAL] = CONDITION_BELOW,  [CONDITION_LESS] = CONDITION_GREATER_EQUAL,
+        [CONDITION_LESS_EQUAL] = CONDITION_GREATER, [CONDITION_GREATER] = CONDITION_LESS_EQUAL,
+        [CONDITION_GREATER_EQUAL] = CONDITION_LESS,
+    };
+    return (enum condition_code)opposites[condition];
+}
+
+/* The condition under which a block leads to another; CONDITION_OTHER where nothing is known of it. */
+static enum condition_code condition_between(const struct flow *flow, uint32_t from, uint32_t to) {
+    const struct instruction *last = &flow->instructions[flow->blocks[from].end - 1];
+    const struct block *block = &flow->blocks[to];
+    if (last->operation != OPERATION_BRANCH || block->first == block->end)
+        return CONDITION_OTHER;
+    uint32_t start = flow->instructions[block->first].address;
+    bool taken = last->target == start, falls = instruction_end(last) == start;
+    if (taken == falls)
+        return CONDITION_OTHER;
+    return taken ? (enum condition_code)last->condition : opposite((enum condition_code)last->condition);
+}
+
+/* What is left of a location's value on the way from a block to the next. */
+static struct abstract narrow(struct solver *solver, uint32_t node, uint32_t from, uint32_t to,
+                              const struct location *location, struct abstract value) {
+    const struct flow *flow = solver->flow;
+    const struct block *block = &flow->blocks[from];
+    enum condition_code condition = block->first == block->end ? CONDITION_OTHER : condition_between(flow, from, to);
+    if (condition == CONDITION_OTHER)
+        return value;
+    uint32_t at = deciding_comparison(solver, block, location);
+    if (at == UINT32_MAX)
+        return value;
+    const struct instruction *comparison = &flow->instructions[at];
+    const struct operand *source = &comparison->source;
+    unsigned size = comparison->destination.size;
+    bool equal = condition == CONDITION_EQUAL || condition == CONDITION_NOT_EQUAL;
+    solver->nodes[node].narrowed = true;
+    if (comparison->operation == OPERATION_COMPARE)
+        return source->kind == OPERAND_IMMEDIATE
+                   ? value_where(&solver->arena, value, condition, (uint64_t)source->value, size)
+                   : value;
+    if (same_register(&comparison->destination, source))
+        return equal ? value_where(&solver->arena, value, condition, 0, size) : value;
+    return equal && source->kind == OPERAND_IMMEDIATE
+               ? value_where_bits(&solver->arena, value, (uint64_t)source->value, condition == CONDITION_EQUAL, size)
+               : value;
+}
+
 /* ---- Blocks ---- */
 
-static struct abstract at_entry(const struct solver *solver, const struct location *location) {
+static struct abstract at_entry(struct solver *solver, const struct location *location) {
+    if (location->kind == LOCATION_REGISTER && solver->flows != NULL)
+        return parameter(solver, location->number);
     const struct analysis *analysis = solver->flow->analysis;
     uint32_t root = solver->flow->root;
-    size_t export = uses_from(&analysis->exports, root);
     enum unknown why = UNKNOWN_PARAMETER;
     if (location->kind == LOCATION_SLOT && location->offset < 8)
         why = UNKNOWN_STACK;
-    else if (export < analysis->exports.count && analysis->exports.items[export].key == root)
+    else if (has_use(&analysis->exports, root))
         why = UNKNOWN_EXPORTED_PARAMETER;
     else if (analysis->address_taken[root])
         why = UNKNOWN_POINTED_PARAMETER;
     return value_unknown_bits(why, location->kind == LOCATION_SLOT ? width_mask(location->size) : UINT64_MAX);
 }
 
-static struct abstract at_block(struct solver *solver, uint32_t index, struct location location) {
+static struct abstract at_block(struct solver *solver, uint32_t self, uint32_t index, struct location location) {
     const struct block *block = &solver->flow->blocks[index];
     struct abstract value = value_nothing();
-    if (block->entry)
+    if (block->entry) {
         value = at_entry(solver, &location);
+        solver->nodes[self].narrowed = true; /* places in a caller's frame do not flow in */
+    }
     if ((block->outside || block->unexplained) && !solver->optimistic)
         value = value_join(&solver->arena, value, value_unknown(UNKNOWN_ENTRY));
     for (uint32_t i = 0; i < block->predecessor_count; i++) {
         uint32_t predecessor = block->predecessors[i];
         uint32_t node = find_node(solver, predecessor, solver->flow->blocks[predecessor].end, location);
-        value = value_join(&solver->arena, value, read_node(solver, node));
+        struct abstract by = narrow(solver, self, predecessor, index, &location, read_node(solver, node));
+        value = value_join(&solver->arena, value, by);
     }
     return value;
 }
@@ -552,8 +862,9 @@ static struct abstract at_block(struct solver *solver, uint32_t index, struct lo
 static struct abstract evaluate(struct solver *solver, uint32_t index) {
     struct location location = solver->nodes[index].location;
     uint32_t at = solver->nodes[index].at;
+    enter(solver, solver->nodes[index].frame);
     if (solver->nodes[index].at_block)
-        return at_block(solver, at, location);
+        return at_block(solver, index, at, location);
     if (location.kind == LOCATION_REGISTER)
         return register_behind(solver, at, location.number);
     return slot_behind(solver, at, &location);
@@ -583,7 +894,10 @@ static void tell_users(struct solver *solver) {
         struct abstract value = solver->nodes[index].value;
         for (size_t i = 0; i < solver->nodes[index].user_count; i++) {
             uint32_t user = solver->nodes[index].users[i];
-            if (solver->nodes[user].at_block && solver->nodes[user].evaluated)
+            const struct node *node = &solver->nodes[user];
+            bool joins =
+                node->at_block && node->evaluated && !node->narrowed && node->frame == solver->nodes[index].frame;
+            if (joins)
                 grow(solver, user, value);
             else
                 enqueue(solver, user);
@@ -604,18 +918,14 @@ static void run(struct solver *solver) {
     }
 }
 
-static struct abstract refuse(const struct solver *solver) {
-    if (solver->flow->undecodable)
-        return value_unknown(UNKNOWN_UNDECODED);
-    return solver->flow->unresolved ? value_unknown(UNKNOWN_JUMP) : value_nothing();
-}
-
 struct abstract solver_operand(struct solver *solver, uint32_t instruction, const struct operand *operand) {
-    struct abstract value = refuse(solver);
+    enter(solver, 0);
+    struct abstract value = refuse(solver->flow);
     if (!value_is_nothing(value))
         return value;
     do {
         run(solver);
+        enter(solver, 0);
         value = read_operand(solver, instruction, operand);
     } while (solver->work_count > 0);
     return value;

@@ -1,16 +1,22 @@
-/* The value analysis of one flow graph: equations made on demand, one per (point, register or stack slot), solved to a
+/* The value analysis: equations made on demand, one per (point, register or stack slot) of a flow graph, solved to a
  * fixpoint. A value is final only when nothing is left to do, so loops are sound.
+ *
+ * Across functions, a parameter is what any caller passes, up to three callers deep, and a result what the called
+ * function returns. Each function's callers are taken together, whichever way the question came; a called function
+ * is looked at anew for each call.
  */
 #ifndef PINION_POLICYGEN_SOLVE_H
 #define PINION_POLICYGEN_SOLVE_H
 
-#include "policygen/flow.h"
+#include "policygen/flows.h"
 #include "policygen/value.h"
 
 struct solver;
 
 /* An optimistic solver takes blocks that nothing reaches for dead; only the search for jump tables wants that. */
 struct solver *solver_new(const struct flow *flow, bool optimistic);
+/* Follows values across functions. The graph that questions are about is flows_get(flows, root). */
+struct solver *solver_across(struct flows *flows, uint32_t root);
 void solver_free(struct solver *solver);
 
 /* The value of a register before an instruction. */

@@ -48,6 +48,16 @@ struct builder {
     enum unknown unknown;
     bool derived;
     uint64_t maybe, must;
+    uint32_t entries[VALUE_MAX_ENTRIES];
+    unsigned entry_count; /* 0: the unknown part, if there is one, depends on nothing */
+};
+
+/* An unknown part: its bits, why, and through which entries it comes in. */
+struct bits {
+    uint64_t maybe, must;
+    enum unknown why;
+    const uint32_t *entries;
+    unsigned entry_count;
 };
 
 static int compare(struct element a, struct element b) {
@@ -56,27 +66,61 @@ static int compare(struct element a, struct element b) {
     return a.value < b.value ? -1 : a.value > b.value;
 }
 
-static void add_unknown(struct builder *builder, enum unknown why, uint64_t maybe, uint64_t must) {
-    if (builder->unknown == UNKNOWN_NOTHING) {
-        builder->maybe = maybe;
-        builder->must = must;
-    } else {
-        builder->maybe |= maybe;
-        builder->must &= must;
+static void add_entry(struct builder *builder, uint32_t entry) {
+    unsigned at = builder->entry_count;
+    while (at > 0 && builder->entries[at - 1] > entry)
+        at--;
+    if (at > 0 && builder->entries[at - 1] == entry)
+        return;
+    if (builder->entry_count == VALUE_MAX_ENTRIES) {
+        builder->entry_count = 0;
+        return;
     }
-    if (why > builder->unknown)
-        builder->unknown = why;
+    memmove(&builder->entries[at + 1], &builder->entries[at], (builder->entry_count - at) * sizeof entry);
+    builder->entries[at] = entry;
+    builder->entry_count++;
+}
+
+static void add_entries(struct builder *builder, const uint32_t *entries, unsigned count) {
+    bool depends = count > 0 && (builder->unknown == UNKNOWN_NOTHING || builder->entry_count > 0);
+    if (!depends)
+        builder->entry_count = 0;
+    for (unsigned i = 0; depends && i < count; i++) {
+        add_entry(builder, entries[i]);
+        depends = builder->entry_count > 0;
+    }
+}
+
+static void add_unknown(struct builder *builder, struct bits bits) {
+    add_entries(builder, bits.entries, bits.entry_count);
+    if (builder->unknown == UNKNOWN_NOTHING) {
+        builder->maybe = bits.maybe;
+        builder->must = bits.must;
+    } else {
+        builder->maybe |= bits.maybe;
+        builder->must &= bits.must;
+    }
+    if (bits.why > builder->unknown)
+        builder->unknown = bits.why;
+}
+
+static struct bits bits_of_element(struct element element) {
+    if (element.kind != ELEMENT_INTEGER)
+        return (struct bits){.maybe = UINT64_MAX, .why = UNKNOWN_ADDRESS};
+    return (struct bits){.maybe = (uint64_t)element.value, .must = (uint64_t)element.value};
+}
+
+static struct bits bits_of_unknown(struct abstract value) {
+    return (struct bits){value.maybe, value.must, value.unknown, value.entries, value.entry_count};
 }
 
 /* Too many: what is left of the set are its bits, and those only of integers. */
 static void overflow(struct builder *builder, struct element last) {
-    for (unsigned i = 0; i < builder->count; i++) {
-        bool integer = builder->elements[i].kind == ELEMENT_INTEGER;
-        add_unknown(builder, UNKNOWN_MANY, integer ? (uint64_t)builder->elements[i].value : UINT64_MAX,
-                    integer ? (uint64_t)builder->elements[i].value : 0);
+    for (unsigned i = 0; i <= builder->count; i++) {
+        struct bits bits = bits_of_element(i < builder->count ? builder->elements[i] : last);
+        bits.why = UNKNOWN_MANY;
+        add_unknown(builder, bits);
     }
-    bool integer = last.kind == ELEMENT_INTEGER;
-    add_unknown(builder, UNKNOWN_MANY, integer ? (uint64_t)last.value : UINT64_MAX, integer ? (uint64_t)last.value : 0);
     builder->count = 0;
 }
 
@@ -99,16 +143,16 @@ static void add_element(struct builder *builder, struct element element) {
     builder->count++;
 }
 
-/* Few open bits: the integers themselves. */
-static void add_bits(struct builder *builder, enum unknown why, uint64_t maybe, uint64_t must) {
-    uint64_t open = maybe & ~must;
-    if (__builtin_popcountll(open) > MAX_OPEN_BITS) {
-        add_unknown(builder, why, maybe, must);
+/* Few open bits: the integers themselves, unless they are there only under a condition. */
+static void add_bits(struct builder *builder, struct bits bits) {
+    uint64_t open = bits.maybe & ~bits.must;
+    if (__builtin_popcountll(open) > MAX_OPEN_BITS || bits.entry_count > 0) {
+        add_unknown(builder, bits);
         return;
     }
     uint64_t subset = open;
     while (true) {
-        add_element(builder, (struct element){ELEMENT_INTEGER, (int64_t)(must | subset)});
+        add_element(builder, (struct element){ELEMENT_INTEGER, (int64_t)(bits.must | subset)});
         if (subset == 0)
             return;
         subset = (subset - 1) & open;
@@ -126,7 +170,19 @@ static struct abstract finish(struct arena *arena, const struct builder *builder
         memcpy(elements, builder->elements, builder->count * sizeof *elements);
         value.elements = elements;
     }
+    if (builder->unknown != UNKNOWN_NOTHING && builder->entry_count > 0) {
+        uint32_t *entries = arena_take(arena, builder->entry_count * sizeof *entries);
+        memcpy(entries, builder->entries, builder->entry_count * sizeof *entries);
+        value.entries = entries;
+        value.entry_count = (uint8_t)builder->entry_count;
+    }
     return value;
+}
+
+struct abstract value_unknown_through(struct arena *arena, enum unknown why, uint32_t entry) {
+    struct builder builder = {.count = 0};
+    add_unknown(&builder, (struct bits){UINT64_MAX, 0, why, &entry, 1});
+    return finish(arena, &builder);
 }
 
 struct abstract value_unknown(enum unknown why) {
@@ -145,7 +201,8 @@ struct abstract value_of(struct arena *arena, enum element_kind kind, int64_t va
 
 bool value_equal(struct abstract a, struct abstract b) {
     if (a.count != b.count || a.unknown != b.unknown || a.derived != b.derived || a.maybe != b.maybe ||
-        a.must != b.must)
+        a.must != b.must || a.entry_count != b.entry_count ||
+        (a.entry_count > 0 && memcmp(a.entries, b.entries, a.entry_count * sizeof *a.entries) != 0))
         return false;
     for (unsigned i = 0; i < a.count; i++) {
         if (compare(a.elements[i], b.elements[i]) != 0)
@@ -161,9 +218,9 @@ struct abstract value_join(struct arena *arena, struct abstract a, struct abstra
         return b;
     struct builder builder = {.count = 0, .derived = a.derived || b.derived};
     if (a.unknown != UNKNOWN_NOTHING)
-        add_unknown(&builder, a.unknown, a.maybe, a.must);
+        add_unknown(&builder, bits_of_unknown(a));
     if (b.unknown != UNKNOWN_NOTHING)
-        add_unknown(&builder, b.unknown, b.maybe, b.must);
+        add_unknown(&builder, bits_of_unknown(b));
     for (unsigned i = 0; i < a.count; i++)
         add_element(&builder, a.elements[i]);
     for (unsigned i = 0; i < b.count; i++)
@@ -256,23 +313,7 @@ static void operate_elements(struct builder *builder, enum value_operation opera
     if (size == 8 && operate_addresses(operation, a, b, &result))
         add_element(builder, result);
     else
-        add_unknown(builder, UNKNOWN_ADDRESS, width_mask(size), 0);
-}
-
-/* The bits of one operand, whether element or unknown part. */
-struct bits {
-    uint64_t maybe, must;
-    enum unknown why;
-};
-
-static struct bits bits_of_element(struct element element) {
-    if (element.kind != ELEMENT_INTEGER)
-        return (struct bits){UINT64_MAX, 0, UNKNOWN_ADDRESS};
-    return (struct bits){(uint64_t)element.value, (uint64_t)element.value, UNKNOWN_NOTHING};
-}
-
-static struct bits bits_of_unknown(struct abstract value) {
-    return (struct bits){value.maybe, value.must, value.unknown};
+        add_unknown(builder, (struct bits){.maybe = width_mask(size), .why = UNKNOWN_ADDRESS});
 }
 
 static void operate_bits(struct builder *builder, enum value_operation operation, struct bits a, struct bits b,
@@ -323,7 +364,10 @@ static void operate_bits(struct builder *builder, enum value_operation operation
     case VALUE_SUBTRACT:
     case VALUE_MULTIPLY: break;
     }
-    add_bits(builder, a.why > b.why ? a.why : b.why, maybe, must);
+    /* The result is there only if both are: the condition of either will do. */
+    const struct bits *condition = a.entry_count > 0 ? &a : &b;
+    add_bits(builder,
+             (struct bits){maybe, must, a.why > b.why ? a.why : b.why, condition->entries, condition->entry_count});
 }
 
 struct abstract value_operate(struct arena *arena, enum value_operation operation, struct abstract a, struct abstract b,
@@ -350,7 +394,8 @@ struct abstract value_truncate(struct arena *arena, struct abstract value, unsig
     struct builder builder = {.count = 0, .derived = true};
     uint64_t mask = width_mask(size);
     if (value.unknown != UNKNOWN_NOTHING)
-        add_bits(&builder, value.unknown, value.maybe & mask, value.must & mask);
+        add_bits(&builder,
+                 (struct bits){value.maybe & mask, value.must & mask, value.unknown, value.entries, value.entry_count});
     for (unsigned i = 0; i < value.count; i++) {
         struct element element = value.elements[i];
         if (element.kind == ELEMENT_INTEGER)
@@ -358,7 +403,7 @@ struct abstract value_truncate(struct arena *arena, struct abstract value, unsig
         else if (element.kind == ELEMENT_TABLE4 && size == 4)
             add_element(&builder, element);
         else
-            add_unknown(&builder, UNKNOWN_ADDRESS, mask, 0);
+            add_unknown(&builder, (struct bits){.maybe = mask, .why = UNKNOWN_ADDRESS});
     }
     return finish(arena, &builder);
 }
@@ -368,7 +413,8 @@ struct abstract value_sign_extend(struct arena *arena, struct abstract value, un
     uint64_t mask = width_mask(to);
     struct abstract low = value_truncate(arena, value, from);
     if (low.unknown != UNKNOWN_NOTHING)
-        add_bits(&builder, low.unknown, sign_extend(low.maybe, from) & mask, sign_extend(low.must, from) & mask);
+        add_bits(&builder, (struct bits){sign_extend(low.maybe, from) & mask, sign_extend(low.must, from) & mask,
+                                         low.unknown, low.entries, low.entry_count});
     for (unsigned i = 0; i < low.count; i++) {
         struct element element = low.elements[i];
         if (element.kind == ELEMENT_INTEGER)
@@ -380,4 +426,116 @@ struct abstract value_sign_extend(struct arena *arena, struct abstract value, un
 
 struct abstract value_not(struct arena *arena, struct abstract value, unsigned size) {
     return value_operate(arena, VALUE_XOR, value, value_of(arena, ELEMENT_INTEGER, (int64_t)width_mask(size)), size);
+}
+
+struct abstract value_without_stack(struct arena *arena, struct abstract value) {
+    struct builder builder = {.count = 0, .derived = value.derived};
+    if (value.unknown != UNKNOWN_NOTHING)
+        add_unknown(&builder, bits_of_unknown(value));
+    for (unsigned i = 0; i < value.count; i++) {
+        if (value.elements[i].kind == ELEMENT_STACK)
+            add_unknown(&builder, (struct bits){.maybe = UINT64_MAX, .why = UNKNOWN_LOCAL_BUFFER});
+        else
+            add_element(&builder, value.elements[i]);
+    }
+    return finish(arena, &builder);
+}
+
+/* ---- Comparisons ---- */
+
+static bool holds(enum condition_code condition, uint64_t value, uint64_t constant, unsigned size) {
+    uint64_t a = value & width_mask(size), b = constant & width_mask(size);
+    int64_t x = (int64_t)sign_extend(a, size), y = (int64_t)sign_extend(b, size);
+    switch (condition) {
+    case CONDITION_OTHER: return true;
+    case CONDITION_EQUAL: return a == b;
+    case CONDITION_NOT_EQUAL: return a != b;
+    case CONDITION_BELOW: return a < b;
+    case CONDITION_BELOW_EQUAL: return a <= b;
+    case CONDITION_ABOVE: return a > b;
+    case CONDITION_ABOVE_EQUAL: return a >= b;
+    case CONDITION_LESS: return x < y;
+    case CONDITION_LESS_EQUAL: return x <= y;
+    case CONDITION_GREATER: return x > y;
+    case CONDITION_GREATER_EQUAL: return x >= y;
+    }
+    return true;
+}
+
+/* Nothing has the address 0, and no small number is an address. */
+static bool may_hold(struct element element, enum condition_code condition, uint64_t constant, unsigned size) {
+    if (element.kind == ELEMENT_INTEGER)
+        return holds(condition, (uint64_t)element.value, constant, size);
+    bool pointer = element.kind == ELEMENT_ADDRESS || element.kind == ELEMENT_STACK;
+    return !pointer || size != 8 || constant != 0 || condition != CONDITION_EQUAL;
+}
+
+/* An unknown part that is no greater than the constant: each number, where there are few. */
+static void add_below(struct builder *builder, struct bits bits, uint64_t highest, unsigned size) {
+    uint64_t mask = width_mask(size), low = highest == 0 ? 0 : UINT64_MAX >> __builtin_clzll(highest);
+    bits.maybe &= ~mask | low;
+    bits.must &= ~mask | low;
+    if ((bits.maybe & ~mask) != 0 || highest >= RULE_MAX_VALUES || bits.entry_count > 0) {
+        add_bits(builder, bits);
+        return;
+    }
+    for (uint64_t value = 0; value <= highest; value++) {
+        if ((value & ~bits.maybe) == 0 && (bits.must & ~value) == 0)
+            add_element(builder, (struct element){ELEMENT_INTEGER, (int64_t)value});
+    }
+}
+
+static void add_where(struct builder *builder, struct bits bits, enum condition_code condition, uint64_t constant,
+                      unsigned size) {
+    uint64_t mask = width_mask(size);
+    constant &= mask;
+    switch (condition) {
+    case CONDITION_EQUAL:
+        if ((constant & ~bits.maybe) != 0 || (bits.must & mask & ~constant) != 0)
+            return;
+        bits.maybe = (bits.maybe & ~mask) | constant;
+        bits.must = (bits.must & ~mask) | constant;
+        add_bits(builder, bits);
+        return;
+    case CONDITION_BELOW:
+        if (constant > 0)
+            add_below(builder, bits, constant - 1, size);
+        return;
+    case CONDITION_BELOW_EQUAL: add_below(builder, bits, constant, size); return;
+    default: add_unknown(builder, bits);
+    }
+}
+
+struct abstract value_where(struct arena *arena, struct abstract value, enum condition_code condition,
+                            uint64_t constant, unsigned size) {
+    struct builder builder = {.count = 0, .derived = value.derived};
+    for (unsigned i = 0; i < value.count; i++) {
+        if (may_hold(value.elements[i], condition, constant, size))
+            add_element(&builder, value.elements[i]);
+    }
+    if (value.unknown != UNKNOWN_NOTHING)
+        add_where(&builder, bits_of_unknown(value), condition, constant, size);
+    return finish(arena, &builder);
+}
+
+struct abstract value_where_bits(struct arena *arena, struct abstract value, uint64_t bits, bool clear, unsigned size) {
+    struct builder builder = {.count = 0, .derived = value.derived};
+    bits &= width_mask(size);
+    for (unsigned i = 0; i < value.count; i++) {
+        struct element element = value.elements[i];
+        bool fits = element.kind != ELEMENT_INTEGER || (((uint64_t)element.value & bits) == 0) == clear;
+        if (element.kind == ELEMENT_ADDRESS || element.kind == ELEMENT_STACK)
+            fits = !clear || bits != UINT64_MAX;
+        if (fits)
+            add_element(&builder, element);
+    }
+    struct bits unknown = bits_of_unknown(value);
+    if (clear)
+        unknown.maybe &= ~bits;
+    else if ((bits & (bits - 1)) == 0)
+        unknown.must |= bits & unknown.maybe;
+    bool impossible = clear ? (unknown.must & bits) != 0 : (unknown.maybe & bits) == 0;
+    if (value.unknown != UNKNOWN_NOTHING && !impossible)
+        add_bits(&builder, unknown);
+    return finish(arena, &builder);
 }

@@ -4,6 +4,7 @@
 #ifndef PINION_POLICYGEN_VALUE_H
 #define PINION_POLICYGEN_VALUE_H
 
+#include "policygen/decode.h"
 #include "policygen/rules.h"
 
 enum element_kind {
@@ -28,7 +29,13 @@ struct abstract {
     bool derived;    /* something was computed with the unknown part */
     uint64_t maybe;  /* of the unknown part: bits that may be set, and bits that are */
     uint64_t must;
+    /* The unknown part comes in only through these exported functions, if something outside the object calls one of
+     * them; none: it is always there. Ordered; in the arena. */
+    const uint32_t *entries;
+    uint8_t entry_count;
 };
+
+#define VALUE_MAX_ENTRIES 8
 
 /* Memory that is given back all at once. */
 struct arena {
@@ -50,6 +57,8 @@ static inline struct abstract value_nothing(void) {
 
 struct abstract value_unknown(enum unknown why);
 struct abstract value_unknown_bits(enum unknown why, uint64_t maybe);
+/* Unknown, but only if something outside the object calls the exported function. */
+struct abstract value_unknown_through(struct arena *arena, enum unknown why, uint32_t entry);
 struct abstract value_of(struct arena *arena, enum element_kind kind, int64_t value);
 struct abstract value_join(struct arena *arena, struct abstract a, struct abstract b);
 bool value_equal(struct abstract a, struct abstract b);
@@ -74,6 +83,14 @@ struct abstract value_truncate(struct arena *arena, struct abstract value, unsig
 /* The low `from` bytes sign-extended to `to` bytes. */
 struct abstract value_sign_extend(struct arena *arena, struct abstract value, unsigned from, unsigned to);
 struct abstract value_not(struct arena *arena, struct abstract value, unsigned size);
+
+/* What is left of the value where its low `size` bytes compare so with a constant. */
+struct abstract value_where(struct arena *arena, struct abstract value, enum condition_code condition,
+                            uint64_t constant, unsigned size);
+/* What is left of it where these bits are all clear, or are not. */
+struct abstract value_where_bits(struct arena *arena, struct abstract value, uint64_t bits, bool clear, unsigned size);
+/* The value as another function sees it: places in the frame mean nothing there. */
+struct abstract value_without_stack(struct arena *arena, struct abstract value);
 
 /* All bits that the value may have, if it is an integer. */
 uint64_t value_bits(struct abstract value);
