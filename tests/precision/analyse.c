@@ -59,16 +59,16 @@ struct run run_program(char *const *arguments) {
 
 /* ---- Lists of runs ---- */
 
+/* PATTERN or --OPTION=PATTERN. */
 static void add_word(struct command *command, const char *word, const char *path, unsigned line) {
     glob_t found;
-    if (glob(word, GLOB_NOCHECK, NULL, &found) != 0)
-        die("\"%s\" line %u: cannot look for \"%s\"", path, line, word);
-    for (size_t i = 0; i < found.gl_pathc; i++) {
-        if (found.gl_pathv[i][0] == '/' && access(found.gl_pathv[i], F_OK) != 0)
-            die("\"%s\" line %u: there is no \"%s\" (on Debian 12, .ci/packages precision installs it)", path, line,
-                found.gl_pathv[i]);
-        *array_append(command->arguments, command->count) = xstrdup(found.gl_pathv[i]);
-    }
+    const char *equals = strncmp(word, "--", 2) == 0 ? strchr(word, '=') : NULL;
+    int option = equals == NULL ? 0 : (int)(equals + 1 - word);
+    if (glob(word + option, 0, NULL, &found) != 0)
+        die("\"%s\" line %u: there is no \"%s\" (on Debian 12, .ci/packages precision installs it)", path, line,
+            word + option);
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        *array_append(command->arguments, command->count) = xasprintf("%.*s%s", option, word, found.gl_pathv[i]);
     globfree(&found);
 }
 

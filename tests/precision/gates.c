@@ -77,11 +77,10 @@ void gates_print_packages(const struct gates *gates, FILE *out) {
         const struct package *package = &gates->packages[i];
         char version[sizeof package->version];
         installed_version(package->name, version, sizeof version);
-        if (strcmp(version, package->version) == 0)
+        if (package->version[0] == 0 || strcmp(version, package->version) == 0)
             continue;
-        fprintf(out, "%s %s %s (recorded with %s)", different++ == 0 ? "other versions than recorded:" : ",",
-                package->name, version[0] == 0 ? "not installed" : version,
-                package->version[0] == 0 ? "none" : package->version);
+        fprintf(out, "%s %s %s, not %s", different++ == 0 ? "other versions than recorded:" : ";", package->name,
+                version[0] == 0 ? "not installed" : version, package->version);
     }
     if (different > 0)
         fprintf(out, "\n  The figures depend on what is measured. If only versions changed, look at the difference and "
