@@ -5,6 +5,7 @@
 #   make bench      measure                         make fuzz    each fuzzer for FUZZ_SECONDS
 #   make precision  how much policygen pins down of Debian's programs; RECORD=1 makes that the new standard
 #   make oracle     SEEDS generated programs, compared with their policies
+#   make soundness  run real programs and hold what they do against their policies (WORKLOADS="git nginx" for those alone)
 #   make install    DESTDIR and PREFIX as usual     make uninstall, make clean
 #
 # make test TESTS="policy shim_file" runs those alone. CC may be gcc or clang. V=1 shows the commands, JOBS=1 runs
@@ -26,7 +27,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
-.PHONY: all demo test bench precision oracle lint fuzz install uninstall clean test-programs bench-programs fuzz-programs FORCE
+.PHONY: all demo test bench precision soundness oracle lint fuzz install uninstall clean test-programs bench-programs fuzz-programs FORCE
 FORCE:
 
 ifeq ($(MAKELEVEL),0)
@@ -42,6 +43,7 @@ PACKAGES_demo := build demo
 PACKAGES_oracle := build oracle
 PACKAGES_bench := build bench
 PACKAGES_precision := build precision
+PACKAGES_soundness := build soundness
 PACKAGES_lint := build lint
 PACKAGES_fuzz := build fuzz
 package_groups := $(sort $(foreach goal,$(or $(MAKECMDGOALS),all),$(PACKAGES_$(goal))))
@@ -259,6 +261,19 @@ build/tests/precision/precision: $(PRECISION_OBJECTS) build/libruntime.a
 
 precision: build/policygen build/tests/precision/precision
 	@build/tests/precision/precision build/policygen tests/precision/programs tests/precision/gates build $(if $(RECORD),record)
+
+# ---- Soundness: real programs' work against their policies ----
+
+WORKLOADS ?=
+SOUNDNESS_OBJECTS := $(patsubst %.c,build/object/%.o,$(wildcard tests/soundness/*.c)) \
+	$(filter-out build/object/tools/pinion.o,$(TOOLS_OBJECTS)) build/shim/preload/calls.o
+
+build/tests/soundness/check: $(SOUNDNESS_OBJECTS) build/libruntime.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(TOOL_LDFLAGS) -Wl,--gc-sections $^ $(PINION_LIBS) -o $@
+
+soundness: all build/tests/soundness/check
+	@tests/soundness/run $(WORKLOADS)
 
 # ---- Fuzzing: one program per tests/fuzz/fuzz_*.c; fuzz_tools_x and fuzz_policygen_x see their folder ----
 
