@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "policygen/commands.h"
 #include "policygen/loader.h"
 #include "policygen/report.h"
 #include "runtime/util.h"
@@ -18,6 +19,7 @@ struct options {
 
 static const char help[] =
     "Usage: policygen [OPTION]... PROGRAM...\n"
+    "       policygen diff OLD NEW         what a new version may do that the old one might not\n"
     "\n"
     "Analyses each PROGRAM with all libraries it loads, writes what its calls of critical functions may pass as\n"
     "DIR/<name>.policy (text, to be read and changed) and DIR/<name>.pinion (what libpinion.so loads), and reports\n"
@@ -149,7 +151,18 @@ static void make_policy(const struct options *options, const struct program *pro
     document_free(&document);
 }
 
+static const struct command {
+    const char *name;
+    int (*run)(int count, char **arguments);
+} commands[] = {
+    {"diff", diff_command},
+};
+
 int main(int count, char **arguments) {
+    for (size_t i = 0; count > 1 && i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(arguments[1], commands[i].name) == 0)
+            return commands[i].run(count - 1, arguments + 1);
+    }
     struct options options = {0};
     parse_options(count, arguments, &options);
     struct loader loader = {.also = options.also, .also_count = options.also_count, .progress = isatty(STDERR_FILENO)};

@@ -1,0 +1,7 @@
+/* The subcommands of policygen. Each reads its own options, prints its own help and returns the exit status. */
+#ifndef PINION_POLICYGEN_COMMANDS_H
+#define PINION_POLICYGEN_COMMANDS_H
+
+int diff_command(int count, char **arguments);
+
+#endif

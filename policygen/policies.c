@@ -1,0 +1,104 @@
+/* Finds out what a path is by looking at it. */
+#include "policygen/policies.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "policygen/loader.h"
+#include "runtime/util.h"
+
+static void add_text(struct policies *policies, const char *path) {
+    struct document document;
+    struct mistake mistake;
+    document_init(&document);
+    if (!document_read_text(path, &document, &mistake)) {
+        if (mistake.line != 0)
+            die("cannot read policy \"%s\" line %u: %s", path, mistake.line, mistake.text);
+        die("cannot read policy \"%s\": %s", path, mistake.text);
+    }
+    *array_append(policies->documents, policies->count) = document;
+}
+
+static void add_program(struct policies *policies, const char *path) {
+    struct loader loader = {0};
+    struct program program;
+    if (loader_program(&loader, path, &program)) {
+        cleanup_free struct coverage *coverage = xcalloc(program.module_count, sizeof *coverage);
+        program_link(&program, array_append(policies->documents, policies->count), coverage);
+    } else {
+        /* The array holds pointers. */
+        *array_append(policies->unprotected, policies->unprotected_count) = /* NOLINT(bugprone-sizeof-expression) */
+            xstrdup(path);
+    }
+    program_free(&program);
+    loader_free(&loader);
+}
+
+static bool is_policy_name(const struct dirent *entry) {
+    size_t length = strlen(entry->d_name), end = strlen(".policy");
+    return length > end && strcmp(entry->d_name + length - end, ".policy") == 0;
+}
+
+static int select_policy(const struct dirent *entry) {
+    return is_policy_name(entry);
+}
+
+static void add_directory(struct policies *policies, const char *path) {
+    struct dirent **entries;
+    int count = scandir(path, &entries, select_policy, alphasort);
+    if (count < 0)
+        die_with_error("cannot read directory \"%s\"", path);
+    if (count == 0)
+        die("no policy (*.policy) is in directory \"%s\" (write them with policygen -o DIR PROGRAM...)", path);
+    for (int i = 0; i < count; i++) {
+        cleanup_free char *file = xasprintf("%s/%s", path, entries[i]->d_name);
+        add_text(policies, file);
+        free(entries[i]);
+    }
+    free(entries);
+}
+
+static bool is_program(const char *path) {
+    char start[4];
+    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        die_with_error("cannot read \"%s\"", path);
+    return read(fd, start, sizeof start) == sizeof start && memcmp(start,
+                                                                   "\x7f"
+                                                                   "ELF",
+                                                                   sizeof start) == 0;
+}
+
+static int compare_documents(const void *a, const void *b) {
+    const struct document *x = a, *y = b;
+    return strcmp(x->program, y->program);
+}
+
+void policies_add(struct policies *policies, const char *path) {
+    struct stat status;
+    policies->path = path;
+    if (stat(path, &status) != 0)
+        die_with_error("cannot read \"%s\"", path);
+    if (S_ISDIR(status.st_mode))
+        add_directory(policies, path);
+    else if (is_program(path))
+        add_program(policies, path);
+    else
+        add_text(policies, path);
+    if (policies->count > 1)
+        qsort(policies->documents, policies->count, sizeof *policies->documents, compare_documents);
+}
+
+void policies_free(struct policies *policies) {
+    for (size_t i = 0; i < policies->count; i++)
+        document_free(&policies->documents[i]);
+    for (size_t i = 0; i < policies->unprotected_count; i++)
+        free(policies->unprotected[i]);
+    free(policies->documents);
+    free(policies->unprotected);
+    *policies = (struct policies){0};
+}
