@@ -361,7 +361,7 @@ static void sweep_function(struct sweep *sweep, struct function *function) {
     size_t length = function->end - function->start, offset = 0;
     if (length > rest)
         length = rest;
-    bool goes_on = false;
+    bool goes_on = false, falls_out = false;
     size_t jumps = sweep->scan->import_jump_count;
     sweep->only_stubs = true;
     sweep->pushed_slot = false;
@@ -374,6 +374,7 @@ static void sweep_function(struct sweep *sweep, struct function *function) {
             sweep->scan->undecoded_bytes++;
             offset++;
             goes_on = false;
+            falls_out = true;
             sweep->only_stubs = false;
             continue;
         }
@@ -384,6 +385,8 @@ static void sweep_function(struct sweep *sweep, struct function *function) {
         watch_for_held_import(sweep, &instruction, address + instruction.length);
         sweep->only_stubs = sweep->only_stubs && is_of_stub(&instruction);
         sweep->pushed_slot = instruction.opcode == 0xff && instruction.raw.modrm.reg == 6;
+        if (instruction.mnemonic != ZYDIS_MNEMONIC_NOP)
+            falls_out = goes_on;
         goes_on = goes_on && !is_call(&instruction);
         offset += instruction.length;
         sweep->scan->instruction_count++;
@@ -394,7 +397,8 @@ static void sweep_function(struct sweep *sweep, struct function *function) {
         search_calls(sweep, function, bytes, length);
     function->fingerprint = fingerprint_end(&sweep->fingerprint);
     function->falls_out = goes_on;
-    if (goes_on && function->kind == FUNCTION_FRAME)
+    /* Where a function was only found, its end is a guess: it may lie in the middle of one, behind a call too. */
+    if (function->kind == FUNCTION_FRAME ? goes_on : falls_out)
         add_jump(sweep, function->end - 1, function->end);
 }
 
