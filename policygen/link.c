@@ -22,6 +22,11 @@ struct place {
     uint32_t module, function;
 };
 
+struct pointed_jump {
+    uint32_t module;
+    const struct summary_call *call;
+};
+
 /* The outcome of a walk. */
 struct walk {
     const struct program *program;
@@ -40,8 +45,11 @@ struct linker {
     struct walk pointers; /* who may be on the stack when a function is entered through a pointer */
     bool has_pointers;
     const char *pointed[API_COUNT]; /* why the API may be called through a pointer, or NULL */
-    bool unknown_names;             /* some module calls dlsym with names that are not known */
-    const char **names;             /* that some module hands to dlsym */
+    bool taken[API_COUNT];          /* then, whether the pointer may be to the API itself: it gets any arguments */
+    struct pointed_jump *jumps;     /* to APIs, in functions that may be called through a pointer */
+    size_t jump_count;
+    bool unknown_names; /* some module calls dlsym with names that are not known */
+    const char **names; /* that some module hands to dlsym */
     size_t name_count;
 };
 
@@ -303,9 +311,25 @@ static void add_site(struct linker *linker, uint32_t module, uint32_t return_add
         add_rule(linker, owner, site, i, summary_rule(linker->program->modules[owner].summary, call, i));
 }
 
-/* A place that may call the API, with any arguments. */
+/* A site that something may reach through a pointer to a function that jumps to the API passes what the jump passes. */
+static void add_jumps(struct linker *linker, uint32_t module, uint32_t return_address, uint16_t api) {
+    for (size_t i = 0; i < linker->jump_count; i++) {
+        if (linker->jumps[i].call->api == api)
+            add_site(linker, module, return_address, linker->jumps[i].module, linker->jumps[i].call);
+    }
+}
+
+/* A place that may call the API: one of the program's own sites, or one that is there for this reason alone, and then
+ * with any arguments. */
 static void add_pointed_site(struct linker *linker, uint32_t module, uint32_t return_address, uint16_t api) {
+    const struct module *made = &linker->document->modules[linker->slots[module]];
+    size_t before = made->site_count;
     struct site *site = find_site(linker, module, return_address, api);
+    bool is_own = made->site_count == before;
+    if (is_own && !linker->taken[api]) {
+        add_jumps(linker, module, return_address, api);
+        return;
+    }
     for (unsigned i = 0; i < api_table[api].argument_count; i++) {
         if (argument_shape((enum argument_kind)api_table[api].arguments[i].kind) != SHAPE_OPAQUE)
             make_any(site_constraint(site, (uint8_t)i), UNKNOWN_POINTER);
@@ -316,10 +340,21 @@ static void add_loose(struct linker *linker, uint32_t module, uint16_t api, enum
     module_add_loose(&linker->document->modules[linker->slots[module]], api, how, why);
 }
 
-/* The API may be entered through a pointer: noted now, and done when all sites of its own are known. */
+/* The API may be entered through a pointer, to itself or to a function that jumps to it: noted now, and done when all
+ * sites of its own are known. */
 static void note_pointed(struct linker *linker, unsigned api, const char *why) {
     if (linker->pointed[api] == NULL)
         linker->pointed[api] = why;
+}
+
+static void note_taken(struct linker *linker, unsigned api, const char *why) {
+    note_pointed(linker, api, why);
+    linker->taken[api] = true;
+}
+
+static void note_jump(struct linker *linker, uint32_t module, const struct summary_call *jump) {
+    note_pointed(linker, jump->api, "tail call of a function whose address is taken");
+    *array_append(linker->jumps, linker->jump_count) = (struct pointed_jump){module, jump};
 }
 
 static void add_pointed(struct linker *linker, uint16_t api, const char *why) {
@@ -360,7 +395,7 @@ static void link_jump(struct linker *linker, uint32_t module, const struct summa
         open = true;
     }
     if (walk.pointed)
-        note_pointed(linker, jump->api, "tail call of a function whose address is taken");
+        note_jump(linker, module, jump);
     linker->coverage[module].tails++;
     linker->coverage[module].open_tails += open || walk.pointed;
     walk_end(&walk);
@@ -374,7 +409,7 @@ static void link_module(struct linker *linker, uint32_t module) {
     for (uint32_t i = 0; i < summary->jumps_count; i++)
         link_jump(linker, module, &summary->jumps[i]);
     for (uint32_t i = 0; i < summary->taken_apis_count; i++)
-        note_pointed(linker, summary->taken_apis[i], "its address is taken");
+        note_taken(linker, summary->taken_apis[i], "its address is taken");
 }
 
 /* ---- dlsym ---- */
@@ -415,7 +450,7 @@ static void link_names(struct linker *linker) {
     for (size_t i = 0; i < linker->name_count; i++) {
         unsigned spelling = spelling_by_name(linker->names[i]);
         if (spelling < SPELLING_COUNT && is_checked(spelling_table[spelling].api))
-            note_pointed(linker, spelling_table[spelling].api, "its name is given to dlsym");
+            note_taken(linker, spelling_table[spelling].api, "its name is given to dlsym");
     }
 }
 
@@ -503,6 +538,7 @@ void program_link(const struct program *program, struct document *document, stru
         cover(&linker, i);
     if (linker.has_pointers)
         walk_end(&linker.pointers);
+    free(linker.jumps);
     free(linker.names);
     free(linker.slots);
     document_sort(document);
