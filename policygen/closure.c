@@ -1,8 +1,6 @@
 /* The loader's search for libraries, on files alone: nothing is ever loaded or executed. */
 #include "policygen/closure.h"
 
-#include <fcntl.h>
-#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +15,13 @@ static const char *const glibc_directories[] = {
 };
 static const char *const musl_directories[] = {"/lib", "/usr/local/lib", "/usr/lib"};
 static const char *const processor_levels[] = {"x86-64-v4", "x86-64-v3", "x86-64-v2"};
+
+/* What the system's directories hold of one name. */
+struct found_library {
+    char *path; /* NULL: nothing */
+    char **variants;
+    size_t variant_count;
+};
 
 bool is_musl(const char *interpreter) {
     return interpreter != NULL && strstr(interpreter, "/ld-musl-") != NULL;
@@ -35,19 +40,25 @@ static void add_directory(struct library_paths *paths, const char *directory, si
 
 static void read_configuration(struct library_paths *paths, const char *path, unsigned depth);
 
+struct inclusion {
+    struct library_paths *paths;
+    unsigned depth;
+};
+
+static void include_one(void *context, const char *path) {
+    const struct inclusion *inclusion = context;
+    read_configuration(inclusion->paths, path, inclusion->depth);
+}
+
 static void include_configuration(struct library_paths *paths, const char *pattern, unsigned depth) {
-    glob_t found;
     cleanup_free char *full = pattern[0] == '/' ? xstrdup(pattern) : xasprintf("/etc/%s", pattern);
-    if (depth >= MAX_INCLUDES || glob(full, 0, NULL, &found) != 0)
-        return;
-    for (size_t i = 0; i < found.gl_pathc; i++)
-        read_configuration(paths, found.gl_pathv[i], depth + 1);
-    globfree(&found);
+    struct inclusion inclusion = {paths, depth + 1};
+    if (depth < MAX_INCLUDES)
+        root_match(paths->root, full, include_one, &inclusion);
 }
 
 static void read_configuration(struct library_paths *paths, const char *path, unsigned depth) {
-    size_t size;
-    cleanup_free char *text = file_read(path, MAX_CONFIG_BYTES, &size);
+    cleanup_free char *text = root_read(paths->root, path, MAX_CONFIG_BYTES);
     if (text == NULL)
         return;
     char *rest = text, *line;
@@ -67,8 +78,7 @@ static void read_configuration(struct library_paths *paths, const char *path, un
 }
 
 static void read_musl_path(struct library_paths *paths) {
-    size_t size;
-    cleanup_free char *text = file_read("/etc/ld-musl-x86_64.path", MAX_CONFIG_BYTES, &size);
+    cleanup_free char *text = root_read(paths->root, "/etc/ld-musl-x86_64.path", MAX_CONFIG_BYTES);
     if (text == NULL)
         return;
     char *rest;
@@ -76,8 +86,8 @@ static void read_musl_path(struct library_paths *paths) {
         add_directory(paths, word, strlen(word));
 }
 
-void library_paths_read(struct library_paths *paths, bool musl) {
-    *paths = (struct library_paths){0};
+void library_paths_read(struct library_paths *paths, const struct root *root, bool musl) {
+    *paths = (struct library_paths){.root = root};
     if (musl)
         read_musl_path(paths);
     else
@@ -91,7 +101,20 @@ void library_paths_read(struct library_paths *paths, bool musl) {
         add_directory(paths, defaults[i], strlen(defaults[i]));
 }
 
+static void free_found(struct found_library *found) {
+    for (size_t i = 0; i < found->variant_count; i++)
+        free(found->variants[i]);
+    free(found->variants);
+    free(found->path);
+    free(found);
+}
+
 void library_paths_free(struct library_paths *paths) {
+    for (size_t i = 0; i < paths->found.capacity; i++) {
+        if (paths->found.items[i].name != NULL)
+            free_found(paths->found.items[i].value);
+    }
+    map_free(&paths->found);
     for (size_t i = 0; i < paths->count; i++)
         free(paths->directories[i]);
     free(paths->directories);
@@ -134,31 +157,31 @@ static char *expand(const char *directory, size_t length, const char *origin) {
 }
 
 /* The loader passes over files of another machine. */
-static bool is_usable(const char *path) {
-    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+static bool is_usable(const struct root *root, const char *path) {
+    cleanup_fd int fd = root_open_file(root, path);
     Elf64_Ehdr header;
     return fd >= 0 && read(fd, &header, sizeof header) == sizeof header &&
            memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_ident[EI_CLASS] == ELFCLASS64 &&
            header.e_machine == EM_X86_64;
 }
 
-static char *find_in(const char *directory, const char *name) {
+static char *find_in(const struct root *root, const char *directory, const char *name) {
     char *path = xasprintf("%s/%s", directory, name);
-    if (is_usable(path))
+    if (is_usable(root, path))
         return path;
     free(path);
     return NULL;
 }
 
-static char *find_in_list(const char *list, const struct object *owner, const char *name) {
+static char *find_in_list(const struct root *root, const char *list, const char *owner, const char *name) {
     if (list == NULL)
         return NULL;
-    const char *slash = strrchr(owner->path, '/');
-    cleanup_free char *origin = slash == NULL ? xstrdup(".") : xstrndup(owner->path, (size_t)(slash - owner->path));
+    const char *slash = strrchr(owner, '/');
+    cleanup_free char *origin = slash == NULL ? xstrdup(".") : xstrndup(owner, (size_t)(slash - owner));
     while (true) {
         size_t length = strcspn(list, ":");
         cleanup_free char *directory = expand(list, length, origin);
-        char *found = directory[0] == 0 ? NULL : find_in(directory, name);
+        char *found = directory[0] == 0 ? NULL : find_in(root, directory, name);
         if (found != NULL)
             return found;
         if (list[length] == 0)
@@ -167,32 +190,66 @@ static char *find_in_list(const char *list, const struct object *owner, const ch
     }
 }
 
-char *closure_find(const struct library_paths *paths, const struct object *loader, const struct object *program,
-                   const char *name) {
-    if (strchr(name, '/') != NULL)
-        return is_usable(name) ? xstrdup(name) : NULL;
-    char *found = NULL;
-    if (loader->runpath == NULL) {
-        found = find_in_list(loader->rpath, loader, name);
-        if (found == NULL && program != loader && program->runpath == NULL)
-            found = find_in_list(program->rpath, program, name);
-    } else {
-        found = find_in_list(loader->runpath, loader, name);
-    }
-    for (size_t i = 0; found == NULL && i < paths->count; i++)
-        found = find_in(paths->directories[i], name);
-    return found;
-}
-
-void closure_variants(const struct library_paths *paths, const char *name, char ***variants, size_t *count) {
-    if (strchr(name, '/') != NULL)
-        return;
+static void find_variants(const struct library_paths *paths, const char *name, struct found_library *found) {
     for (size_t i = 0; i < paths->count; i++) {
         for (size_t j = 0; j < sizeof processor_levels / sizeof *processor_levels; j++) {
             cleanup_free char *directory = xasprintf("%s/glibc-hwcaps/%s", paths->directories[i], processor_levels[j]);
-            char *found = find_in(directory, name);
-            if (found != NULL)
-                *array_append(*variants, *count) = found;
+            char *variant = find_in(paths->root, directory, name);
+            /* The array holds pointers. */
+            if (variant != NULL)
+                *array_append(found->variants, found->variant_count) = variant; /* NOLINT(bugprone-sizeof-expression) */
         }
     }
+}
+
+/* The search in the system's directories, done once for each name. */
+static const struct found_library *find_in_system(struct library_paths *paths, const char *name) {
+    struct found_library *found = map_get(&paths->found, name);
+    if (found != NULL)
+        return found;
+    found = xcalloc(1, sizeof *found);
+    for (size_t i = 0; found->path == NULL && i < paths->count; i++)
+        found->path = find_in(paths->root, paths->directories[i], name);
+    find_variants(paths, name, found);
+    map_put(&paths->found, name, found);
+    return found;
+}
+
+char *closure_find(struct library_paths *paths, const struct loaded *needing, const struct loaded *program,
+                   const char *name) {
+    const struct library *library = needing->library;
+    if (strchr(name, '/') != NULL)
+        return is_usable(paths->root, name) ? xstrdup(name) : NULL;
+    char *found = NULL;
+    if (library->runpath == NULL) {
+        found = find_in_list(paths->root, library->rpath, needing->path, name);
+        if (found == NULL && program != needing && program->library->runpath == NULL)
+            found = find_in_list(paths->root, program->library->rpath, program->path, name);
+    } else {
+        found = find_in_list(paths->root, library->runpath, needing->path, name);
+    }
+    if (found != NULL)
+        return found;
+    const char *path = find_in_system(paths, name)->path;
+    return path == NULL ? NULL : xstrdup(path);
+}
+
+void closure_variants(struct library_paths *paths, const char *name, char *const **variants, size_t *count) {
+    *count = 0;
+    if (strchr(name, '/') != NULL)
+        return;
+    const struct found_library *found = find_in_system(paths, name);
+    *variants = found->variants;
+    *count = found->variant_count;
+}
+
+bool closure_is_system_directory(const struct library_paths *paths, const char *real_path) {
+    size_t length = strlen(real_path);
+    for (size_t i = 0; i < paths->count; i++) {
+        cleanup_free char *directory = root_real_path(paths->root, paths->directories[i]);
+        if (directory != NULL && strncmp(directory, real_path, length) == 0 &&
+            (directory[length] == 0 || directory[length] == '/' || length == 1))
+            return true;
+    }
+    return false;
 }

@@ -2,6 +2,7 @@
 #ifndef PINION_POLICYGEN_COMMANDS_H
 #define PINION_POLICYGEN_COMMANDS_H
 
+int generate_command(int count, char **arguments); /* what policygen does when no command is named */
 int diff_command(int count, char **arguments);
 
 #endif

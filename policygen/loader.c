@@ -1,240 +1,215 @@
-/* Collects the objects of a program breadth first, as the loader would, and says plainly which programs have no place
- * for a preloaded library.
+/* Collects the objects of each program breadth first, as the loader would. What objects name in their calls and
+ * constants is only known when they are analysed: so programs grow in rounds, and what is new in one is analysed on all
+ * processors before the next. The outcome depends neither on the other programs nor on who is first.
  */
 #include "policygen/loader.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
-#include "policygen/closure.h"
 #include "runtime/util.h"
 
 #define MAX_PLUGIN_DEPTH 16
 
 struct loading {
     struct loader *loader;
-    struct program *program;
-    struct library_paths paths;
-    struct library **libraries; /* per module of the program */
-    size_t library_count;
+    struct subject *subject;
 };
 
-static void analyse(struct loader *loader, struct library *library) {
-    size_t size;
-    if (loader->progress)
-        fprintf(stderr, "\r\033[Kanalysing %s", library->analysis.path);
-    analysis_make(&library->analysis);
-    library->memory = summary_make(&library->analysis, &size);
-    const char *problem = summary_open(library->memory, size, &library->summary);
-    if (problem != NULL)
-        die("the summary of \"%s\" cannot be used: %s", library->analysis.path, problem);
-    if (loader->progress)
-        fprintf(stderr, "\r\033[K");
+void loader_init(struct loader *loader, const struct root *root, struct workers *workers, const struct cache *cache) {
+    *loader = (struct loader){.root = root, .workers = workers, .cache = cache};
+    loader->plugins.root = root;
+    library_paths_read(&loader->paths[0], root, false);
+    library_paths_read(&loader->paths[1], root, true);
 }
 
-static struct library *known_object(const struct loader *loader, const char *path) {
-    for (size_t i = 0; i < loader->object_count; i++) {
-        if (strcmp(loader->objects[i]->analysis.path, path) == 0)
-            return loader->objects[i];
-    }
-    return NULL;
+/* ---- Files ---- */
+
+static void summarise(void *context, void *subject) {
+    const struct loader *loader = context;
+    library_summarise(subject, loader->root, loader->cache);
 }
 
-/* Opens an object and remembers it; NULL and the problem when it is none. Two names of one file are one object. */
-static struct library *open_object(struct loader *loader, const char *path, enum object_problem *problem) {
-    cleanup_free char *real = realpath(path, NULL);
-    *problem = OBJECT_UNREADABLE;
-    if (real == NULL)
+static struct library *open_new(struct loader *loader, const char *path, enum object_problem *problem) {
+    struct library *library = library_open(loader->root, path, problem);
+    if (library == NULL)
         return NULL;
-    struct library *library = known_object(loader, real);
-    *problem = OBJECT_FINE;
-    if (library != NULL)
-        return library;
-    library = xcalloc(1, sizeof *library);
-    *problem = object_open(path, &library->analysis.object);
-    if (*problem != OBJECT_FINE) {
-        free(library);
-        return NULL;
-    }
-    library->analysis.path = steal_pointer(&real);
     /* The array holds pointers. */
-    *array_append(loader->objects, loader->object_count) = library; /* NOLINT(bugprone-sizeof-expression) */
+    *array_append(loader->libraries, loader->library_count) = library; /* NOLINT(bugprone-sizeof-expression) */
     return library;
 }
 
-static struct program_module *add_module(struct loading *loading, struct library *library) {
-    struct program *program = loading->program;
-    for (size_t i = 0; i < program->module_count; i++) {
-        if (loading->libraries[i] == library)
-            return &program->modules[i];
-    }
-    /* The array holds pointers. */
-    *array_append(loading->libraries, loading->library_count) = library; /* NOLINT(bugprone-sizeof-expression) */
-    struct program_module *module = array_append(program->modules, program->module_count);
-    *module = (struct program_module){.path = library->analysis.object.path, .summary = &library->summary};
-    return module;
+static void queue(struct loader *loader, struct library *library) {
+    if (library->queued)
+        return;
+    library->queued = true;
+    workers_add(loader->workers, (struct job){.run = summarise,
+                                              .context = loader,
+                                              .subject = library,
+                                              .doing = "analysing",
+                                              .name = library->path,
+                                              .weight = library->size});
 }
 
-static bool is_loaded_name(const struct loading *loading, const char *name) {
-    for (size_t i = 0; i < loading->library_count; i++) {
-        const char *soname = loading->libraries[i]->analysis.object.soname;
+/* NULL and the problem when it is none. All names of one file are one library. */
+static struct library *open_library(struct loader *loader, const char *path, enum object_problem *problem) {
+    struct library *library = map_get(&loader->by_path, path);
+    struct stat status;
+    *problem = OBJECT_FINE;
+    if (library != NULL)
+        return library;
+    if (!root_stat(loader->root, path, &status)) {
+        *problem = OBJECT_UNREADABLE;
+        return NULL;
+    }
+    char file[64];
+    snprintf(file, sizeof file, "%" PRIu64 ":%" PRIu64, (uint64_t)status.st_dev, (uint64_t)status.st_ino);
+    library = map_get(&loader->by_file, file);
+    if (library == NULL) {
+        library = open_new(loader, path, problem);
+        if (library == NULL)
+            return NULL;
+        map_put(&loader->by_file, file, library);
+    }
+    map_put(&loader->by_path, path, library);
+    return library;
+}
+
+/* ---- Modules ---- */
+
+/* Index of the module; the first name under which the program finds a file stays. */
+static size_t add_module(struct loading *loading, struct library *library, const char *path) {
+    struct subject *subject = loading->subject;
+    for (size_t i = 0; i < subject->module_count; i++) {
+        if (subject->modules[i].library == library)
+            return i;
+    }
+    queue(loading->loader, library);
+    *array_append(subject->plugins, subject->plugin_count) = false;
+    *array_append(subject->modules, subject->module_count) = (struct loaded){library, xstrdup(path)};
+    return subject->module_count - 1;
+}
+
+static bool is_loaded_name(const struct subject *subject, const char *name) {
+    for (size_t i = 0; i < subject->module_count; i++) {
+        const char *soname = subject->modules[i].library->soname;
         if (soname != NULL && strcmp(soname, name) == 0)
             return true;
     }
     return false;
 }
 
-static void add_needed(struct loading *loading, const struct object *needing, const char *name) {
-    char **paths = NULL;
-    size_t count = 0;
-    if (is_loaded_name(loading, name))
-        return;
-    char *found = closure_find(&loading->paths, needing, &loading->libraries[0]->analysis.object, name);
-    if (found != NULL)
-        *array_append(paths, count) = found;
-    closure_variants(&loading->paths, name, &paths, &count);
-    if (count == 0)
-        warn("%s needs \"%s\", which is nowhere to be found: calls that it makes will be refused", needing->path, name);
-    for (size_t i = 0; i < count; i++) {
-        enum object_problem problem;
-        struct library *library = open_object(loading->loader, paths[i], &problem);
-        if (library == NULL)
-            die("cannot read library \"%s\": %s", paths[i],
-                problem == OBJECT_UNREADABLE ? strerror(errno) : object_problem_text(problem));
-        add_module(loading, library);
-        free(paths[i]);
-    }
-    free(paths);
+static void add_found(struct loading *loading, const char *path) {
+    enum object_problem problem;
+    struct library *library = open_library(loading->loader, path, &problem);
+    if (library == NULL)
+        die("cannot read library \"%s\": %s", path,
+            problem == OBJECT_UNREADABLE ? strerror(errno) : object_problem_text(problem));
+    add_module(loading, library, path);
 }
 
-/* The modules added since `from`, and what they need in turn. */
+static void add_needed(struct loading *loading, size_t needing, const char *name) {
+    struct subject *subject = loading->subject;
+    char *const *variants = NULL;
+    size_t count;
+    if (is_loaded_name(subject, name))
+        return;
+    cleanup_free char *found = closure_find(subject->paths, &subject->modules[needing], &subject->modules[0], name);
+    closure_variants(subject->paths, name, &variants, &count);
+    if (found != NULL)
+        add_found(loading, found);
+    else if (count == 0)
+        warn("%s needs \"%s\", which is nowhere to be found: calls that it makes will be refused",
+             subject->modules[needing].path, name);
+    for (size_t i = 0; i < count; i++)
+        add_found(loading, variants[i]);
+}
+
+/* What the modules from this one on need. */
 static void add_all_needed(struct loading *loading, size_t from) {
-    for (size_t i = from; i < loading->program->module_count; i++) {
-        const struct object *object = &loading->libraries[i]->analysis.object;
-        for (size_t j = 0; j < object->needed_count; j++)
-            add_needed(loading, object, object->needed[j]);
+    const struct subject *subject = loading->subject;
+    for (size_t i = from; i < subject->module_count; i++) {
+        const struct library *library = subject->modules[i].library;
+        for (size_t j = 0; j < library->needed_count; j++)
+            add_needed(loading, i, library->needed[j]);
     }
 }
 
 /* ---- Plug-ins ---- */
 
-static void add_plugin_file(struct loading *loading, const char *path, bool must) {
+static bool add_plugin_file(struct loading *loading, const char *path, bool must) {
     enum object_problem problem;
-    struct library *library = open_object(loading->loader, path, &problem);
+    struct library *library = open_library(loading->loader, path, &problem);
     if (library == NULL) {
         if (must)
             die("cannot analyse \"%s\": %s", path,
                 problem == OBJECT_UNREADABLE ? strerror(errno) : object_problem_text(problem));
-        return;
+        return false;
     }
-    add_module(loading, library)->plugin = true;
+    size_t from = loading->subject->module_count, module = add_module(loading, library, path);
+    loading->subject->plugins[module] = true;
+    add_all_needed(loading, from);
+    return true;
 }
 
-static int is_entry(const struct dirent *entry) {
-    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-}
-
-/* In the order of the names' bytes: neither the file system nor the locale may change the policy. */
-static int compare_entries(const struct dirent **a, const struct dirent **b) {
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-/* All objects below a directory. */
-static void add_plugin_directory(struct loading *loading, const char *path, unsigned depth) {
-    struct dirent **entries = NULL;
-    int count = scandir(path, &entries, is_entry, compare_entries);
-    if (count < 0)
-        die("cannot read directory \"%s\": %s", path, strerror(errno));
-    for (int i = 0; i < count; i++) {
-        cleanup_free char *name = xasprintf("%s/%s", path, entries[i]->d_name);
+/* A folder that was named holds plug-ins whatever they are called. */
+static void add_named_directory(struct loading *loading, const char *path, unsigned depth) {
+    struct root_entry *entries;
+    size_t count;
+    if (!root_list(loading->loader->root, path, &entries, &count))
+        die_with_error("cannot read directory \"%s\"", path);
+    for (size_t i = 0; i < count; i++) {
+        cleanup_free char *name = xasprintf("%s/%s", path, entries[i].name);
         struct stat status;
-        bool exists = stat(name, &status) == 0;
-        if (exists && S_ISDIR(status.st_mode) && depth < MAX_PLUGIN_DEPTH)
-            add_plugin_directory(loading, name, depth + 1);
+        bool exists = root_stat(loading->loader->root, name, &status);
+        if (exists && S_ISDIR(status.st_mode) && !S_ISLNK(entries[i].mode) && depth < MAX_PLUGIN_DEPTH)
+            add_named_directory(loading, name, depth + 1);
         else if (exists && S_ISREG(status.st_mode))
             add_plugin_file(loading, name, false);
-        free(entries[i]);
     }
-    free(entries);
+    root_list_free(entries, count);
 }
 
-static void add_plugins(struct loading *loading) {
+static void add_named_plugins(struct loading *loading) {
     for (size_t i = 0; i < loading->loader->also_count; i++) {
         const char *path = loading->loader->also[i];
         struct stat status;
-        if (stat(path, &status) != 0)
-            die("cannot read \"%s\": %s", path, strerror(errno));
-        size_t from = loading->program->module_count;
+        if (!root_stat(loading->loader->root, path, &status))
+            die_with_error("cannot read \"%s\"", path);
+        loading->subject->found_plugins = true;
         if (S_ISDIR(status.st_mode))
-            add_plugin_directory(loading, path, 0);
+            add_named_directory(loading, path, 0);
         else
             add_plugin_file(loading, path, true);
-        add_all_needed(loading, from);
     }
 }
 
-static bool uses_name_services(const struct program *program) {
-    for (size_t i = 0; i < program->module_count; i++) {
-        if ((program->modules[i].summary->header->flags & SUMMARY_USES_NAME_SERVICES) != 0)
-            return true;
-    }
-    return false;
-}
-
-/* Name services are loaded by libc as /etc/nsswitch.conf says. */
-static void add_name_services(struct loading *loading) {
-    size_t size;
-    cleanup_free char *text = file_read("/etc/nsswitch.conf", 1u << 20, &size);
-    char *rest = text, *line;
-    while (rest != NULL && (line = strsep(&rest, "\n")) != NULL) {
-        line[strcspn(line, "#")] = 0;
-        char *services = strchr(line, ':');
-        if (services == NULL)
-            continue;
-        char *behind;
-        for (char *service = strtok_r(services + 1, " \t", &behind); service != NULL;
-             service = strtok_r(NULL, " \t", &behind)) {
-            cleanup_free char *name = xasprintf("libnss_%s.so.2", service);
-            const struct object *program = &loading->libraries[0]->analysis.object;
-            cleanup_free char *path = strchr(service, '[') != NULL || strchr(service, '/') != NULL
-                                          ? NULL
-                                          : closure_find(&loading->paths, program, program, name);
-            if (path == NULL)
-                continue;
-            size_t from = loading->program->module_count;
-            add_plugin_file(loading, path, false);
-            add_all_needed(loading, from);
-        }
-    }
-}
-
-/* ---- Libraries that the program names itself ---- */
-
-static void analyse_all(const struct loading *loading) {
-    for (size_t i = 0; i < loading->library_count; i++) {
-        if (loading->libraries[i]->memory == NULL)
-            analyse(loading->loader, loading->libraries[i]);
+/* Programs lie in such folders too, and are none. */
+static void add_folder(void *context, const struct folder *folder) {
+    struct loading *loading = context;
+    for (size_t i = 0; i < folder->count; i++) {
+        enum object_problem problem;
+        const struct library *library = open_library(loading->loader, folder->files[i], &problem);
+        if (library != NULL && library->has_dynamic && !library->fixed && library->interpreter == NULL)
+            loading->subject->found_plugins |= add_plugin_file(loading, folder->files[i], false);
     }
 }
 
 /* A library named in a call of dlopen. That it is missing is no mistake: programs try. */
-static void add_opened(struct loading *loading, const struct object *opener, const char *name) {
-    const struct object *program = &loading->libraries[0]->analysis.object;
-    if (name[0] == 0 || is_loaded_name(loading, name))
+static void add_opened(struct loading *loading, size_t opener, const char *name) {
+    const struct subject *subject = loading->subject;
+    if (name[0] == 0 || is_loaded_name(subject, name))
         return;
-    cleanup_free char *path = closure_find(&loading->paths, opener, program, name);
-    if (path == NULL)
-        return;
-    size_t from = loading->program->module_count;
-    add_plugin_file(loading, path, false);
-    add_all_needed(loading, from);
+    cleanup_free char *path = closure_find(subject->paths, &subject->modules[opener], &subject->modules[0], name);
+    if (path != NULL)
+        add_plugin_file(loading, path, false);
 }
 
-static void add_opened_by(struct loading *loading, const struct library *opener) {
-    const struct summary *summary = &opener->summary;
+static void add_opened_by(struct loading *loading, size_t opener) {
+    const struct summary *summary = &loading->subject->modules[opener].library->summary;
     for (uint32_t i = 0; i < summary->calls_count + summary->jumps_count; i++) {
         const struct summary_call *call = summary_call_at(summary, i);
         if (call->api != API_dlopen && call->api != API_dlmopen)
@@ -243,78 +218,128 @@ static void add_opened_by(struct loading *loading, const struct library *opener)
         for (uint32_t j = 0; j < file->value_count; j++) {
             const struct summary_value *value = &summary->values[file->first_value + j];
             if (value->kind == RULE_TEXT)
-                add_opened(loading, &opener->analysis.object, summary_text(summary, value->text));
+                add_opened(loading, opener, summary_text(summary, value->text));
         }
+        loading->subject->unnamed_plugins |= file->state == RULE_ANY || file->entry_count > 0;
     }
 }
 
-/* Each new library may name others. */
-static void add_all_opened(struct loading *loading) {
-    for (size_t i = 0; i < loading->library_count; i++) {
-        analyse_all(loading);
-        add_opened_by(loading, loading->libraries[i]);
+/* ---- Name services ---- */
+
+static bool uses_name_services(const struct subject *subject) {
+    for (size_t i = 0; i < subject->module_count; i++) {
+        if ((subject->modules[i].library->summary.header->flags & SUMMARY_USES_NAME_SERVICES) != 0)
+            return true;
     }
-    analyse_all(loading);
+    return false;
 }
 
-/* ---- The program ---- */
+static void add_name_service(struct loading *loading, const char *service) {
+    const struct subject *subject = loading->subject;
+    if (strpbrk(service, "[]/") != NULL)
+        return;
+    cleanup_free char *name = xasprintf("libnss_%s.so.2", service);
+    cleanup_free char *path = closure_find(subject->paths, &subject->modules[0], &subject->modules[0], name);
+    if (path != NULL)
+        add_plugin_file(loading, path, false);
+}
+
+/* libc loads them as /etc/nsswitch.conf says. */
+static void add_name_services(struct loading *loading) {
+    cleanup_free char *text = root_read(loading->loader->root, "/etc/nsswitch.conf", 1u << 20);
+    char *rest = text, *line;
+    while (rest != NULL && (line = strsep(&rest, "\n")) != NULL) {
+        line[strcspn(line, "#")] = 0;
+        char *services = strchr(line, ':'), *behind;
+        if (services == NULL)
+            continue;
+        for (char *service = strtok_r(services + 1, " \t", &behind); service != NULL;
+             service = strtok_r(NULL, " \t", &behind))
+            add_name_service(loading, service);
+    }
+}
+
+/* ---- Programs ---- */
 
 /* Returns why no library can be preloaded into it, or NULL. */
-static const char *why_not_protectable(const struct object *object) {
-    if (object->go)
+static const char *why_not_protectable(const struct library *library) {
+    if (library->go)
         return "it is a Go program: its system calls do not pass libc, so nothing of it would be checked";
-    if (object->interpreter == NULL && object->soname != NULL)
+    if (library->interpreter == NULL && library->soname != NULL)
         return "it is a library: name the program that uses it, and the library itself with --also if it is a plug-in";
-    if (object->interpreter == NULL)
+    if (library->interpreter == NULL)
         return "it is statically linked: nothing can be preloaded into it";
-    if (!object->has_dynamic)
+    if (!library->has_dynamic)
         return "it has no dynamic section: nothing can be preloaded into it";
     return NULL;
 }
 
-static void add_interpreter(struct loading *loading, const struct object *object) {
+static void add_interpreter(struct loading *loading, const struct library *program) {
     enum object_problem problem;
-    struct library *interpreter = open_object(loading->loader, object->interpreter, &problem);
+    struct library *interpreter = open_library(loading->loader, program->interpreter, &problem);
     if (interpreter == NULL)
-        die("cannot read \"%s\", the loader that \"%s\" asks for: %s", object->interpreter, object->path,
+        die("cannot read \"%s\", the loader that \"%s\" asks for: %s", program->interpreter, program->path,
             problem == OBJECT_UNREADABLE ? strerror(errno) : object_problem_text(problem));
-    add_module(loading, interpreter);
+    add_module(loading, interpreter, program->interpreter);
 }
 
-static char *real_path(const char *path) {
-    char *real = realpath(path, NULL);
-    if (real == NULL)
-        die("cannot read \"%s\": %s", path, strerror(errno));
-    return real;
-}
-
-bool loader_program(struct loader *loader, const char *path, struct program *program) {
-    *program = (struct program){0};
-    cleanup_free char *real = real_path(path);
-    enum object_problem problem;
-    struct library *library = open_object(loader, real, &problem);
+void loader_add(struct loader *loader, const char *path) {
+    struct subject *subject = xcalloc(1, sizeof *subject);
+    struct loading loading = {loader, subject};
+    /* The array holds pointers. */
+    *array_append(loader->subjects, loader->subject_count) = subject; /* NOLINT(bugprone-sizeof-expression) */
+    subject->name = xstrdup(path);
+    cleanup_free char *real = root_real_path(loader->root, path);
+    enum object_problem problem = OBJECT_UNREADABLE;
+    struct library *library = real == NULL ? NULL : open_library(loader, real, &problem);
     if (library == NULL && problem == OBJECT_UNREADABLE)
-        die("cannot read \"%s\": %s", path, strerror(errno));
-    const struct object *object = library == NULL ? NULL : &library->analysis.object;
-    const char *why = object == NULL ? object_problem_text(problem) : why_not_protectable(object);
-    if (why != NULL) {
-        warn("\"%s\" cannot be protected: %s", path, why);
-        return false;
-    }
-    struct loading loading = {.loader = loader, .program = program};
-    library_paths_read(&loading.paths, is_musl(object->interpreter));
-    add_module(&loading, library);
-    add_interpreter(&loading, object);
+        die_with_error("cannot read \"%s\"", path);
+    subject->problem = library == NULL ? object_problem_text(problem) : why_not_protectable(library);
+    if (subject->problem != NULL)
+        return;
+    subject->paths = &loader->paths[is_musl(library->interpreter)];
+    add_module(&loading, library, real);
+    add_interpreter(&loading, library);
     add_all_needed(&loading, 0);
-    add_plugins(&loading);
-    add_all_opened(&loading);
-    if (!is_musl(object->interpreter) && uses_name_services(program)) {
-        add_name_services(&loading);
-        add_all_opened(&loading);
+    add_named_plugins(&loading);
+}
+
+/* Follows what the modules that are analysed by now name. Returns whether anything new came up. */
+static bool grow(struct loader *loader, struct subject *subject) {
+    struct loading loading = {loader, subject};
+    size_t count = subject->module_count;
+    if (subject->problem != NULL)
+        return false;
+    for (; subject->looked_at < count; subject->looked_at++) {
+        add_opened_by(&loading, subject->looked_at);
+        plugins_of(&loader->plugins, subject->paths, subject->modules[subject->looked_at].library, add_folder,
+                   &loading);
     }
-    library_paths_free(&loading.paths);
-    free(loading.libraries);
-    return true;
+    if (subject->module_count == count && !subject->name_services && subject->paths == &loader->paths[0] &&
+        uses_name_services(subject)) {
+        subject->name_services = true;
+        add_name_services(&loading);
+    }
+    return subject->module_count > count;
+}
+
+void loader_finish(struct loader *loader) {
+    bool more = true;
+    while (more) {
+        workers_wait(loader->workers);
+        more = false;
+        for (size_t i = 0; i < loader->subject_count; i++)
+            more |= grow(loader, loader->subjects[i]);
+    }
+}
+
+void loader_program(const struct subject *subject, struct program *program) {
+    *program = (struct program){.module_count = subject->module_count};
+    program->modules = xcalloc(subject->module_count, sizeof *program->modules);
+    for (size_t i = 0; i < subject->module_count; i++)
+        program->modules[i] = (struct program_module){.path = subject->modules[i].path,
+                                                      .summary = &subject->modules[i].library->summary,
+                                                      .plugin = subject->plugins[i]};
 }
 
 void program_free(struct program *program) {
@@ -322,11 +347,25 @@ void program_free(struct program *program) {
     *program = (struct program){0};
 }
 
+static void subject_free(struct subject *subject) {
+    for (size_t i = 0; i < subject->module_count; i++)
+        free(subject->modules[i].path);
+    free(subject->modules);
+    free(subject->plugins);
+    free(subject->name);
+    free(subject);
+}
+
 void loader_free(struct loader *loader) {
-    for (size_t i = 0; i < loader->object_count; i++) {
-        analysis_free(&loader->objects[i]->analysis);
-        free(loader->objects[i]->memory);
-        free(loader->objects[i]);
-    }
-    free(loader->objects);
+    for (size_t i = 0; i < loader->subject_count; i++)
+        subject_free(loader->subjects[i]);
+    for (size_t i = 0; i < loader->library_count; i++)
+        library_free(loader->libraries[i]);
+    free(loader->subjects);
+    free(loader->libraries);
+    map_free(&loader->by_path);
+    map_free(&loader->by_file);
+    plugins_free(&loader->plugins);
+    library_paths_free(&loader->paths[0]);
+    library_paths_free(&loader->paths[1]);
 }

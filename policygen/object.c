@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -364,15 +365,17 @@ static int compare_spellings(const void *a, const void *b) {
     return strcmp(spelling_table[*(const uint16_t *)a].name, spelling_table[*(const uint16_t *)b].name);
 }
 
+static uint16_t ordered[SPELLING_COUNT];
+
+static void order_spellings(void) {
+    for (unsigned i = 0; i < SPELLING_COUNT; i++)
+        ordered[i] = (uint16_t)i;
+    qsort(ordered, SPELLING_COUNT, sizeof *ordered, compare_spellings);
+}
+
 static unsigned spelling_of(const char *name) {
-    static uint16_t ordered[SPELLING_COUNT];
-    static bool ready;
-    if (!ready) {
-        for (unsigned i = 0; i < SPELLING_COUNT; i++)
-            ordered[i] = (uint16_t)i;
-        qsort(ordered, SPELLING_COUNT, sizeof *ordered, compare_spellings);
-        ready = true;
-    }
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, order_spellings);
     size_t low = 0, high = SPELLING_COUNT;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -516,7 +519,8 @@ static enum object_problem check_header(const uint8_t *bytes, size_t size, Elf64
     return header->e_type == ET_EXEC || header->e_type == ET_DYN ? OBJECT_FINE : OBJECT_NOT_ELF;
 }
 
-enum object_problem object_parse(const char *path, uint8_t *bytes, size_t size, struct object *object) {
+static enum object_problem parse(const char *path, uint8_t *bytes, size_t size, enum object_extent extent,
+                                 struct object *object) {
     *object = (struct object){.bytes = bytes, .size = size};
     Elf64_Ehdr header;
     enum object_problem problem = check_header(bytes, size, &header);
@@ -530,16 +534,22 @@ enum object_problem object_parse(const char *path, uint8_t *bytes, size_t size, 
         object_close(object);
         return OBJECT_DAMAGED;
     }
-    find_code(object, &header);
     struct dynamic dynamic = {0};
     read_dynamic(object, &dynamic, dynamic_address, dynamic_size);
+    if (extent == OBJECT_HEADERS)
+        return OBJECT_FINE;
+    find_code(object, &header);
     read_relocations(object, &dynamic);
     read_symbols(object, &dynamic, symbols_used(object));
     drop_bad_symbols(object);
     return OBJECT_FINE;
 }
 
-static enum object_problem map_file(int fd, const char *path, struct object *object) {
+enum object_problem object_parse(const char *path, uint8_t *bytes, size_t size, struct object *object) {
+    return parse(path, bytes, size, OBJECT_WHOLE, object);
+}
+
+enum object_problem object_map(int fd, const char *path, enum object_extent extent, struct object *object) {
     struct stat status;
     if (fstat(fd, &status) != 0)
         return OBJECT_UNREADABLE;
@@ -555,7 +565,7 @@ static enum object_problem map_file(int fd, const char *path, struct object *obj
     uint8_t *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (bytes == MAP_FAILED)
         return OBJECT_UNREADABLE;
-    enum object_problem problem = object_parse(path, bytes, size, object);
+    enum object_problem problem = parse(path, bytes, size, extent, object);
     if (problem != OBJECT_FINE)
         munmap(bytes, size);
     else
@@ -567,7 +577,7 @@ enum object_problem object_open(const char *path, struct object *object) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return OBJECT_UNREADABLE;
-    enum object_problem problem = map_file(fd, path, object);
+    enum object_problem problem = object_map(fd, path, OBJECT_WHOLE, object);
     int error = errno;
     close(fd);
     errno = error;

@@ -84,7 +84,14 @@ enum object_problem {
     OBJECT_DAMAGED,
 };
 
-/* Reads a file. On a problem nothing needs to be freed. */
+enum object_extent {
+    OBJECT_WHOLE,
+    OBJECT_HEADERS, /* without code ranges, symbols and relocations: the little that finding libraries takes */
+};
+
+/* Reads an open file. On a problem nothing needs to be freed. */
+enum object_problem object_map(int fd, const char *path, enum object_extent extent, struct object *object);
+/* Opens and reads a file whole. */
 enum object_problem object_open(const char *path, struct object *object);
 /* The same from memory, which must outlive the object. */
 enum object_problem object_parse(const char *path, uint8_t *bytes, size_t size, struct object *object);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "policygen/loader.h"
+#include "policygen/survey.h"
 #include "runtime/util.h"
 
 static void add_text(struct policies *policies, const char *path) {
@@ -23,19 +23,30 @@ static void add_text(struct policies *policies, const char *path) {
     *array_append(policies->documents, policies->count) = document;
 }
 
-static void add_program(struct policies *policies, const char *path) {
-    struct loader loader = {0};
-    struct program program;
-    if (loader_program(&loader, path, &program)) {
+/* Programs that are analysed on the spot: those that are named, or all of an image. */
+static void add_survey(struct policies *policies, const struct survey_options *options) {
+    struct survey survey;
+    survey_make(&survey, options);
+    for (size_t i = 0; i < survey.loader.subject_count; i++) {
+        const struct subject *subject = survey.loader.subjects[i];
+        if (subject->problem != NULL) {
+            /* The array holds pointers. */
+            *array_append(policies->unprotected, policies->unprotected_count) = /* NOLINT(bugprone-sizeof-expression) */
+                xstrdup(subject->name);
+            continue;
+        }
+        struct program program;
+        loader_program(subject, &program);
         cleanup_free struct coverage *coverage = xcalloc(program.module_count, sizeof *coverage);
         program_link(&program, array_append(policies->documents, policies->count), coverage);
-    } else {
-        /* The array holds pointers. */
-        *array_append(policies->unprotected, policies->unprotected_count) = /* NOLINT(bugprone-sizeof-expression) */
-            xstrdup(path);
+        program_free(&program);
     }
-    program_free(&program);
-    loader_free(&loader);
+    survey_free(&survey);
+}
+
+static void add_program(struct policies *policies, const char *path) {
+    char *programs[] = {(char *)path};
+    add_survey(policies, &(struct survey_options){.programs = programs, .program_count = 1});
 }
 
 static bool is_policy_name(const struct dirent *entry) {
@@ -47,19 +58,19 @@ static int select_policy(const struct dirent *entry) {
     return is_policy_name(entry);
 }
 
-static void add_directory(struct policies *policies, const char *path) {
+/* Returns whether there is any policy in it. */
+static bool add_directory(struct policies *policies, const char *path) {
     struct dirent **entries;
     int count = scandir(path, &entries, select_policy, alphasort);
     if (count < 0)
         die_with_error("cannot read directory \"%s\"", path);
-    if (count == 0)
-        die("no policy (*.policy) is in directory \"%s\" (write them with policygen -o DIR PROGRAM...)", path);
     for (int i = 0; i < count; i++) {
         cleanup_free char *file = xasprintf("%s/%s", path, entries[i]->d_name);
         add_text(policies, file);
         free(entries[i]);
     }
     free(entries);
+    return count > 0;
 }
 
 static bool is_program(const char *path) {
@@ -83,12 +94,16 @@ void policies_add(struct policies *policies, const char *path) {
     policies->path = path;
     if (stat(path, &status) != 0)
         die_with_error("cannot read \"%s\"", path);
-    if (S_ISDIR(status.st_mode))
-        add_directory(policies, path);
-    else if (is_program(path))
+    if (S_ISDIR(status.st_mode)) {
+        if (!add_directory(policies, path))
+            add_survey(policies, &(struct survey_options){.root = path});
+        if (policies->count + policies->unprotected_count == 0)
+            die("neither a policy (*.policy) nor a program is in directory \"%s\"", path);
+    } else if (is_program(path)) {
         add_program(policies, path);
-    else
+    } else {
         add_text(policies, path);
+    }
     if (policies->count > 1)
         qsort(policies->documents, policies->count, sizeof *policies->documents, compare_documents);
 }

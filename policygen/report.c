@@ -1,6 +1,9 @@
 /* Formats coverage, as a table for people and as JSON for programs. */
 #include "policygen/report.h"
 
+static const char lacking_plugins[] =
+    "        it loads libraries whose names are not known, and none was found: name them with --also\n";
+
 static void add_counts(struct coverage *sum, const struct coverage *coverage) {
     sum->sites += coverage->sites;
     sum->constrained_sites += coverage->constrained_sites;
@@ -38,7 +41,18 @@ static void print_row(FILE *out, const char *name, const struct coverage *covera
             percent(known, argument_total(coverage)), coverage->loose, coverage->pointed, name);
 }
 
-void report_table(FILE *out, const struct program *program, const struct coverage *coverage) {
+void report_heading(FILE *out) {
+    fprintf(out, "  sites  constrained    arguments  constrained     loose  pointers  program\n");
+}
+
+void report_row(FILE *out, const struct program *program, const struct coverage *coverage, bool lacks_plugins) {
+    struct coverage sum = total(program, coverage);
+    print_row(out, program->modules[0].path, &sum);
+    if (lacks_plugins)
+        fprintf(out, "%s", lacking_plugins);
+}
+
+void report_table(FILE *out, const struct program *program, const struct coverage *coverage, bool lacks_plugins) {
     struct coverage sum = total(program, coverage);
     fprintf(out, "%s\n", program->modules[0].path);
     fprintf(out, "  sites  constrained    arguments  constrained     loose  pointers  module\n");
@@ -56,6 +70,8 @@ void report_table(FILE *out, const struct program *program, const struct coverag
         }
     }
     fprintf(out, "\n");
+    if (lacks_plugins)
+        fprintf(out, "%s", lacking_plugins);
 }
 
 static json_t *counts_json(const struct coverage *coverage) {
@@ -72,7 +88,7 @@ static json_t *counts_json(const struct coverage *coverage) {
                      "arguments_unknown", (json_int_t)coverage->arguments.any, "unknown_by_reason", unknown);
 }
 
-json_t *report_json(const struct program *program, const struct coverage *coverage) {
+json_t *report_json(const struct program *program, const struct coverage *coverage, bool lacks_plugins) {
     struct coverage sum = total(program, coverage);
     json_t *modules = json_array();
     for (size_t i = 0; i < program->module_count; i++) {
@@ -80,6 +96,10 @@ json_t *report_json(const struct program *program, const struct coverage *covera
         json_object_set_new(counts, "path", json_string(program->modules[i].path));
         json_array_append_new(modules, counts);
     }
-    return json_pack("{s:s, s:o, s:o}", "program", program->modules[0].path, "total", counts_json(&sum),
-                     "modules", modules);
+    return json_pack("{s:s, s:o, s:b, s:o}", "program", program->modules[0].path, "total", counts_json(&sum),
+                     "lacks_plugins", lacks_plugins, "modules", modules);
+}
+
+json_t *report_problem_json(const char *path, const char *problem) {
+    return json_pack("{s:s, s:s}", "program", path, "not_protected", problem);
 }

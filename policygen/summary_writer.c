@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policygen/folders.h"
 #include "policygen/summary.h"
 #include "runtime/api.h"
 #include "runtime/util.h"
@@ -328,6 +329,18 @@ static bool uses_name_services(const struct object *object) {
     return false;
 }
 
+static void add_folders(struct writer *writer) {
+    char **folders = NULL;
+    size_t count = 0;
+    folders_find(&writer->analysis->object, &folders, &count);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t text = add_text(writer, folders[i]);
+        *array_append(writer->folders, writer->folders_count) = text;
+        free(folders[i]);
+    }
+    free(folders);
+}
+
 /* ---- Flattening ---- */
 
 static uint64_t place(struct summary_section *section, uint64_t at, size_t count, size_t element_size) {
@@ -390,6 +403,7 @@ void *summary_make(const struct analysis *analysis, size_t *size) {
     add_graph(&writer);
     add_calls(&writer);
     add_tails(&writer);
+    add_folders(&writer);
     void *memory = flatten(&writer, size);
     writer_free(&writer);
     return memory;

@@ -108,7 +108,7 @@ void array_clear(void *element, size_t size) {
     memset(element, 0, size);
 }
 
-static char *read_open_file(int fd, size_t limit, size_t *size) {
+char *fd_read(int fd, size_t limit, size_t *size) {
     struct stat status;
     if (fstat(fd, &status) != 0)
         return NULL;
@@ -139,7 +139,7 @@ char *file_read(const char *path, size_t limit, size_t *size) {
     cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return NULL;
-    return read_open_file(fd, limit, size);
+    return fd_read(fd, limit, size);
 }
 
 bool atomic_file_open(struct atomic_file *file, const char *path, mode_t mode) {

@@ -84,6 +84,7 @@ static inline int steal_fd(int *variable) {
 /* The whole file with a NUL behind it, or NULL and errno: EFBIG above `limit` bytes, EINVAL where it is no regular
  * file. The caller frees. */
 char *file_read(const char *path, size_t limit, size_t *size);
+char *fd_read(int fd, size_t limit, size_t *size);
 
 /* A file that appears under its name only when it is complete: written under a temporary name in the same
  * directory, flushed to the disk, renamed. */

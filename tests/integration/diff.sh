@@ -184,7 +184,7 @@ expect diff_help 0 'Usage: policygen diff' "$policygen" diff --help
 expect diff_one_argument 2 'compares two things' "$policygen" diff "$policy"
 expect diff_unknown_option 2 'policygen diff --help' "$policygen" diff --frobnicate a b
 expect diff_missing 2 'cannot read ".*/nowhere"' "$policygen" diff "$policy" "$work/nowhere"
-expect diff_empty_directory 2 'no policy \(\*\.policy\)' "$policygen" diff "$policy" "$(mktemp -d -p "$work")"
+expect diff_empty_directory 2 'neither a policy' "$policygen" diff "$policy" "$(mktemp -d -p "$work")"
 expect diff_compiled 2 'compiled policy' "$policygen" diff "$policy" "$(echo "$work"/old/*.pinion)"
 sed 's/api = "open"/api = "opne"/' "$policy" >"$work/damaged.policy"
 expect diff_damaged 2 'damaged.policy" line [0-9]+: unknown API "opne" \(did you mean "open"\?\)' "$policygen" diff "$policy" "$work/damaged.policy"
