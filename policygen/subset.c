@@ -78,6 +78,7 @@ enum token_kind {
     TOKEN_STAR,   /* * */
     TOKEN_ALL,    /* ** */
     TOKEN_NUMBER, /* %d */
+    TOKEN_TEXT,   /* %s: as TOKEN_ALL, ".." included */
 };
 
 struct token {
@@ -94,9 +95,12 @@ static size_t tokenise(const char *pattern, struct token *tokens) {
             token.kind = TOKEN_ONE;
         else if (at[0] == '%' && at[1] == 'd')
             token.kind = TOKEN_NUMBER;
+        else if (at[0] == '%' && at[1] == 's')
+            token.kind = TOKEN_TEXT;
         else if (at[0] == '\\' && at[1] != '\0')
             token.byte = (uint8_t)at[1];
-        at += token.kind == TOKEN_ALL || token.kind == TOKEN_NUMBER || (at[0] == '\\' && at[1] != '\0');
+        at += token.kind == TOKEN_ALL || token.kind == TOKEN_NUMBER || token.kind == TOKEN_TEXT ||
+              (at[0] == '\\' && at[1] != '\0');
         tokens[count++] = token;
     }
     tokens[count].kind = TOKEN_END;
@@ -105,7 +109,7 @@ static size_t tokenise(const char *pattern, struct token *tokens) {
 
 /* Whether a '*' may stand for the token. */
 static bool star_takes(const struct token *token) {
-    return token->kind != TOKEN_ALL && (token->kind != TOKEN_BYTE || token->byte != '/');
+    return token->kind != TOKEN_ALL && token->kind != TOKEN_TEXT && (token->kind != TOKEN_BYTE || token->byte != '/');
 }
 
 static bool one_takes(const struct token *token) {
@@ -121,7 +125,8 @@ static bool is_digit(const struct token *token) {
 static bool covers_rest(const struct token *pattern, const struct token *other, const bool *next, const bool *row) {
     switch (pattern->kind) {
     case TOKEN_END: return other->kind == TOKEN_END;
-    case TOKEN_ALL: return row[1] || (other->kind != TOKEN_END && next[0]);
+    case TOKEN_TEXT: return row[1] || (other->kind != TOKEN_END && next[0]);
+    case TOKEN_ALL: return row[1] || (other->kind != TOKEN_END && other->kind != TOKEN_TEXT && next[0]);
     case TOKEN_STAR: return row[1] || (other->kind != TOKEN_END && star_takes(other) && next[0]);
     case TOKEN_ONE: return other->kind != TOKEN_END && one_takes(other) && next[1];
     case TOKEN_NUMBER:

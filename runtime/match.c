@@ -71,8 +71,15 @@ static inline bool is_digit(char byte) {
     return byte >= '0' && byte <= '9';
 }
 
+/* Of "**" and "%s" 2, of '*' 1, of all else 0. */
 static inline size_t star_length(const struct matcher *matcher, size_t state) {
-    return state + 1 < matcher->length && matcher->pattern[state + 1] == '*' ? 2 : 1;
+    const char *pattern = matcher->pattern + state;
+    size_t left = matcher->length - state;
+    if (left == 0 || (*pattern != '*' && *pattern != '%'))
+        return 0;
+    if (left > 1 && pattern[1] == (*pattern == '*' ? '*' : 's'))
+        return 2;
+    return *pattern == '*';
 }
 
 /* Makes the state possible, and those behind the stars that begin there. */
@@ -83,9 +90,10 @@ static void enter(struct matcher *matcher, size_t state) {
             matcher->low = state / 64;
         if (state / 64 > matcher->high)
             matcher->high = state / 64;
-        if (state >= matcher->length || matcher->pattern[state] != '*')
+        size_t star = star_length(matcher, state);
+        if (star == 0)
             return;
-        state += star_length(matcher, state);
+        state += star;
     }
 }
 
@@ -105,11 +113,13 @@ static void step(struct matcher *matcher, size_t state, char byte) {
         }
         return;
     }
-    switch (pattern[state]) {
-    case '*':
-        if (byte != '/' || star_length(matcher, state) == 2)
+    size_t star = star_length(matcher, state);
+    if (star > 0) {
+        if (byte != '/' || star == 2)
             enter(matcher, state);
         return;
+    }
+    switch (pattern[state]) {
     case '?':
         if (byte != '/')
             enter(matcher, state + 1);
@@ -217,6 +227,17 @@ static size_t plain_length(const char *pattern, size_t length) {
     return plain;
 }
 
+/* Whether the pattern may hold for a text with "..". */
+static bool may_climb(const char *pattern, size_t length) {
+    for (size_t i = 0; i + 1 < length; i++) {
+        if (pattern[i] == '\\')
+            i++;
+        else if (pattern[i] == '%' && pattern[i + 1] == 's')
+            return true;
+    }
+    return false;
+}
+
 bool match_glob(const char *pattern, size_t pattern_length, const char *text, size_t length) {
     if (pattern_length > MATCH_PATTERN_MAX)
         return false;
@@ -232,5 +253,6 @@ bool match_glob(const char *pattern, size_t pattern_length, const char *text, si
     struct matcher matcher;
     matcher.pattern = pattern + plain;
     matcher.length = pattern_length - plain;
-    return run(&matcher, text + plain, length - plain) && !match_has_dot_dot(text, length);
+    return run(&matcher, text + plain, length - plain) &&
+           (!match_has_dot_dot(text, length) || may_climb(matcher.pattern, matcher.length));
 }

@@ -2,7 +2,8 @@
  *
  * Patterns: '?' is one byte other than '/', '*' any number of them, "**" any bytes at all, '[0-9]+' (written
  * "%d") an optional '-' and digits; a backslash takes the next byte literally. A text that holds ".." as a path
- * component matches exact values only; a relative text never matches a pattern that begins with '/'.
+ * component matches exact values only; a relative text never matches a pattern that begins with '/'. "%s" is any bytes
+ * at all as well, and a pattern with it, which follows from the program's code, matches ".." too.
  */
 #ifndef PINION_RUNTIME_MATCH_H
 #define PINION_RUNTIME_MATCH_H

@@ -46,14 +46,14 @@ static enum form mask_form(const struct constraint *constraint, enum argument_ki
 /* ---- Patterns ---- */
 
 static bool is_wildcard(const char *at) {
-    return *at == '*' || *at == '?' || (at[0] == '%' && at[1] == 'd');
+    return *at == '*' || *at == '?' || (at[0] == '%' && (at[1] == 'd' || at[1] == 's'));
 }
 
-/* The length of one element of a pattern: of an escaped byte, "**", "%d" or a byte. */
+/* The length of one element of a pattern: of an escaped byte, "**", "%d", "%s" or a byte. */
 static size_t element_length(const char *at) {
     if (at[0] == '\\' && at[1] != '\0')
         return 2;
-    if ((at[0] == '*' && at[1] == '*') || (at[0] == '%' && at[1] == 'd'))
+    if ((at[0] == '*' && at[1] == '*') || (at[0] == '%' && (at[1] == 'd' || at[1] == 's')))
         return 2;
     return 1;
 }
@@ -76,7 +76,7 @@ static bool wanders(const char *pattern) {
     for (const char *at = pattern; *at != '\0'; at += element_length(at)) {
         if (*at == '/' && unbounded)
             return true;
-        unbounded |= *at == '*';
+        unbounded |= *at == '*' || (at[0] == '%' && at[1] == 's');
     }
     return false;
 }

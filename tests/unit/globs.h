@@ -29,8 +29,8 @@ static inline bool reference_decide(const char *pattern, size_t i, size_t patter
     if (i == pattern_length)
         return j == length;
     bool more = i + 1 < pattern_length;
-    if (pattern[i] == '*') {
-        bool across = more && pattern[i + 1] == '*';
+    if (pattern[i] == '*' || (pattern[i] == '%' && more && pattern[i + 1] == 's')) {
+        bool across = more && pattern[i + 1] == (pattern[i] == '*' ? '*' : 's');
         if (reference_rest(pattern, i + (across ? 2 : 1), pattern_length, text, j, length, known))
             return true;
         return j < length && (across || text[j] != '/') &&
@@ -52,6 +52,15 @@ static inline bool reference_rest(const char *pattern, size_t i, size_t pattern_
     if (known[i][j] == 0)
         known[i][j] = reference_decide(pattern, i, pattern_length, text, j, length, known) ? 1 : 2;
     return known[i][j] == 1;
+}
+
+static inline bool reference_climbs(const char *pattern, size_t length) {
+    for (size_t i = 0; i + 1 < length; i++) {
+        if (pattern[i] == '%' && pattern[i + 1] == 's')
+            return true;
+        i += pattern[i] == '\\';
+    }
+    return false;
 }
 
 /* Both texts at most REFERENCE_MAX bytes; the rule about ".." is left out. */

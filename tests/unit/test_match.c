@@ -141,6 +141,18 @@ static void test_patterns(void **state) {
         {"/a/../b", "/a/../b", false},
         {"**", "..", false},
         {"**", "a..b", true},
+        {"/tmp/%s", "/tmp/", true},
+        {"/tmp/%s", "/tmp/a/b", true},
+        {"/tmp/%s", "/tmp/../etc/shadow", true},
+        {"/tmp/%s", "/etc/shadow", false},
+        {"/tmp/%s.log", "/tmp/../x.log", true},
+        {"/tmp/%s.log", "/tmp/../x", false},
+        {"/a/*/%d", "/a/../1", false},
+        {"\\%s", "%s", true},
+        {"\\%s", "x", false},
+        {"/**\\%s", "/../%s", false},
+        {"%s", "..", true},
+        {"100%", "100", false},
     };
     for (size_t i = 0; i < LENGTH(cases); i++)
         if (glob(cases[i].pattern, cases[i].text) != cases[i].matches)
@@ -170,7 +182,7 @@ static void test_random_patterns_agree_with_the_definition(void **state) {
         char pattern[16], text[16];
         size_t pattern_length = random_below(&random, 12), length = random_below(&random, 12);
         for (size_t j = 0; j < pattern_length; j++)
-            pattern[j] = "aa1-/**?%d\\"[random_below(&random, 11)];
+            pattern[j] = "aa1-/**?%ds\\"[random_below(&random, 12)];
         for (size_t j = 0; j < length; j++)
             text[j] = "aad1-/1%"[random_below(&random, 8)];
         bool expected = reference_glob(pattern, pattern_length, text, length);
@@ -185,7 +197,7 @@ static void test_random_patterns_agree_with_the_definition(void **state) {
 static void test_the_worst_patterns_end(void **state) {
     (void)state;
     char pattern[MATCH_PATTERN_MAX + 2], text[4096];
-    static const char *const pieces[] = {"*a", "**a", "%d", "*", "**", "?*", "*%d"};
+    static const char *const pieces[] = {"*a", "**a", "%d", "*", "**", "?*", "*%d", "%s", "%sa", "*%s"};
     for (size_t i = 0; i < LENGTH(pieces); i++) {
         for (unsigned byte = 0; byte < 2; byte++) {
             size_t step = strlen(pieces[i]), length = 0;
