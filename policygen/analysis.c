@@ -347,6 +347,7 @@ void analysis_make(struct analysis *analysis) {
     find_entries(analysis);
     find_choices(analysis);
     find_parts(analysis);
+    analysis->twice_by_pointer = flow_twice_by_pointer(analysis);
     held_find(analysis);
     find_taken_imports(analysis);
     index_by_symbol(analysis);
@@ -381,6 +382,7 @@ void analysis_free(struct analysis *analysis) {
     tails_free(analysis);
     free(analysis->symbol_order);
     free(analysis->never_returns);
+    free(analysis->twice_by_pointer);
     free(analysis->roots);
     free(analysis->choices.items);
     scan_free(&analysis->scan);

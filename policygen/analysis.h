@@ -66,6 +66,7 @@ struct analysis {
     struct uses parts;         /* function whose flow graph it is -> the others that belong to it */
     struct uses entries;       /* function -> address in it that has a symbol, or is called and not its start */
     bool *never_returns;       /* per function */
+    bool *twice_by_pointer;    /* per function, see flow.h */
     struct uses choices;       /* function -> resolver (IFUNC) that may choose it */
     struct tail_closure *tails;
     size_t tail_count;

@@ -39,11 +39,41 @@ static const char *import_name(const struct analysis *analysis, const struct ins
     return symbol == NO_SYMBOL ? NULL : analysis->object.symbols[symbol].name;
 }
 
+static bool symbol_returns_twice(const struct analysis *analysis, uint32_t symbol) {
+    static const char *const names[] = {
+        "setjmp", "_setjmp", "__setjmp", "sigsetjmp",  "__sigsetjmp", "__sigsetjmp_cancel",
+        "vfork",  "__vfork", "savectx",  "getcontext", "swapcontext", NULL};
+    return symbol != NO_SYMBOL && is_in(analysis->object.symbols[symbol].name, names);
+}
+
+/* Compilers load the address of such a function into a register ahead of a loop, and -fno-plt leaves it there; a pointer
+ * in data may be called from anywhere. */
+bool *flow_twice_by_pointer(const struct analysis *analysis) {
+    bool *twice = xcalloc(analysis->functions.count + 1, sizeof *twice), anywhere = false;
+    for (size_t i = 0; i < analysis->scan.slot_load_count; i++) {
+        const struct slot_load *load = &analysis->scan.slot_loads[i];
+        if (!symbol_returns_twice(analysis, load->symbol))
+            continue;
+        if (load->function == NO_FUNCTION)
+            anywhere = true;
+        else
+            twice[analysis->roots[load->function]] = true;
+    }
+    for (size_t i = 0; !anywhere && i < analysis->object.relocation_count; i++) {
+        const struct relocation *relocation = &analysis->object.relocations[i];
+        anywhere = relocation->type == R_X86_64_64 && symbol_returns_twice(analysis, relocation->symbol);
+    }
+    for (size_t i = 0; i < analysis->functions.count; i++)
+        twice[i] = anywhere || twice[analysis->roots[i]];
+    return twice;
+}
+
 bool flow_returns_twice(const struct analysis *analysis, const struct instruction *instruction) {
-    static const char *const names[] = {"setjmp", "_setjmp", "__setjmp",   "sigsetjmp", "__sigsetjmp",
-                                        "vfork",  "__vfork", "getcontext", "savectx",   NULL};
-    const char *name = import_name(analysis, instruction);
-    return name != NULL && is_in(name, names);
+    uint32_t symbol = flow_import(analysis, instruction);
+    if (symbol != NO_SYMBOL || instruction->target != 0)
+        return symbol_returns_twice(analysis, symbol);
+    uint32_t function = functions_at(&analysis->functions, instruction->address);
+    return function == NO_FUNCTION || analysis->twice_by_pointer[function];
 }
 
 bool flow_never_returns(const struct analysis *analysis, const struct instruction *instruction) {

@@ -82,6 +82,9 @@ bool flow_leaves(const struct flow *flow);
 /* The import that a call or jump instruction reaches, or NO_SYMBOL. */
 uint32_t flow_import(const struct analysis *analysis, const struct instruction *instruction);
 
+/* Per function, whether a call through a pointer in it may reach one of the setjmp and vfork family; to be freed. */
+bool *flow_twice_by_pointer(const struct analysis *analysis);
+
 /* Calls of the setjmp and vfork family. */
 bool flow_returns_twice(const struct analysis *analysis, const struct instruction *instruction);
 bool flow_never_returns(const struct analysis *analysis, const struct instruction *instruction);
