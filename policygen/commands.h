@@ -4,5 +4,6 @@
 
 int generate_command(int count, char **arguments); /* what policygen does when no command is named */
 int diff_command(int count, char **arguments);
+int exposure_command(int count, char **arguments);
 
 #endif

@@ -127,7 +127,8 @@ static json_t *uncovered(const struct constraint *limit, const struct constraint
         if (!constraint_covers(other, kind, &limit->values[i]))
             json_array_append_new(values, value_json(&limit->values[i], kind));
     }
-    if (json_array_size(values) == 0 && argument_shape(kind) == SHAPE_ARGV && constraint_ends_sooner(limit, other))
+    if (json_array_size(values) == 0 && argument_shape(kind) == SHAPE_ARGV &&
+        constraint_least_elements(limit) < constraint_least_elements(other))
         json_array_append_new(values, json_string("fewer elements"));
     return values;
 }

@@ -18,6 +18,7 @@ static const char help[] =
     "Usage: policygen [OPTION]... PROGRAM...\n"
     "       policygen [OPTION]... --image ROOT\n"
     "       policygen diff OLD NEW         what a new version may do that the old one might not\n"
+    "       policygen exposure POLICY...   what attackers could still make the programs do\n"
     "\n"
     "Analyses each PROGRAM, or every program below ROOT, with all libraries that it loads, writes what its calls of\n"
     "critical functions may pass as DIR/<name>.policy (text, to be read and changed) and DIR/<name>.pinion (what\n"

@@ -12,6 +12,7 @@ struct command {
 
 static const struct command commands[] = {
     {"diff", diff_command},
+    {"exposure", exposure_command},
 };
 
 /* Without a command's name, policies are generated. */

@@ -154,8 +154,7 @@ bool glob_covers(const char *pattern, const char *other) {
     return next[0];
 }
 
-/* The bytes with which every text of the pattern begins. */
-static char *plain_start(const char *pattern) {
+char *glob_plain_start(const char *pattern) {
     cleanup_free struct token *tokens = xcalloc(strlen(pattern) + 1, sizeof *tokens);
     size_t count = tokenise(pattern, tokens), length = 0;
     char *start = xmalloc(count + 1);
@@ -165,6 +164,16 @@ static char *plain_start(const char *pattern) {
     }
     start[length] = '\0';
     return start;
+}
+
+bool glob_has_wildcard(const char *pattern) {
+    cleanup_free struct token *tokens = xcalloc(strlen(pattern) + 1, sizeof *tokens);
+    size_t count = tokenise(pattern, tokens);
+    for (size_t i = 0; i < count; i++) {
+        if (tokens[i].kind != TOKEN_BYTE && tokens[i].kind != TOKEN_NUMBER)
+            return true;
+    }
+    return false;
 }
 
 static char *escape_pattern(const char *text, const char *end) {
@@ -181,7 +190,7 @@ static char *escape_pattern(const char *text, const char *end) {
 static bool prefix_covers(const char *prefix, enum value_kind kind, const char *text) {
     if (kind == VALUE_TEXT)
         return match_prefix(prefix, strlen(prefix), text, strlen(text));
-    cleanup_free char *start = kind == VALUE_GLOB ? plain_start(text) : xstrdup(text);
+    cleanup_free char *start = kind == VALUE_GLOB ? glob_plain_start(text) : xstrdup(text);
     return strncmp(prefix, start, strlen(prefix)) == 0;
 }
 
@@ -263,7 +272,7 @@ static bool covers_at(const struct constraint *constraint, unsigned position, co
     return false;
 }
 
-static unsigned least_count(const struct constraint *constraint) {
+unsigned constraint_least_elements(const struct constraint *constraint) {
     unsigned count = 0, end = POSITION_REST;
     for (size_t i = 0; i < constraint->value_count; i++) {
         const struct value *value = &constraint->values[i];
@@ -277,7 +286,7 @@ static unsigned least_count(const struct constraint *constraint) {
 
 static bool covers_element(const struct constraint *constraint, const struct value *value) {
     if (value->kind == VALUE_NULL)
-        return value->position >= least_count(constraint);
+        return value->position >= constraint_least_elements(constraint);
     if (value->position != POSITION_REST)
         return covers_at(constraint, lists_position(constraint, value->position) ? value->position : POSITION_REST,
                          value);
@@ -287,10 +296,6 @@ static bool covers_element(const struct constraint *constraint, const struct val
             return false;
     }
     return covers_at(constraint, POSITION_REST, value);
-}
-
-bool constraint_ends_sooner(const struct constraint *constraint, const struct constraint *than) {
-    return least_count(constraint) < least_count(than);
 }
 
 /* ---- */

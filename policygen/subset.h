@@ -9,11 +9,16 @@
 /* Whether the constraint, which is not `any`, allows everything that this value of another constraint allows. */
 bool constraint_covers(const struct constraint *constraint, enum argument_kind kind, const struct value *value);
 
-/* Whether an argument vector may have fewer elements than the constraint demands. */
-bool constraint_ends_sooner(const struct constraint *constraint, const struct constraint *than);
+/* The least number of elements that an argument vector may have. */
+unsigned constraint_least_elements(const struct constraint *constraint);
 
 /* Whether every text of the pattern is one of the other pattern's. */
 bool glob_covers(const char *pattern, const char *other);
+
+/* The bytes with which every text of the pattern begins; the caller frees. */
+char *glob_plain_start(const char *pattern);
+/* Whether the pattern leaves anything but digits open. */
+bool glob_has_wildcard(const char *pattern);
 
 /* The constraint of an argument if there is one that limits it, else NULL. */
 const struct constraint *site_limit(const struct site *site, unsigned argument);
