@@ -361,6 +361,9 @@ void analysis_free(struct analysis *analysis) {
         rules_free(&analysis->calls[i].rules);
     for (size_t i = 0; i < analysis->jump_count; i++)
         rules_free(&analysis->jumps[i].rules);
+    for (size_t i = 0; i < analysis->passed_count; i++)
+        rules_free(&analysis->passed[i].rules);
+    free(analysis->passed);
     for (size_t i = 0; i < analysis->text_count; i++)
         free(analysis->texts[i]);
     free(analysis->texts);

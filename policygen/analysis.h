@@ -16,6 +16,13 @@ struct api_call {
     struct call_rules rules;
 };
 
+/* What a jump to an intercepted function passes for one caller of its function. */
+struct passed_call {
+    uint32_t jump; /* index into jumps */
+    uint32_t return_address;
+    struct call_rules rules;
+};
+
 /* An import whose address is taken, so that it may be called from anywhere. */
 struct taken_import {
     uint32_t symbol;
@@ -51,6 +58,8 @@ struct analysis {
     size_t call_count;
     struct api_call *jumps;
     size_t jump_count;
+    struct passed_call *passed; /* ordered by jump, then return address */
+    size_t passed_count;
     struct taken_import *taken;
     size_t taken_count;
     struct uses callers;       /* called function -> return address */

@@ -12,6 +12,9 @@
 #include "runtime/rule.h"
 #include "runtime/util.h"
 
+/* Of a function with more callers, all are taken together. */
+#define MAX_PASSED_CALLERS 256
+
 static const uint8_t argument_registers[API_MAX_ARGUMENTS] = {
     REGISTER_RDI, REGISTER_RSI, REGISTER_RDX, REGISTER_RCX, REGISTER_R8, REGISTER_R9,
 };
@@ -166,15 +169,44 @@ static void argument_rule(struct solver *solver, const struct flow *flow, uint32
                                                                                   : UNKNOWN_MEMORY);
 }
 
-static void call_rules(struct solver *solver, const struct flow *flow, struct api_call *call) {
+static void call_rules(struct solver *solver, const struct flow *flow, const struct api_call *call,
+                       struct call_rules *rules) {
     uint32_t instruction = flow_instruction_at(flow, call->address);
     if (call->undecoded || instruction == UINT32_MAX)
         return;
     for (unsigned i = 0; i < api_table[call->api].argument_count; i++)
-        argument_rule(solver, flow, instruction, call->api, i, &call->rules.arguments[i]);
+        argument_rule(solver, flow, instruction, call->api, i, &rules->arguments[i]);
     for (unsigned i = 0; i < api_table[call->api].argument_count; i++) {
-        if (call->rules.arguments[i].state != RULE_OPAQUE && !may_matter(call->api, i, &call->rules))
-            call->rules.arguments[i].state = RULE_MEANINGLESS;
+        if (rules->arguments[i].state != RULE_OPAQUE && !may_matter(call->api, i, rules))
+            rules->arguments[i].state = RULE_MEANINGLESS;
+    }
+}
+
+/* ---- Jumps, caller by caller ---- */
+
+/* The place of a jump is that of its function's callers, and each of them may pass something else. Only for functions
+ * that nothing jumps to: then a caller's registers are the function's parameters. */
+static void passed_rules(struct analysis *analysis, struct flows *flows, uint32_t jump) {
+    const struct api_call *call = &analysis->jumps[jump];
+    uint32_t root = analysis->roots[call->function], start = analysis->functions.items[root].start;
+    size_t first = uses_from(&analysis->callers, root), end = first, jumped = uses_from(&analysis->jump_sites, root);
+    while (end < analysis->callers.count && analysis->callers.items[end].key == root)
+        end++;
+    if (end - first > MAX_PASSED_CALLERS ||
+        (jumped < analysis->jump_sites.count && analysis->jump_sites.items[jumped].key == root))
+        return;
+    for (size_t i = first; i < end; i++) {
+        uint32_t return_address = analysis->callers.items[i].value;
+        const struct direct_call *direct = scan_call(&analysis->scan, return_address);
+        struct solver *solver =
+            direct != NULL && direct->target == start ? solver_called(flows, root, return_address) : NULL;
+        if (solver == NULL)
+            continue;
+        struct passed_call *passed = array_append(analysis->passed, analysis->passed_count);
+        *passed = (struct passed_call){.jump = jump, .return_address = return_address};
+        rules_unknown(&passed->rules, call->api, UNKNOWN_UNDECODED);
+        call_rules(solver, flows_get(flows, root), call, &passed->rules);
+        solver_free(solver);
     }
 }
 
@@ -211,10 +243,15 @@ void arguments_find(struct analysis *analysis) {
         struct solver *solver = solver_across(flows, pending[i].root);
         size_t next = i;
         for (; next < count && pending[next].root == pending[i].root; next++)
-            call_rules(solver, flow, pending[next].call);
+            call_rules(solver, flow, pending[next].call, &pending[next].call->rules);
         solver_free(solver);
         flows_trim(flows);
         i = next;
+    }
+    for (uint32_t i = 0; i < analysis->jump_count; i++) {
+        if (is_wanted(analysis, &analysis->jumps[i]))
+            passed_rules(analysis, flows, i);
+        flows_trim(flows);
     }
     flows_free(flows);
     free(pending);

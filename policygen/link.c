@@ -311,6 +311,15 @@ static void add_site(struct linker *linker, uint32_t module, uint32_t return_add
         add_rule(linker, owner, site, i, summary_rule(linker->program->modules[owner].summary, call, i));
 }
 
+/* The same after a jump, which may pass something else for each caller of its function. */
+static void add_passed_site(struct linker *linker, uint32_t module, uint32_t return_address, uint32_t owner,
+                            const struct summary_call *jump) {
+    struct summary_call passed = *jump;
+    if (module == owner)
+        passed.first_rule = summary_passed_rules(linker->program->modules[owner].summary, jump, return_address);
+    add_site(linker, module, return_address, owner, &passed);
+}
+
 /* A site that something may reach through a pointer to a function that jumps to the API passes what the jump passes. */
 static void add_jumps(struct linker *linker, uint32_t module, uint32_t return_address, uint16_t api) {
     for (size_t i = 0; i < linker->jump_count; i++) {
@@ -387,7 +396,7 @@ static void link_jump(struct linker *linker, uint32_t module, const struct summa
             continue;
         }
         for (size_t j = 0; j < walk.returns[i].count; j++)
-            add_site(linker, i, walk.returns[i].items[j].key, module, jump);
+            add_passed_site(linker, i, walk.returns[i].items[j].key, module, jump);
     }
     if (jump->undecoded || jump->function >= summary->functions_count ||
         (summary->functions[jump->function].flags & SUMMARY_FUNCTION_GAP) != 0) {

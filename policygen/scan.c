@@ -682,6 +682,11 @@ static int compare_references(const void *a, const void *b) {
     return x->source < y->source ? -1 : x->source > y->source;
 }
 
+const struct direct_call *scan_call(const struct scan *scan, uint32_t return_address) {
+    struct direct_call key = {.return_address = return_address};
+    return scan->call_count == 0 ? NULL : bsearch(&key, scan->calls, scan->call_count, sizeof key, compare_calls);
+}
+
 size_t references_from(const struct scan *scan, uint32_t start) {
     size_t low = 0, high = scan->reference_count;
     while (low < high) {

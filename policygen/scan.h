@@ -90,6 +90,9 @@ uint32_t stub_symbol(const struct object *object, uint64_t address, bool *is_stu
 /* The symbol that the loader writes into this slot, or NO_SYMBOL. */
 uint32_t slot_symbol(const struct object *object, uint64_t address);
 
+/* The direct call that returns to this address, or NULL. */
+const struct direct_call *scan_call(const struct scan *scan, uint32_t return_address);
+
 /* The references to addresses from `start` up to `end`: first index, and one behind the last. */
 size_t references_from(const struct scan *scan, uint32_t start);
 

@@ -58,7 +58,8 @@ struct frame {
 struct solver {
     const struct flow *flow; /* of the frame `here` */
     uint32_t here;
-    struct frame *frames; /* [0]: what questions are about */
+    uint32_t asked; /* the frame that questions are about */
+    struct frame *frames;
     size_t frame_count;
     size_t caller_count; /* of them, the first one and its callers */
     struct flows *flows; /* NULL: only one graph is looked at */
@@ -629,6 +630,21 @@ struct solver *solver_across(struct flows *flows, uint32_t root) {
     return solver;
 }
 
+struct solver *solver_called(struct flows *flows, uint32_t root, uint32_t return_address) {
+    uint32_t caller = root_at(flows_analysis(flows), return_address - 1);
+    if (caller == NO_FUNCTION)
+        return NULL;
+    struct solver *solver = solver_across(flows, caller);
+    uint32_t call = flow_instruction_before(solver->flow, return_address);
+    if (call == UINT32_MAX || solver->flow->instructions[call].operation != OPERATION_CALL) {
+        solver_free(solver);
+        return NULL;
+    }
+    solver->asked = (uint32_t)solver->frame_count;
+    *array_append(solver->frames, solver->frame_count) = (struct frame){.root = root, .call = call};
+    return solver;
+}
+
 /* What a caller holds in a register at its call or jump. */
 static struct abstract passed_at(struct solver *solver, uint32_t address, bool is_call, uint8_t number) {
     uint32_t root = root_at(flows_analysis(solver->flows), is_call ? address - 1 : address);
@@ -919,13 +935,13 @@ static void run(struct solver *solver) {
 }
 
 struct abstract solver_operand(struct solver *solver, uint32_t instruction, const struct operand *operand) {
-    enter(solver, 0);
+    enter(solver, solver->asked);
     struct abstract value = refuse(solver->flow);
     if (!value_is_nothing(value))
         return value;
     do {
         run(solver);
-        enter(solver, 0);
+        enter(solver, solver->asked);
         value = read_operand(solver, instruction, operand);
     } while (solver->work_count > 0);
     return value;

@@ -77,6 +77,17 @@ static bool calls_are_valid(const struct summary *summary, const struct summary_
     return true;
 }
 
+static bool passed_are_valid(const struct summary *summary) {
+    for (uint32_t i = 0; i < summary->passed_count; i++) {
+        const struct summary_passed *passed = &summary->passed[i];
+        if (passed->jump >= summary->jumps_count ||
+            !span_fits(passed->first_rule, api_table[summary->jumps[passed->jump].api].argument_count,
+                       summary->rules_count))
+            return false;
+    }
+    return true;
+}
+
 static bool rules_are_valid(const struct summary *summary) {
     for (uint32_t i = 0; i < summary->rules_count; i++) {
         const struct summary_rule *rule = &summary->rules[i];
@@ -119,7 +130,7 @@ static const char *check_contents(const struct summary *summary) {
     if (!all_uses_are_valid(summary))
         return "its graph is damaged";
     if (!calls_are_valid(summary, summary->calls, summary->calls_count) ||
-        !calls_are_valid(summary, summary->jumps, summary->jumps_count))
+        !calls_are_valid(summary, summary->jumps, summary->jumps_count) || !passed_are_valid(summary))
         return "its calls are damaged";
     if (!rules_are_valid(summary) || !values_are_valid(summary))
         return "its rules are damaged";
@@ -197,4 +208,19 @@ void summary_symbols(const struct summary *summary, const char *name, uint32_t *
     *first = *end = low;
     while (*end < summary->symbols_count && strcmp(summary_text(summary, summary->symbols[*end].name), name) == 0)
         ++*end;
+}
+
+uint32_t summary_passed_rules(const struct summary *summary, const struct summary_call *jump, uint32_t return_address) {
+    uint32_t index = (uint32_t)(jump - summary->jumps), low = 0, high = summary->passed_count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        const struct summary_passed *passed = &summary->passed[middle];
+        if (passed->jump < index || (passed->jump == index && passed->return_address < return_address))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found = low < summary->passed_count && summary->passed[low].jump == index &&
+                 summary->passed[low].return_address == return_address;
+    return found ? summary->passed[low].first_rule : jump->first_rule;
 }

@@ -46,6 +46,13 @@ struct summary_call {
     uint16_t undecoded;
 };
 
+/* What a jump passes for one caller of its function; ordered by jump, then return address. */
+struct summary_passed {
+    uint32_t jump;
+    uint32_t return_address;
+    uint32_t first_rule;
+};
+
 /* As struct argument_rule. */
 struct summary_rule {
     uint8_t state;
@@ -87,6 +94,7 @@ struct summary_tail {
     SECTION(taken_symbols, struct use)  /* symbol -> place */                                   \
     SECTION(calls, struct summary_call) /* of checked functions */                              \
     SECTION(jumps, struct summary_call) /* to checked functions */                              \
+    SECTION(passed, struct summary_passed)                                                      \
     SECTION(rules, struct summary_rule)                                                         \
     SECTION(values, struct summary_value)                                                       \
     SECTION(sockets, struct policy_address)                                                     \
@@ -149,6 +157,9 @@ uint32_t summary_function_at(const struct summary *summary, uint32_t address);
 
 /* The symbols of one name. */
 void summary_symbols(const struct summary *summary, const char *name, uint32_t *first, uint32_t *end);
+
+/* What the jump passes when its function was called from here: the first of its rules. */
+uint32_t summary_passed_rules(const struct summary *summary, const struct summary_call *jump, uint32_t return_address);
 
 /* Goes through the calls and jumps alike. */
 static inline const struct summary_call *summary_call_at(const struct summary *summary, uint32_t index) {

@@ -258,15 +258,33 @@ static void add_rule(struct writer *writer, const struct argument_rule *rule) {
         *array_append(writer->entries, writer->entries_count) = rule->entries[i];
 }
 
+/* Returns the number of the first. */
+static uint32_t add_rules(struct writer *writer, const struct call_rules *rules, unsigned api) {
+    size_t first = writer->rules_count;
+    for (unsigned i = 0; i < api_table[api].argument_count; i++)
+        add_rule(writer, &rules->arguments[i]);
+    return (uint32_t)first;
+}
+
 static struct summary_call make_call(struct writer *writer, const struct api_call *call) {
-    struct summary_call made = {.return_address = call->return_address,
-                                .function = call->function,
-                                .first_rule = (uint32_t)writer->rules_count,
-                                .api = call->api,
-                                .undecoded = call->undecoded};
-    for (unsigned i = 0; i < api_table[call->api].argument_count; i++)
-        add_rule(writer, &call->rules.arguments[i]);
-    return made;
+    return (struct summary_call){.return_address = call->return_address,
+                                 .function = call->function,
+                                 .first_rule = add_rules(writer, &call->rules, call->api),
+                                 .api = call->api,
+                                 .undecoded = call->undecoded};
+}
+
+/* What the jump that is added next passes for each caller. */
+static void add_passed(struct writer *writer, uint32_t jump) {
+    const struct analysis *analysis = writer->analysis;
+    for (size_t i = 0; i < analysis->passed_count; i++) {
+        const struct passed_call *passed = &analysis->passed[i];
+        if (passed->jump != jump)
+            continue;
+        uint32_t first = add_rules(writer, &passed->rules, analysis->jumps[jump].api);
+        *array_append(writer->passed, writer->passed_count) =
+            (struct summary_passed){(uint32_t)writer->jumps_count, passed->return_address, first};
+    }
 }
 
 static bool is_checked(unsigned api) {
@@ -283,6 +301,7 @@ static void add_calls(struct writer *writer) {
     }
     for (size_t i = 0; i < analysis->jump_count; i++) {
         if (is_checked(analysis->jumps[i].api)) {
+            add_passed(writer, (uint32_t)i);
             struct summary_call made = make_call(writer, &analysis->jumps[i]);
             *array_append(writer->jumps, writer->jumps_count) = made;
         }
