@@ -15,6 +15,7 @@
 
 #include "policygen/match.h"
 #include "policygen/subset.h"
+#include "runtime/match.h"
 #include "runtime/rule.h"
 #include "runtime/util.h"
 
@@ -142,10 +143,22 @@ static bool is_wide(const struct value *value) {
     return value->kind == VALUE_PREFIX || (value->kind == VALUE_GLOB && glob_has_wildcard(value->text));
 }
 
-/* A pattern that says nothing of what the text begins with, but for a '/'. */
+/* A pattern from whose directory ".." leads out. */
+static bool climbs(const struct value *value) {
+    return value->kind == VALUE_GLOB && glob_climbs(value->text);
+}
+
+static bool ends_open(const char *pattern) {
+    size_t length = strlen(pattern);
+    return length >= 2 && strcmp(pattern + length - 2, "%s") == 0 && (length == 2 || pattern[length - 3] != '\\');
+}
+
+/* A pattern that says nothing of what the text begins with, but for a '/'; or that leads anywhere by "..". */
 static bool is_unlimited(const struct value *value) {
     if (!is_wide(value))
         return false;
+    if (climbs(value) && ends_open(value->text))
+        return true;
     cleanup_free char *start = value->kind == VALUE_GLOB ? glob_plain_start(value->text) : xstrdup(value->text);
     bool all = value->kind == VALUE_PREFIX || strncmp(value->text + strlen(start), "**", 2) == 0;
     return all && (start[0] == '\0' || strcmp(start, "/") == 0);
@@ -163,12 +176,12 @@ static bool is_free_path(const struct value *value) {
             return true;
     }
     const char *slash = strrchr(start, '/');
-    return is_wide(value) && (slash == NULL ? start[0] == '\0' : slash == start);
+    return climbs(value) || (is_wide(value) && (slash == NULL ? start[0] == '\0' : slash == start));
 }
 
 static bool may_begin(const struct value *value, const char *wanted) {
-    if (value->kind == VALUE_NULL)
-        return false;
+    if (value->kind == VALUE_NULL || climbs(value))
+        return value->kind != VALUE_NULL;
     cleanup_free char *start = value->kind == VALUE_GLOB ? glob_plain_start(value->text) : xstrdup(value->text);
     size_t length = strlen(wanted), known = strlen(start);
     if (!is_wide(value))
@@ -194,12 +207,29 @@ static bool text_passes(const struct test *test, const struct value *value) {
     }
 }
 
+/* Whether a pattern with which a path may climb leads to the file, through one of the directories it begins with. */
+static bool climbs_to(const struct value *value, const char *file) {
+    if (!climbs(value))
+        return false;
+    cleanup_free char *start = glob_plain_start(value->text);
+    for (unsigned i = 0; i < 2; i++) {
+        cleanup_free char *path = xasprintf("%s%s../../../../../../../../../..%s", start, i == 0 ? "" : "/", file);
+        if (match_glob(value->text, strlen(value->text), path, strlen(path)))
+            return true;
+    }
+    return false;
+}
+
 static bool lists_text(const struct test *test, const struct constraint *limit, enum argument_kind kind) {
     for (const char *const *text = test->texts; *text != NULL; text++) {
         cleanup_free char *copy = xstrdup(*text);
         const struct value value = {.kind = VALUE_TEXT, .text = copy};
         if (constraint_covers(limit, kind, &value))
             return true;
+        for (size_t i = 0; i < limit->value_count; i++) {
+            if (argument_shape(kind) == SHAPE_PATH && climbs_to(&limit->values[i], *text))
+                return true;
+        }
     }
     return false;
 }

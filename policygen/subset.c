@@ -176,6 +176,16 @@ bool glob_has_wildcard(const char *pattern) {
     return false;
 }
 
+bool glob_climbs(const char *pattern) {
+    cleanup_free struct token *tokens = xcalloc(strlen(pattern) + 1, sizeof *tokens);
+    size_t count = tokenise(pattern, tokens);
+    for (size_t i = 0; i < count; i++) {
+        if (tokens[i].kind == TOKEN_TEXT)
+            return true;
+    }
+    return false;
+}
+
 static char *escape_pattern(const char *text, const char *end) {
     char *pattern = xmalloc(2 * strlen(text) + strlen(end) + 1), *at = pattern;
     for (; *text != '\0'; text++) {
@@ -190,6 +200,8 @@ static char *escape_pattern(const char *text, const char *end) {
 static bool prefix_covers(const char *prefix, enum value_kind kind, const char *text) {
     if (kind == VALUE_TEXT)
         return match_prefix(prefix, strlen(prefix), text, strlen(text));
+    if (kind == VALUE_GLOB && glob_climbs(text))
+        return false;
     cleanup_free char *start = kind == VALUE_GLOB ? glob_plain_start(text) : xstrdup(text);
     return strncmp(prefix, start, strlen(prefix)) == 0;
 }

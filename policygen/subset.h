@@ -17,8 +17,9 @@ bool glob_covers(const char *pattern, const char *other);
 
 /* The bytes with which every text of the pattern begins; the caller frees. */
 char *glob_plain_start(const char *pattern);
-/* Whether the pattern leaves anything but digits open. */
+/* Whether the pattern leaves anything but digits open; whether it lets a path climb by "..". */
 bool glob_has_wildcard(const char *pattern);
+bool glob_climbs(const char *pattern);
 
 /* The constraint of an argument if there is one that limits it, else NULL. */
 const struct constraint *site_limit(const struct site *site, unsigned argument);
