@@ -229,7 +229,7 @@ static void compare_modules(struct comparison *comparison, const struct module *
     cleanup_free bool *kept = xcalloc(old_count + 1, sizeof *kept);
     for (size_t i = 0; i < new_count; i++) {
         const struct site *site = &new->sites[i];
-        if (matches[i] != NO_SITE) {
+        if (old != NULL && matches[i] != NO_SITE) {
             kept[matches[i]] = true;
             compare_sites(comparison, new, &old->sites[matches[i]], site);
         } else if (!site_through_pointer(new, site)) {
@@ -297,9 +297,9 @@ static void compare_freedom(json_t *found, const struct module *old, const struc
     find_freedom(old, before);
     find_freedom(new, after);
     for (unsigned i = 0; i < API_COUNT; i++) {
-        if (after[i].level > before[i].level)
+        if (new != NULL && after[i].level > before[i].level)
             report_loose(found, "widened", new, i, &after[i]);
-        else if (after[i].level < before[i].level)
+        else if (old != NULL && after[i].level < before[i].level)
             report_loose(found, "narrowed", old, i, &before[i]);
     }
 }
@@ -388,7 +388,9 @@ static void compare_programs(struct comparison *comparison, const struct documen
             compare_freedom(loose, &old->modules[i], NULL);
         }
     }
-    json_array_foreach(loose, at, change) add_change(comparison, json_deep_copy(change));
+    json_array_foreach(loose, at, change) {
+        add_change(comparison, json_deep_copy(change));
+    }
     json_decref(loose);
     compare_settings(comparison);
     compare_apis(comparison);
@@ -470,15 +472,18 @@ static void compare_all(struct comparison *comparison, const struct policies *ol
 static size_t count_changes(const json_t *changes, const char *change) {
     size_t i, count = 0;
     const json_t *each;
-    json_array_foreach(changes, i, each) count +=
-        strcmp(json_string_value(json_object_get(each, "change")), change) == 0;
+    json_array_foreach(changes, i, each) {
+        count += strcmp(json_string_value(json_object_get(each, "change")), change) == 0;
+    }
     return count;
 }
 
 static size_t count_critical(const json_t *changes) {
     size_t i, count = 0;
     const json_t *each;
-    json_array_foreach(changes, i, each) count += json_is_true(json_object_get(each, "critical"));
+    json_array_foreach(changes, i, each) {
+        count += json_is_true(json_object_get(each, "critical"));
+    }
     return count;
 }
 

@@ -377,7 +377,7 @@ static char *module_key(const struct module *module, unsigned round) {
 static bool key_is_unique(char *const *keys, const size_t *taken, size_t count, const char *key) {
     size_t found = 0;
     for (size_t i = 0; i < count; i++)
-        found += taken[i] == NO_SITE && keys[i] != NULL && strcmp(keys[i], key) == 0;
+        found += taken[i] == NO_SITE && strcmp(keys[i], key) == 0;
     return found == 1;
 }
 

@@ -2,8 +2,7 @@
 #include "policygen/policies.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
+#include <elf.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -74,14 +73,11 @@ static bool add_directory(struct policies *policies, const char *path) {
 }
 
 static bool is_program(const char *path) {
-    char start[4];
-    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    unsigned char start[SELFMAG];
+    cleanup_file FILE *file = fopen(path, "re");
+    if (file == NULL)
         die_with_error("cannot read \"%s\"", path);
-    return read(fd, start, sizeof start) == sizeof start && memcmp(start,
-                                                                   "\x7f"
-                                                                   "ELF",
-                                                                   sizeof start) == 0;
+    return fread(start, sizeof start, 1, file) == 1 && memcmp(start, ELFMAG, SELFMAG) == 0;
 }
 
 static int compare_documents(const void *a, const void *b) {
