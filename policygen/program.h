@@ -24,11 +24,14 @@ struct argument_counts {
 struct coverage {
     size_t sites;             /* (API, return address) pairs */
     size_t constrained_sites; /* with at least one constrained argument */
-    size_t pointed;           /* (API, return address) pairs that are possible only through pointers */
+    size_t pointed;           /* return addresses behind which loose functions may be called through pointers */
     size_t loose;             /* APIs that a module may also call from places that cannot be listed */
     size_t calls;             /* instructions that call APIs */
     size_t tails;             /* jumps to APIs: the caller is whoever called the function that jumps */
     size_t open_tails;        /* those of which not every caller can be listed */
+    size_t unknown_lookups;   /* calls of dlsym with names that are not known */
+    size_t loosened;          /* arguments that may hold anything for this reason alone */
+    size_t loosened_apis;     /* of the whole program: APIs that are loose for this reason alone */
     struct argument_counts arguments;
     size_t unknown[UNKNOWN_COUNT]; /* arguments, by reason */
 };

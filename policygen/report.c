@@ -1,6 +1,11 @@
 /* Formats coverage, as a table for people and as JSON for programs. */
 #include "policygen/report.h"
 
+#include <string.h>
+
+#include "policygen/entries.h"
+#include "runtime/util.h"
+
 static const char lacking_plugins[] =
     "        it loads libraries whose names are not known, and none was found: name them with --also\n";
 
@@ -11,6 +16,9 @@ static void add_counts(struct coverage *sum, const struct coverage *coverage) {
     sum->pointed += coverage->pointed;
     sum->calls += coverage->calls;
     sum->tails += coverage->tails;
+    sum->unknown_lookups += coverage->unknown_lookups;
+    sum->loosened += coverage->loosened;
+    sum->loosened_apis += coverage->loosened_apis;
     sum->open_tails += coverage->open_tails;
     sum->arguments.set += coverage->arguments.set;
     sum->arguments.masked += coverage->arguments.masked;
@@ -41,6 +49,69 @@ static void print_row(FILE *out, const char *name, const struct coverage *covera
             percent(known, argument_total(coverage)), coverage->loose, coverage->pointed, name);
 }
 
+/* ---- What dlsym with names that are not known costs ---- */
+
+struct lookup {
+    const char *module, *function; /* the function may be without a name */
+    uint32_t return_address;
+};
+
+static void find_lookups(const struct program_module *module, struct lookup **lookups, size_t *count) {
+    const struct summary *summary = module->summary;
+    for (uint32_t i = 0; i < summary->calls_count + summary->jumps_count; i++) {
+        const struct summary_call *call = summary_call_at(summary, i);
+        if (!entries_is_unknown_call(summary, call))
+            continue;
+        const char *slash = strrchr(module->path, '/');
+        struct lookup *lookup = array_append(*lookups, *count);
+        lookup->module = slash == NULL ? module->path : slash + 1;
+        lookup->return_address = call->return_address;
+        if (call->function < summary->functions_count)
+            lookup->function = summary_text(summary, summary->functions[call->function].name);
+    }
+}
+
+static struct lookup *all_lookups(const struct program *program, size_t *count) {
+    struct lookup *lookups = NULL;
+    *count = 0;
+    for (size_t i = 0; i < program->module_count; i++)
+        find_lookups(&program->modules[i], &lookups, count);
+    return lookups;
+}
+
+static char *describe_lookup(const struct lookup *lookup) {
+    if (lookup->function != NULL && lookup->function[0] != 0)
+        return xasprintf("%s in %s", lookup->function, lookup->module);
+    return xasprintf("0x%x in %s", lookup->return_address, lookup->module);
+}
+
+static void print_lookups(FILE *out, const struct program *program, const struct coverage *sum) {
+    size_t count;
+    cleanup_free struct lookup *lookups = all_lookups(program, &count);
+    if (count == 0)
+        return;
+    fprintf(out, "dlsym with names that are not known makes %zu functions loose and %zu arguments unknown:",
+            sum->loosened_apis, sum->loosened);
+    for (size_t i = 0; i < count; i++) {
+        cleanup_free char *text = describe_lookup(&lookups[i]);
+        fprintf(out, "%s%s", i == 0 ? " " : ", ", text);
+    }
+    fprintf(out, "\n");
+}
+
+static json_t *lookups_json(const struct program *program) {
+    size_t count;
+    cleanup_free struct lookup *lookups = all_lookups(program, &count);
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        cleanup_free char *text = describe_lookup(&lookups[i]);
+        json_array_append_new(list, json_string(text));
+    }
+    return list;
+}
+
+/* ---- Tables and JSON ---- */
+
 void report_heading(FILE *out) {
     fprintf(out, "  sites  constrained    arguments  constrained     loose  pointers  program\n");
 }
@@ -70,6 +141,7 @@ void report_table(FILE *out, const struct program *program, const struct coverag
         }
     }
     fprintf(out, "\n");
+    print_lookups(out, program, &sum);
     if (lacks_plugins)
         fprintf(out, "%s", lacking_plugins);
 }
@@ -96,8 +168,10 @@ json_t *report_json(const struct program *program, const struct coverage *covera
         json_object_set_new(counts, "path", json_string(program->modules[i].path));
         json_array_append_new(modules, counts);
     }
-    return json_pack("{s:s, s:o, s:b, s:o}", "program", program->modules[0].path, "total", counts_json(&sum),
-                     "lacks_plugins", lacks_plugins, "modules", modules);
+    return json_pack("{s:s, s:o, s:b, s:o, s:I, s:I, s:o}", "program", program->modules[0].path, "total",
+                     counts_json(&sum), "lacks_plugins", lacks_plugins, "unknown_lookups", lookups_json(program),
+                     "loosened_functions", (json_int_t)sum.loosened_apis, "loosened_arguments",
+                     (json_int_t)sum.loosened, "modules", modules);
 }
 
 json_t *report_problem_json(const char *path, const char *problem) {

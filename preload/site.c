@@ -10,7 +10,10 @@ const struct policy_site *site_of(const struct mapped_module *module, uint64_t r
 
 static bool is_loose(const struct call *call) {
     uint64_t address = call->registers->return_address;
-    switch (policy_looseness(STATE->policy, call->module->rules, call->index)) {
+    unsigned how = policy_looseness(STATE->policy, call->module->rules, call->index);
+    if (how != 0 && policy_is_return(STATE->policy, call->module->rules, (uint32_t)(address - call->module->bias)))
+        return true;
+    switch (how) {
     case LOOSE_AFTER_ANY_CALL: return call_before(call->module, address).kind != CALL_NONE;
     case LOOSE_AFTER_INDIRECT_CALL: return is_after_indirect_call(call->module, address);
     default: return false;

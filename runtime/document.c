@@ -44,6 +44,7 @@ static void free_module(struct module *module) {
         free(module->tails[i].members);
     free(module->sites);
     free(module->loose);
+    free(module->returns);
     free(module->tails);
     free(module->path);
 }
@@ -217,6 +218,10 @@ void module_add_loose(struct module *module, uint16_t api, enum looseness how, c
     *array_append(module->loose, module->loose_count) = (struct loose){.api = api, .how = how, .why = xstrdup(why)};
 }
 
+void module_add_return(struct module *module, uint32_t offset) {
+    *array_append(module->returns, module->return_count) = offset;
+}
+
 struct tail *module_add_tail(struct module *module, uint32_t target) {
     struct tail *tail = array_append(module->tails, module->tail_count);
     tail->target = target;
@@ -242,7 +247,7 @@ static int compare_tails(const void *left, const void *right) {
     return compare_numbers(a->target, b->target);
 }
 
-static int compare_members(const void *left, const void *right) {
+static int compare_offsets(const void *left, const void *right) {
     return compare_numbers(*(const uint32_t *)left, *(const uint32_t *)right);
 }
 
@@ -258,14 +263,14 @@ static void sort_site(struct site *site) {
     sort(site->children, site->child_count, sizeof(struct value), compare_values);
 }
 
-/* Members in order, each once. */
-static void sort_members(struct tail *tail) {
-    sort(tail->members, tail->member_count, sizeof(uint32_t), compare_members);
+/* In order, each once. */
+static void sort_offsets(uint32_t *offsets, size_t *count) {
+    sort(offsets, *count, sizeof(uint32_t), compare_offsets);
     size_t kept = 0;
-    for (size_t i = 0; i < tail->member_count; i++)
-        if (kept == 0 || tail->members[i] != tail->members[kept - 1])
-            tail->members[kept++] = tail->members[i];
-    tail->member_count = kept;
+    for (size_t i = 0; i < *count; i++)
+        if (kept == 0 || offsets[i] != offsets[kept - 1])
+            offsets[kept++] = offsets[i];
+    *count = kept;
 }
 
 /* Tails of one target become one. */
@@ -290,10 +295,11 @@ static void sort_module(struct module *module) {
     for (size_t i = 0; i < module->site_count; i++)
         sort_site(&module->sites[i]);
     sort(module->loose, module->loose_count, sizeof(struct loose), compare_loose);
+    sort_offsets(module->returns, &module->return_count);
     sort(module->tails, module->tail_count, sizeof(struct tail), compare_tails);
     unite_tails(module);
     for (size_t i = 0; i < module->tail_count; i++)
-        sort_members(&module->tails[i]);
+        sort_offsets(module->tails[i].members, &module->tails[i].member_count);
 }
 
 void document_sort(struct document *document) {

@@ -81,6 +81,8 @@ struct module {
     size_t site_count;
     struct loose *loose;
     size_t loose_count;
+    uint32_t *returns; /* at which the loose functions may be called too: see enum looseness */
+    size_t return_count;
     struct tail *tails;
     size_t tail_count;
     bool has_tails; /* the closure is complete */
@@ -113,6 +115,8 @@ struct constraint *site_constraint(struct site *site, uint8_t argument);
 void constraint_add(struct constraint *constraint, struct value value);
 void site_add_child(struct site *site, struct value value); /* likewise */
 void module_add_loose(struct module *module, uint16_t api, enum looseness how, const char *why);
+/* Appends without searching: doubles go when the document is sorted or compiled. */
+void module_add_return(struct module *module, uint32_t offset);
 /* Appends without searching: tails of one target are united when the document is sorted or compiled. The arrays of a
  * document grow by array_append (util.h) alone. */
 struct tail *module_add_tail(struct module *module, uint32_t target);

@@ -27,7 +27,8 @@ struct pool {
 
 struct compiler {
     const struct document *document;
-    struct pool modules, sites, displacements, loose, constraints, integers, strings, addresses, tails, members, text;
+    struct pool modules, sites, displacements, loose, returns, constraints, integers, strings, addresses, tails,
+        members, text;
 };
 
 static size_t pool_append(struct pool *pool, const void *elements, size_t count) {
@@ -497,14 +498,28 @@ static void compile_loose(struct compiler *compiler, const struct module *module
     }
 }
 
+static int compare_offsets(const void *left, const void *right) {
+    const uint32_t *a = left, *b = right;
+    return (*a > *b) - (*a < *b);
+}
+
+static void compile_returns(struct compiler *compiler, const struct module *module, struct policy_module *compiled) {
+    compiled->first_return = (uint32_t)compiler->returns.count;
+    cleanup_free uint32_t *returns = xcalloc(module->return_count, sizeof(uint32_t));
+    for (size_t i = 0; i < module->return_count; i++)
+        returns[i] = module->returns[i];
+    qsort(returns, module->return_count, sizeof(uint32_t), compare_offsets);
+    for (size_t i = 0; i < module->return_count; i++) {
+        if (i > 0 && returns[i] == returns[i - 1])
+            continue;
+        pool_append(&compiler->returns, &returns[i], 1);
+        compiled->return_count++;
+    }
+}
+
 static int compare_tails(const void *left, const void *right) {
     const struct tail *const *a = left, *const *b = right;
     return ((*a)->target > (*b)->target) - ((*a)->target < (*b)->target);
-}
-
-static int compare_members(const void *left, const void *right) {
-    const uint32_t *a = left, *b = right;
-    return (*a > *b) - (*a < *b);
 }
 
 /* One entry of the closure from `count` tails of the same target. */
@@ -518,7 +533,7 @@ static void compile_tail(struct compiler *compiler, const struct tail *const *ta
             *array_append(members, member_count) = tails[i]->members[j];
     }
     if (member_count > 1)
-        qsort(members, member_count, sizeof(*members), compare_members);
+        qsort(members, member_count, sizeof(*members), compare_offsets);
     if (member_count > UINT16_MAX) { /* more than anyone would compare */
         compiled.flags |= TAIL_ANYWHERE;
         member_count = 0;
@@ -548,6 +563,7 @@ static void compile_module(struct compiler *compiler, const struct module *modul
     struct policy_module compiled = {.identity = module->identity, .path = intern_text(compiler, module->path)};
     compile_sites(compiler, module, &compiled);
     compile_loose(compiler, module, &compiled);
+    compile_returns(compiler, module, &compiled);
     compile_tails(compiler, module, &compiled);
     pool_append(&compiler->modules, &compiled, 1);
 }
@@ -579,6 +595,7 @@ static void *assemble(struct compiler *compiler, struct policy_header *header, s
         {&compiler->sites, &header->sites},
         {&compiler->displacements, &header->displacements},
         {&compiler->loose, &header->loose},
+        {&compiler->returns, &header->returns},
         {&compiler->constraints, &header->constraints},
         {&compiler->integers, &header->integers},
         {&compiler->strings, &header->strings},
@@ -621,7 +638,7 @@ static void compiler_free(struct compiler *compiler) {
     struct pool *pools[] = {
         &compiler->modules,  &compiler->sites,   &compiler->displacements, &compiler->loose,
         &compiler->integers, &compiler->strings, &compiler->constraints,   &compiler->addresses,
-        &compiler->tails,    &compiler->members, &compiler->text,
+        &compiler->tails,    &compiler->members, &compiler->text,          &compiler->returns,
     };
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
         pool_free(pools[i]);
@@ -634,6 +651,7 @@ void *document_compile(const struct document *document, size_t *size) {
         .sites.element_size = sizeof(struct policy_site),
         .displacements.element_size = sizeof(uint16_t),
         .loose.element_size = sizeof(struct policy_loose),
+        .returns.element_size = sizeof(uint32_t),
         .constraints.element_size = sizeof(struct policy_constraint),
         .integers.element_size = sizeof(int64_t),
         .strings.element_size = sizeof(struct policy_string),

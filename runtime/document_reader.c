@@ -45,13 +45,10 @@ static const struct key document_keys[] = {
 };
 
 static const struct key module_keys[] = {
-    {"path", TYPE_STRING, true},
-    {"build_id", TYPE_STRING, true},
-    {"sites", TYPE_LIST, false},
-    {"loose", TYPE_LIST, false},
-    {"tails", TYPE_LIST, false},
-    {"tails_complete", TYPE_BOOL, false},
-    {0},
+    {"path", TYPE_STRING, true},          {"build_id", TYPE_STRING, true},
+    {"sites", TYPE_LIST, false},          {"loose", TYPE_LIST, false},
+    {"returns", TYPE_ARRAY, false},       {"tails", TYPE_LIST, false},
+    {"tails_complete", TYPE_BOOL, false}, {0},
 };
 
 /* Beside these a site has one group for each constrained argument. */
@@ -461,16 +458,33 @@ static bool read_loose(struct reader *reader, const config_setting_t *group, str
     return true;
 }
 
+static bool read_element_offset(struct reader *reader, const config_setting_t *array, unsigned at, uint32_t *offset) {
+    const config_setting_t *element = config_setting_get_elem(array, at);
+    if ((1u << config_setting_type(element) & TYPE_NUMBER) == 0)
+        return fail(reader, array, "\"%s\" holds something that is no number", config_setting_name(array));
+    return read_offset(reader, element, offset);
+}
+
+static unsigned length_of(const config_setting_t *array) {
+    return array != NULL ? (unsigned)config_setting_length(array) : 0;
+}
+
 static bool read_members(struct reader *reader, const config_setting_t *members, struct tail *tail) {
-    unsigned count = members != NULL ? (unsigned)config_setting_length(members) : 0;
-    for (unsigned i = 0; i < count; i++) {
-        const config_setting_t *element = config_setting_get_elem(members, i);
-        uint32_t member = 0;
-        if ((1u << config_setting_type(element) & TYPE_NUMBER) == 0)
-            return fail(reader, members, "\"members\" holds something that is no number");
-        if (!read_offset(reader, element, &member))
+    uint32_t member = 0;
+    for (unsigned i = 0; i < length_of(members); i++) {
+        if (!read_element_offset(reader, members, i, &member))
             return false;
         tail_add_member(tail, member);
+    }
+    return true;
+}
+
+static bool read_returns(struct reader *reader, const config_setting_t *returns, struct module *module) {
+    uint32_t offset = 0;
+    for (unsigned i = 0; i < length_of(returns); i++) {
+        if (!read_element_offset(reader, returns, i, &offset))
+            return false;
+        module_add_return(module, offset);
     }
     return true;
 }
@@ -516,6 +530,7 @@ static bool read_module(struct reader *reader, const config_setting_t *group, st
     module->has_tails = read_flag(group, "tails_complete");
     return read_list(reader, config_setting_get_member(group, "sites"), module, read_site) &&
            read_list(reader, config_setting_get_member(group, "loose"), module, read_loose) &&
+           read_returns(reader, config_setting_get_member(group, "returns"), module) &&
            read_list(reader, config_setting_get_member(group, "tails"), module, read_tail);
 }
 

@@ -188,14 +188,18 @@ static void put_loose(const struct loose *loose, FILE *out) {
     fputs("; }", out);
 }
 
+static void put_offsets(const char *key, const uint32_t *offsets, size_t count, FILE *out) {
+    if (count == 0)
+        return;
+    fprintf(out, "%s = [", key);
+    for (size_t i = 0; i < count; i++)
+        fprintf(out, "%s 0x%xL", i > 0 ? "," : "", offsets[i]);
+    fputs(" ];", out);
+}
+
 static void put_tail(const struct tail *tail, FILE *out) {
     fprintf(out, "\n      { target = 0x%xL;", tail->target);
-    if (tail->member_count != 0) {
-        fputs(" members = [", out);
-        for (size_t i = 0; i < tail->member_count; i++)
-            fprintf(out, "%s 0x%xL", i > 0 ? "," : "", tail->members[i]);
-        fputs(" ];", out);
-    }
+    put_offsets(" members", tail->members, tail->member_count, out);
     if ((tail->flags & TAIL_LEAVES_MODULE) != 0)
         fputs(" leaves_module = true;", out);
     if ((tail->flags & TAIL_ANYWHERE) != 0)
@@ -229,7 +233,9 @@ static void put_module(const struct module *module, FILE *out) {
         fputs(i > 0 ? "," : "", out);
         put_loose(&module->loose[i], out);
     }
-    fputs(" );\n    tails = (", out);
+    fputs(" );", out);
+    put_offsets("\n    returns", module->returns, module->return_count, out);
+    fputs("\n    tails = (", out);
     for (size_t i = 0; i < module->tail_count; i++) {
         fputs(i > 0 ? "," : "", out);
         put_tail(&module->tails[i], out);
@@ -249,7 +255,8 @@ static void put_head(const struct document *document, FILE *out) {
           "# \"static\" follows from the program, \"learned\" was observed, \"manual\" was written by a\n"
           "# person. \"any\" allows every value and says why none is known. An argument that a site does\n"
           "# not list may have any value, too. \"loose\" lists functions that may also be called through\n"
-          "# pointers, \"tails\" the functions that a call may end up in.\n"
+          "# pointers, \"returns\" where these may return to besides, \"tails\" the functions that a call\n"
+          "# may end up in.\n"
           "#\n"
           "# Values: O_RDONLY|O_CLOEXEC, 1..5, mask:O_RDWR|O_CREAT, /etc/hosts, prefix:/var/lib/x/,\n"
           "# glob:/tmp/*.sock, null, inet:127.0.0.1:80, unix:/run/x, [0] sh (an element of argv). To\n"

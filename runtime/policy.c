@@ -42,6 +42,7 @@ static bool sections_fit(const struct policy_header *policy) {
         {&policy->sites, sizeof(struct policy_site)},
         {&policy->displacements, sizeof(uint16_t)},
         {&policy->loose, sizeof(struct policy_loose)},
+        {&policy->returns, sizeof(uint32_t)},
         {&policy->constraints, sizeof(struct policy_constraint)},
         {&policy->integers, sizeof(int64_t)},
         {&policy->strings, sizeof(struct policy_string)},
@@ -94,24 +95,25 @@ static const char *validate_header(const struct policy_header *policy, size_t si
  * also keeps the checks per module linear. */
 static const char *validate_modules(const struct policy_header *policy) {
     const struct policy_module *modules = policy_section(policy, policy->modules);
-    uint64_t sites = 0, displacements = 0, loose = 0, tails = 0;
+    uint64_t sites = 0, displacements = 0, loose = 0, returns = 0, tails = 0;
     for (uint32_t i = 0; i < policy->modules.count; i++) {
         const struct policy_module *module = &modules[i];
         if (!is_identity(&module->identity) || module->path >= policy->text.count ||
             (module->flags & ~(uint32_t)MODULE_HAS_TAILS) != 0)
             return "a module is damaged";
         if (module->first_site != sites || module->first_displacement != displacements ||
-            module->first_loose != loose || module->first_tail != tails)
+            module->first_loose != loose || module->first_return != returns || module->first_tail != tails)
             return "the parts of a module do not follow those of the one before";
         if (module->site_count != 0 && module->displacement_count == 0)
             return "a module's sites cannot be looked up";
         sites += module->site_count;
         displacements += module->displacement_count;
         loose += module->loose_count;
+        returns += module->return_count;
         tails += module->tail_count;
     }
     if (sites != policy->sites.count || displacements != policy->displacements.count || loose != policy->loose.count ||
-        tails != policy->tails.count)
+        returns != policy->returns.count || tails != policy->tails.count)
         return "the parts of the modules do not fill their sections";
     return NULL;
 }
@@ -184,6 +186,14 @@ static const char *validate_loose(const struct policy_header *policy, const stru
     return NULL;
 }
 
+static const char *validate_returns(const struct policy_header *policy, const struct policy_module *module) {
+    const uint32_t *returns = (const uint32_t *)policy_section(policy, policy->returns) + module->first_return;
+    for (uint32_t i = 1; i < module->return_count; i++)
+        if (returns[i] <= returns[i - 1])
+            return "a module's list of return addresses is damaged";
+    return NULL;
+}
+
 static const char *validate_tails(const struct policy_header *policy, const struct policy_module *module) {
     const struct policy_tail *tails =
         (const struct policy_tail *)policy_section(policy, policy->tails) + module->first_tail;
@@ -200,6 +210,8 @@ static const char *validate_lists(const struct policy_header *policy) {
     const struct policy_module *modules = policy_section(policy, policy->modules);
     for (uint32_t i = 0; i < policy->modules.count; i++) {
         const char *problem = validate_loose(policy, &modules[i]);
+        if (problem == NULL)
+            problem = validate_returns(policy, &modules[i]);
         if (problem == NULL)
             problem = validate_tails(policy, &modules[i]);
         if (problem != NULL)
@@ -240,6 +252,21 @@ unsigned policy_looseness(const struct policy_header *policy, const struct polic
             high = middle;
     }
     return 0;
+}
+
+bool policy_is_return(const struct policy_header *policy, const struct policy_module *module, uint32_t offset) {
+    const uint32_t *returns = (const uint32_t *)policy_section(policy, policy->returns) + module->first_return;
+    uint32_t low = 0, high = module->return_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (returns[middle] == offset)
+            return true;
+        if (returns[middle] < offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
 }
 
 const struct policy_tail *policy_find_tail(const struct policy_header *policy, const struct policy_module *module,

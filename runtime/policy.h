@@ -15,7 +15,7 @@
 #include "runtime/identity.h"
 
 #define POLICY_MAGIC "PINION\r\n"
-#define POLICY_VERSION 1
+#define POLICY_VERSION 2
 #define POLICY_MAX_BYTES (64u << 20)
 
 /* No mode and no verdict is zero: zeroed memory never means "off" or "allow". */
@@ -65,6 +65,7 @@ struct policy_header {
     struct policy_section sites;         /* struct policy_site */
     struct policy_section displacements; /* uint16_t */
     struct policy_section loose;         /* struct policy_loose, per module ordered by API */
+    struct policy_section returns;       /* uint32_t, per module ordered */
     struct policy_section constraints;   /* struct policy_constraint */
     struct policy_section integers;      /* int64_t */
     struct policy_section strings;       /* struct policy_string */
@@ -80,6 +81,7 @@ struct policy_module {
     uint32_t first_site, site_count; /* slots of the hash, some of them empty */
     uint32_t first_displacement, displacement_count;
     uint32_t first_loose, loose_count;
+    uint32_t first_return, return_count;
     uint32_t first_tail, tail_count;
     uint32_t flags; /* enum policy_module_flags */
 };
@@ -99,7 +101,9 @@ struct policy_site {
 };
 
 /* An API that a module may also call from places that cannot be listed: through a pointer to it, or by tail
- * calls of functions whose callers are not all known. Arguments are free there. */
+ * calls of functions whose callers are not all known. Arguments are free there. Both kinds are also allowed at the
+ * `returns` of the module: return addresses of calls that go on through a pointer, and of calls that the kernel or a new
+ * context makes. */
 enum looseness {
     LOOSE_AFTER_INDIRECT_CALL = 1, /* any return address that follows an indirect call */
     LOOSE_AFTER_ANY_CALL = 2,
@@ -238,6 +242,9 @@ static inline const struct policy_site *policy_find_site(const struct policy_hea
 
 /* How loosely the module may call the API, or 0. */
 unsigned policy_looseness(const struct policy_header *policy, const struct policy_module *module, unsigned api);
+
+/* Whether the offset is one of the module's `returns`. */
+bool policy_is_return(const struct policy_header *policy, const struct policy_module *module, uint32_t offset);
 
 /* The closure of a call target, or NULL. */
 const struct policy_tail *policy_find_tail(const struct policy_header *policy, const struct policy_module *module,

@@ -251,6 +251,7 @@ void document_from_compiled(const struct policy_header *policy, struct document 
     document->on_foreign_stack = policy->on_foreign_stack;
     const struct policy_module *modules = (const struct policy_module *)policy_section(policy, policy->modules);
     const struct policy_loose *loose = (const struct policy_loose *)policy_section(policy, policy->loose);
+    const uint32_t *returns = (const uint32_t *)policy_section(policy, policy->returns);
     for (uint32_t i = 0; i < policy->modules.count; i++) {
         struct module *module = document_module(document, &modules[i].identity, policy_text(policy, modules[i].path));
         add_sites(policy, &modules[i], module);
@@ -258,6 +259,8 @@ void document_from_compiled(const struct policy_header *policy, struct document 
             const struct policy_loose *row = &loose[modules[i].first_loose + at];
             module_add_loose(module, row->api, row->how, "");
         }
+        for (uint32_t at = 0; at < modules[i].return_count; at++)
+            module_add_return(module, returns[modules[i].first_return + at]);
         add_tails(policy, &modules[i], module);
     }
     document_sort(document);

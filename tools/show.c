@@ -204,6 +204,9 @@ static void print_module(const struct module *module, const struct filter *filte
             printf("  %s may also be called %s%s%s\n", api_table[loose->api].name, looseness_sentence(loose->how),
                    loose->why && *loose->why ? ": " : "", loose->why ? loose->why : "");
     }
+    if (module->return_count > 0 && !filter->has_offset)
+        printf("  and all of these from %zu return addresses to which functions entered through pointers may return\n",
+               module->return_count);
     putchar('\n');
 }
 

@@ -60,7 +60,8 @@ bool is_loosely_called(const char *path, uint32_t offset, enum looseness how) {
 
 static bool is_loose(const struct policy_header *policy, const struct policy_module *module, const struct fact *fact) {
     unsigned how = policy_looseness(policy, module, fact->api);
-    return how && is_loosely_called(policy_text(policy, module->path), fact->offset, how);
+    return how != 0 && (policy_is_return(policy, module, fact->offset) ||
+                        is_loosely_called(policy_text(policy, module->path), fact->offset, how));
 }
 
 /* ---- Arguments ---- */

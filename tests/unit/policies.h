@@ -129,6 +129,8 @@ static inline void fill_module(struct random *random, struct module *module, uns
     }
     for (unsigned i = random_below(random, 4); i > 0; i--)
         module_add_loose(module, (uint16_t)random_below(random, API_COUNT), 1 + random_below(random, 2), "why \"not\"");
+    for (unsigned i = random_below(random, 5); i > 0; i--)
+        module_add_return(module, random_number(random));
     for (unsigned i = random_below(random, 6); i > 0; i--) {
         struct tail *tail = module_add_tail(module, random_below(random, 8));
         tail->flags = (uint16_t)random_below(random, 4);
@@ -201,6 +203,8 @@ static inline unsigned exercise_module(const struct policy_header *policy, const
         result += policy_find_site(policy, module, i * 0x4000001u, i) != NULL;
     for (unsigned api = 0; api < API_COUNT; api++)
         result += policy_looseness(policy, module, api);
+    for (uint32_t i = 0; i < 64; i++)
+        result += policy_is_return(policy, module, i * 0x4000001u);
     for (uint32_t i = 0; i < module->tail_count; i++) {
         const struct policy_tail *tail = policy_find_tail(policy, module, tails[module->first_tail + i].target);
         for (uint32_t j = 0; tail != NULL && j < tail->member_count; j++)

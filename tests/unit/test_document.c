@@ -227,6 +227,9 @@ static void test_the_layout(void **state) {
     constraint_add(site_constraint(site, 0), text_value("/run/x.pid", ORIGIN_STATIC, 0x4523));
     constraint_add(site_constraint(site, 0), (struct value){.kind = VALUE_NULL});
     module_add_loose(module, API_system, LOOSE_AFTER_INDIRECT_CALL, "its address is stored at 0x10");
+    module_add_return(module, 0x2c300);
+    module_add_return(module, 0x20);
+    module_add_return(module, 0x2c300);
     struct tail *tail = module_add_tail(module, 0x1234);
     tail_add_member(tail, 0x20);
     tail->flags = TAIL_LEAVES_MODULE;
@@ -246,6 +249,7 @@ static void test_the_layout(void **state) {
         "        path = { static = [ \"null\", \"/run/x.pid\" ]; constants = [ 0x0L, 0x4523L ]; }; } );\n"
         "    loose = (\n"
         "      { api = \"system\"; after = \"indirect call\"; why = \"its address is stored at 0x10\"; } );\n"
+        "    returns = [ 0x20L, 0x2c300L ];\n"
         "    tails = (\n"
         "      { target = 0x1234L; members = [ 0x20L ]; leaves_module = true; } );\n"
         "    tails_complete = true;\n"

@@ -105,6 +105,9 @@ static void test_looseness_and_tails_are_found(void **state) {
     module_add_loose(module, API_openat, LOOSE_AFTER_INDIRECT_CALL, "");
     module_add_loose(module, API_execve, LOOSE_AFTER_INDIRECT_CALL, "");
     module_add_loose(module, API_execve, LOOSE_AFTER_ANY_CALL, "");
+    for (uint32_t i = 40; i > 0; i--)
+        module_add_return(module, i * 8);
+    module_add_return(module, 16);
     for (uint32_t i = 40; i > 0; i--) {
         struct tail *tail = module_add_tail(module, i * 16);
         tail_add_member(tail, i * 16 + 8);
@@ -121,6 +124,10 @@ static void test_looseness_and_tails_are_found(void **state) {
     assert_int_equal(policy_looseness(policy, compiled, API_execve), LOOSE_AFTER_ANY_CALL);
     assert_int_equal(policy_looseness(policy, compiled, API_openat), LOOSE_AFTER_INDIRECT_CALL);
     assert_int_equal(policy_looseness(policy, compiled, API_open), 0);
+    assert_int_equal(compiled->return_count, 40);
+    for (uint32_t offset = 0; offset < 41 * 8; offset++)
+        assert_int_equal(policy_is_return(policy, compiled, offset), offset % 8 == 0 && offset != 0);
+    assert_false(policy_is_return(policy, compiled, UINT32_MAX));
     for (uint32_t target = 0; target < 41 * 16; target++) {
         const struct policy_tail *tail = policy_find_tail(policy, compiled, target);
         assert_int_equal(tail != NULL, target % 16 == 0 && target != 0);
@@ -202,7 +209,7 @@ static void test_each_damage_has_its_name(void **state) {
     struct policy_string *strings = (struct policy_string *)((char *)bad + good->strings.offset);
 
     DAMAGE(bad->magic[0] = 'p', "it is no compiled policy");
-    DAMAGE(bad->version = 2, "it has another version of the format");
+    DAMAGE(bad->version++, "it has another version of the format");
     DAMAGE(bad->size++, "it is cut off or too long");
     DAMAGE(bad->table_fingerprint++, "it was compiled by another version of Pinion");
     DAMAGE(bad->mode = 0, "its mode is none");
