@@ -158,15 +158,34 @@ static bool is_combination(enum constant_set set, int64_t value) {
     return set_combines[set] && value >= 0 && value != UINT32_MAX;
 }
 
+static size_t finish(struct text *text) {
+    if (text->size > 0)
+        text->buffer[text->length < text->size ? text->length : text->size - 1] = '\0';
+    return text->length;
+}
+
 size_t constant_format(enum constant_set set, int64_t value, char *buffer, size_t size) {
     struct text text = {buffer, size, 0};
     if (is_combination(set, value))
         append_combination(&text, set, value);
     else
         append_whole(&text, set, value);
-    if (size > 0)
-        buffer[text.length < size ? text.length : size - 1] = '\0';
-    return text.length;
+    return finish(&text);
+}
+
+size_t constant_format_bits(enum constant_set set, uint64_t bits, char *buffer, size_t size) {
+    struct text text = {buffer, size, 0};
+    if (set_combines[set])
+        append_combination(&text, set, (int64_t)bits);
+    else if (bits == 0)
+        append(&text, "0");
+    else
+        append_number(&text, set == CONSTANTS_OCTAL ? "0%" PRIo64 : "0x%" PRIx64, (int64_t)bits);
+    return finish(&text);
+}
+
+bool constants_combine(enum constant_set set) {
+    return set == CONSTANTS_OCTAL || set_combines[set];
 }
 
 static bool parse_number(enum constant_set set, const char *text, int64_t *value) {

@@ -18,7 +18,14 @@
  * Returns the length of the whole text; like snprintf it stores at most size - 1 bytes of it and a NUL. */
 size_t constant_format(enum constant_set set, int64_t value, char *buffer, size_t size);
 
-/* The inverse: names of the set and numbers (decimal, 0x..., 0...), joined by "|" if the set combines. False if
+/* Likewise for bits that are looked at one by one, which have no sign: names where the set combines, all else as one
+ * number, octal in CONSTANTS_OCTAL, else hexadecimal. */
+size_t constant_format_bits(enum constant_set set, uint64_t bits, char *buffer, size_t size);
+
+/* Whether the set's values are bits that are joined with "|"; true of CONSTANTS_OCTAL too. */
+bool constants_combine(enum constant_set set);
+
+/* The inverse of both: names of the set and numbers (decimal, 0x..., 0...), joined by "|" if the set combines. False if
  * the text is anything else; *value is then unchanged. A mode such as 644 without its leading zero is refused: it
  * would mean 01204. */
 bool constant_parse(enum constant_set set, const char *text, int64_t *value);

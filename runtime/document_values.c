@@ -11,6 +11,7 @@
 
 #include "runtime/constants.h"
 #include "runtime/match.h"
+#include "runtime/rule.h"
 #include "runtime/util.h"
 
 #define GLOB_FORM "glob:"
@@ -62,7 +63,17 @@ static void put_constant(struct output *output, enum constant_set set, int64_t v
     put(output, text);
 }
 
-static void put_integer(struct output *output, const struct value *value, enum constant_set set) {
+/* As wide as the argument is. */
+static void put_mask(struct output *output, int64_t mask, enum argument_kind kind) {
+    char text[CONSTANT_TEXT_BYTES];
+    uint64_t width = argument_shape(kind) == SHAPE_INT64 ? UINT64_MAX : UINT32_MAX;
+    put(output, MASK_FORM);
+    constant_format_bits(argument_constants(kind), (uint64_t)mask & width, text, sizeof(text));
+    put(output, text);
+}
+
+static void put_integer(struct output *output, const struct value *value, enum argument_kind kind) {
+    enum constant_set set = argument_constants(kind);
     switch (value->kind) {
     case VALUE_RANGE: {
         /* The bounds of a range are numbers; names would say nothing about what lies between. */
@@ -72,10 +83,7 @@ static void put_integer(struct output *output, const struct value *value, enum c
         put_constant(output, plain, value->high);
         break;
     }
-    case VALUE_MASK:
-        put(output, MASK_FORM);
-        put_constant(output, set, value->low);
-        break;
+    case VALUE_MASK: put_mask(output, value->low, kind); break;
     default: put_constant(output, set, value->low); break;
     }
 }
@@ -158,7 +166,7 @@ size_t value_format(const struct value *value, enum argument_kind kind, char *bu
     if (value->kind == VALUE_ADDRESS || is_address_shape(shape))
         put_address(&output, value);
     else if (value->kind <= VALUE_MASK)
-        put_integer(&output, value, argument_constants(kind));
+        put_integer(&output, value, kind);
     else
         put_string(&output, value);
     if (size != 0)
@@ -217,20 +225,36 @@ static bool parse_range(enum constant_set set, const char *text, const char *dot
     return true;
 }
 
+static bool fits(enum argument_kind kind, int64_t value) {
+    return argument_shape(kind) == SHAPE_INT64 || (value >= INT32_MIN && value <= UINT32_MAX);
+}
+
+static bool fail_width(const char *text, struct mistake *mistake) {
+    return fail(mistake, "\"%.80s\" does not fit into the 32 bits of this argument", text);
+}
+
+static bool parse_mask(const char *text, enum argument_kind kind, struct value *value, struct mistake *mistake) {
+    value->kind = VALUE_MASK;
+    if (!parse_constant(argument_constants(kind), text, &value->low, mistake))
+        return false;
+    if (!fits(kind, value->low))
+        return fail_width(text, mistake);
+    value->low = rule_integer(argument_shape(kind), (uint64_t)value->low);
+    return true;
+}
+
 static bool parse_integer(const char *text, enum argument_kind kind, struct value *value, struct mistake *mistake) {
     enum constant_set set = argument_constants(kind);
     const char *dots = strstr(text, ".."), *mask = behind(text, MASK_FORM);
-    if (mask != NULL) {
-        value->kind = VALUE_MASK;
-        return parse_constant(set, mask, &value->low, mistake);
-    }
+    if (mask != NULL)
+        return parse_mask(mask, kind, value, mistake);
     if (dots != NULL)
         return parse_range(set, text, dots, value, mistake);
     value->kind = VALUE_INTEGER;
     if (!parse_constant(set, text, &value->low, mistake))
         return false;
-    if (argument_shape(kind) != SHAPE_INT64 && (value->low < INT32_MIN || value->low > UINT32_MAX))
-        return fail(mistake, "\"%.80s\" does not fit into the 32 bits of this argument", text);
+    if (!fits(kind, value->low))
+        return fail_width(text, mistake);
     return true;
 }
 

@@ -73,6 +73,15 @@ unsigned position_in_force(const struct constraint *constraint, unsigned positio
     return POSITION_REST;
 }
 
+bool vector_is_complete(const struct constraint *constraint, unsigned count) {
+    for (size_t i = 0; i < constraint->value_count; i++) {
+        const struct value *value = &constraint->values[i];
+        if (value->kind != VALUE_NULL && value->position != POSITION_REST && value->position >= count)
+            return false;
+    }
+    return true;
+}
+
 bool constraint_lists(const struct constraint *constraint, enum argument_kind kind, const struct value *seen) {
     bool by_position = argument_shape(kind) == SHAPE_ARGV && seen->kind == VALUE_TEXT;
     unsigned position = by_position ? position_in_force(constraint, seen->position) : 0;
@@ -90,21 +99,13 @@ bool constraint_lists(const struct constraint *constraint, enum argument_kind ki
 
 /* ---- Why not ---- */
 
-static bool set_combines(enum constant_set set) {
-    static const bool combines[CONSTANTS_COUNT] = {
-        [CONSTANTS_OCTAL] = true,
-#define CONSTANT_SET(name, combines_) [CONSTANTS_##name] = (combines_),
-#include "runtime/constants.def"
-    };
-    return combines[set];
-}
-
 /* Bits alone: what names the absence of bits (O_RDONLY) is left out. */
 static char *describe_bits(enum argument_kind kind, int64_t bits) {
     char text[CONSTANT_TEXT_BYTES];
     char none[CONSTANT_TEXT_BYTES];
-    constant_format(argument_constants(kind), bits, text, sizeof text);
-    constant_format(argument_constants(kind), 0, none, sizeof none);
+    uint64_t width = argument_shape(kind) == SHAPE_INT64 ? UINT64_MAX : UINT32_MAX;
+    constant_format_bits(argument_constants(kind), (uint64_t)bits & width, text, sizeof text);
+    constant_format_bits(argument_constants(kind), 0, none, sizeof none);
     size_t length = strlen(none);
     bool begins_with_none = strncmp(text, none, length) == 0 && text[length] == '|';
     return xstrdup(begins_with_none ? text + length + 1 : text);
@@ -115,7 +116,7 @@ static char *why_not_integer(const struct value *allowed, enum argument_kind kin
     int64_t low = as_read(kind, allowed->low);
     if (allowed->kind == VALUE_RANGE)
         return xstrdup(value < allowed->low ? "the value is below it" : "the value is above it");
-    if (allowed->kind != VALUE_MASK && !set_combines(argument_constants(kind)))
+    if (allowed->kind != VALUE_MASK && !constants_combine(argument_constants(kind)))
         return xstrdup("another value");
     cleanup_free char *more = describe_bits(kind, value & ~low);
     cleanup_free char *less = describe_bits(kind, low & ~value);

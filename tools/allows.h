@@ -11,6 +11,9 @@ bool value_allows(const struct value *allowed, enum argument_kind kind, const st
 /* The position whose values decide about an element of argv: its own, or POSITION_REST. */
 unsigned position_in_force(const struct constraint *constraint, unsigned position);
 
+/* Whether a vector of `count` elements has all positions that are listed. */
+bool vector_is_complete(const struct constraint *constraint, unsigned count);
+
 /* Whether one of the values allows it; `any` is not looked at. */
 bool constraint_lists(const struct constraint *constraint, enum argument_kind kind, const struct value *seen);
 

@@ -91,18 +91,40 @@ static bool is_closed_to_learning(const struct constraint *constraint) {
     return !constraint->any && has_origin(constraint, ORIGIN_STATIC) && !has_origin(constraint, ORIGIN_LEARNED);
 }
 
-/* Whether static and manual values allow it. Learned ones are left out on purpose: see fold.h. */
-static bool is_allowed_without_learning(const struct constraint *constraint, enum argument_kind kind,
-                                        const struct value *seen) {
-    bool by_position = argument_shape(kind) == SHAPE_ARGV && seen->kind == VALUE_TEXT;
-    for (size_t i = 0; i < constraint->value_count; i++) {
-        const struct value *allowed = &constraint->values[i];
-        if (allowed->origin == ORIGIN_LEARNED || (by_position && allowed->position != seen->position))
+/* The static and manual values of a constraint: what was learned is left out on purpose, see fold.h. The values are
+ * the constraint's own. */
+static struct constraint without_learning(const struct constraint *constraint) {
+    struct constraint known = {.argument = constraint->argument};
+    for (size_t i = 0; i < constraint->value_count; i++)
+        if (constraint->values[i].origin != ORIGIN_LEARNED)
+            *array_append(known.values, known.value_count) = constraint->values[i];
+    return known;
+}
+
+/* A vector may end where a null pointer is listed, and behind all positions that are. The latter holds only as long as
+ * no more positions are learned. */
+static bool is_allowed_by(const struct constraint *known, enum argument_kind kind, const struct value *seen,
+                          bool complete) {
+    if (constraint_lists(known, kind, seen))
+        return true;
+    return complete && argument_shape(kind) == SHAPE_ARGV && seen->kind == VALUE_NULL &&
+           vector_is_complete(known, seen->position);
+}
+
+/* The first value that is learned at a position of a vector takes it out of what is listed for "all others": those
+ * values are now listed for the position, too. */
+static void keep_rest(struct constraint *constraint, const struct constraint *known, const struct value *seen) {
+    if (position_in_force(known, seen->position) != POSITION_REST)
+        return;
+    for (size_t i = 0; i < known->value_count; i++) {
+        struct value value = known->values[i];
+        if (value.position != POSITION_REST || value.kind == VALUE_NULL)
             continue;
-        if (value_allows(allowed, kind, seen))
-            return true;
+        value.position = seen->position;
+        value.text = xstrdup(value.text);
+        value.constant = 0;
+        constraint_add(constraint, value);
     }
-    return false;
 }
 
 /* ---- Values that become patterns ---- */
@@ -180,6 +202,34 @@ static void close_argument(struct folding *folding, const struct module *module,
     note(folding, NOTE_CLOSED, where(module, fact), "could be anything, is now closed to what was observed");
 }
 
+/* Facts of one argument of one site. */
+struct argument_facts {
+    const struct fact *items;
+    size_t count;
+};
+
+/* Adds what static and manual values do not allow, or names it where nothing may be learned. */
+static void fold_values(struct folding *folding, const struct module *module, struct constraint *constraint,
+                        enum argument_kind kind, struct argument_facts facts) {
+    bool closed_to_learning = !constraint->any && is_closed_to_learning(constraint);
+    struct constraint known = without_learning(constraint);
+    for (size_t i = 0; i < facts.count; i++) {
+        const struct fact *fact = &facts.items[i];
+        if (is_allowed_by(&known, kind, &fact->value, closed_to_learning))
+            continue;
+        if (closed_to_learning) {
+            report_conflict(folding, module, fact, kind);
+            continue;
+        }
+        if (constraint->any)
+            close_argument(folding, module, fact, constraint);
+        if (argument_shape(kind) == SHAPE_ARGV && fact->value.kind == VALUE_TEXT)
+            keep_rest(constraint, &known, &fact->value);
+        add_value(folding, module, fact, constraint);
+    }
+    free(known.values);
+}
+
 /* facts[0 .. count): all that was observed of one argument of one site. */
 static void fold_argument(struct folding *folding, const struct module *module, struct site *site,
                           const struct fact *facts, size_t count) {
@@ -188,19 +238,8 @@ static void fold_argument(struct folding *folding, const struct module *module, 
     if (is_free && !is_pinned(folding->options->pin, site->api, kind))
         return;
     struct constraint *constraint = site_constraint(site, facts->argument);
-    bool closed_to_learning = !is_free && is_closed_to_learning(constraint);
     constraint->any = is_free;
-    for (size_t i = 0; i < count; i++) {
-        if (is_allowed_without_learning(constraint, kind, &facts[i].value))
-            continue;
-        if (closed_to_learning) {
-            report_conflict(folding, module, &facts[i], kind);
-            continue;
-        }
-        if (constraint->any)
-            close_argument(folding, module, &facts[i], constraint);
-        add_value(folding, module, &facts[i], constraint);
-    }
+    fold_values(folding, module, constraint, kind, (struct argument_facts){facts, count});
 }
 
 static void fold_child(struct folding *folding, const struct module *module, struct site *site,

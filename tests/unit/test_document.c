@@ -271,6 +271,13 @@ static void test_values(void **state) {
     } cases[] = {
         {KIND_OPEN_FLAGS, "O_RDONLY|O_CLOEXEC"},
         {KIND_OPEN_FLAGS, "mask:O_WRONLY|O_CREAT|O_TRUNC"},
+        {KIND_OPEN_FLAGS, "mask:O_RDONLY|O_CREAT|0xff000000"},
+        {KIND_MAP_FLAGS, "mask:0x80000000"},
+        {KIND_SIGNAL, "mask:0x3f"},
+        {KIND_INT, "mask:0xffffff00"},
+        {KIND_UINT, "mask:0xffffff00"},
+        {KIND_LONG, "mask:0xffffffffffffff00"},
+        {KIND_MODE, "mask:0755"},
         {KIND_MODE, "0644"},
         {KIND_MODE, "0600..0644"},
         {KIND_DIRFD, "AT_FDCWD"},

@@ -13,6 +13,7 @@
 
 #include "tests/unit/policies.h"
 #include "tests/unit/records.h"
+#include "tools/allows.h"
 #include "tools/fold.h"
 
 #define RECORD_SIZE 65536
@@ -206,6 +207,124 @@ static void test_what_static_analysis_rules_out_is_a_conflict(void **state) {
     document_free(&document);
 }
 
+static void allow(struct document *document, uint32_t offset, unsigned api, uint8_t argument, enum origin origin,
+                  const char *text) {
+    struct value value;
+    struct mistake mistake = {0};
+    if (!value_parse(text, api_table[api].arguments[argument].kind, &value, &mistake))
+        fail_msg("%s", mistake.text);
+    value.origin = origin;
+    constraint_add(site_constraint(add_site(document, offset, api), argument), value);
+}
+
+/* What static analysis states as patterns, masks and ports is closed like its constants. */
+static void test_every_form_of_static_values_is_closed(void **state) {
+    (void)state;
+    struct document document;
+    begin_document(&document);
+    allow(&document, 0x10, API_open, 0, ORIGIN_STATIC, "glob:/proc/%d/stat");
+    allow(&document, 0x10, API_open, 1, ORIGIN_STATIC, "mask:O_WRONLY|O_CREAT");
+    allow(&document, 0x20, API_bind, 1, ORIGIN_STATIC, "inet:*:80");
+    allow(&document, 0x30, API_open, 0, ORIGIN_STATIC, "glob:/run/%s");
+    cleanup_free char *before = text_of(&document);
+    struct sockaddr_in right = {.sin_family = AF_INET, .sin_port = htons(80)}, wrong = right;
+    wrong.sin_port = htons(81);
+    struct recorder recorder = recorder_begin();
+    record_text(&recorder, 0x10, API_open, 0, "/proc/12/stat");
+    record_text(&recorder, 0x10, API_open, 0, "/proc/self/stat");
+    record_number(&recorder, 0x10, API_open, 1, 01);
+    record_number(&recorder, 0x10, API_open, 1, 01000);
+    record_put(recorder.image, recorder.slot++, entry_of(0x20, API_bind, 1), &right, sizeof(right));
+    record_put(recorder.image, recorder.slot++, entry_of(0x20, API_bind, 1), &wrong, sizeof(wrong));
+    record_text(&recorder, 0x30, API_open, 0, "/run/../tmp/x");
+    struct notes notes = fold_recorded(&document, &recorder, &by_names);
+    cleanup_free char *after = text_of(&document);
+    assert_string_equal(before, after);
+    assert_int_equal(notes.by_kind[NOTE_CONFLICT], 3);
+    assert_int_equal(notes.count, 3);
+    notes_free(&notes);
+    document_free(&document);
+}
+
+static void test_only_a_manual_value_widens_what_is_closed(void **state) {
+    (void)state;
+    struct document document;
+    begin_document(&document);
+    allow(&document, 0x10, API_open, 0, ORIGIN_STATIC, "/etc/a");
+    allow(&document, 0x10, API_open, 0, ORIGIN_MANUAL, "glob:/etc/conf.d/*");
+    struct recorder recorder = recorder_begin();
+    record_text(&recorder, 0x10, API_open, 0, "/etc/conf.d/b");
+    record_text(&recorder, 0x10, API_open, 0, "/etc/c");
+    struct notes notes = fold_recorded(&document, &recorder, &by_names);
+    assert_int_equal(notes.by_kind[NOTE_CONFLICT], 1);
+    assert_non_null(strstr(notes.items[0].text, "/etc/c "));
+    assert_int_equal(constraint_of(&document, 0x10, API_open, 0)->value_count, 2);
+    notes_free(&notes);
+    document_free(&document);
+}
+
+/* ---- Vectors ---- */
+
+static void record_element(struct recorder *recorder, uint32_t offset, unsigned position, const char *text) {
+    struct record_entry entry = entry_of(offset, API_execve, 1);
+    entry.position = (uint8_t)position;
+    entry.integer = text == NULL;
+    record_put(recorder->image, recorder->slot++, entry, text == NULL ? "" : text, text == NULL ? 0 : strlen(text));
+}
+
+/* sh -c ANYTHING, and nothing shorter, longer or other. */
+static void test_a_static_vector_is_closed_in_its_elements_and_its_length(void **state) {
+    (void)state;
+    static const struct {
+        const char *elements[5]; /* ends with a null pointer */
+        size_t conflicts;
+    } cases[] = {
+        {{"sh", "-c", "id"}, 0}, {{"sh", "-c", "../x"}, 0},       {{"sh", "-x", "id"}, 1},
+        {{"sh", "-c"}, 1},       {{"sh", "-c", "id", "more"}, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct document document;
+        begin_document(&document);
+        allow(&document, 0x10, API_execve, 1, ORIGIN_STATIC, "[0] sh");
+        allow(&document, 0x10, API_execve, 1, ORIGIN_STATIC, "[1] -c");
+        allow(&document, 0x10, API_execve, 1, ORIGIN_STATIC, "[2] glob:%s");
+        struct recorder recorder = recorder_begin();
+        unsigned count = 0;
+        for (; cases[i].elements[count] != NULL; count++)
+            record_element(&recorder, 0x10, count, cases[i].elements[count]);
+        record_element(&recorder, 0x10, count, NULL);
+        struct notes notes = fold_recorded(&document, &recorder, &by_names);
+        if (notes.by_kind[NOTE_CONFLICT] != cases[i].conflicts || notes.count != cases[i].conflicts)
+            fail_msg("case %zu: %zu conflicts, first: %s", i, notes.by_kind[NOTE_CONFLICT],
+                     notes.count > 0 ? notes.items[0].text : "none");
+        notes_free(&notes);
+        document_free(&document);
+    }
+}
+
+/* What a person allowed for all elements stays allowed at a position at which something else was learned. */
+static void test_learning_an_element_takes_nothing_away(void **state) {
+    (void)state;
+    struct document document;
+    begin_document(&document);
+    allow(&document, 0x10, API_execve, 1, ORIGIN_MANUAL, "[*] glob:*.c");
+    struct recorder recorder = recorder_begin();
+    record_element(&recorder, 0x10, 0, "cc");
+    record_element(&recorder, 0x10, 1, "a.c");
+    record_element(&recorder, 0x10, 2, NULL);
+    struct notes notes = fold_recorded(&document, &recorder, &by_names);
+    const struct constraint *vector = constraint_of(&document, 0x10, API_execve, 1);
+    struct value other = {.kind = VALUE_TEXT, .text = "b.c"};
+    assert_true(constraint_lists(vector, KIND_ARGV, &other));
+    other.text = "cc";
+    assert_true(constraint_lists(vector, KIND_ARGV, &other));
+    other.position = 1;
+    assert_false(constraint_lists(vector, KIND_ARGV, &other));
+    assert_int_equal(notes.by_kind[NOTE_VALUE], 2);
+    notes_free(&notes);
+    document_free(&document);
+}
+
 static void test_learned_and_manual_values_are_joined_by_more(void **state) {
     (void)state;
     static const enum origin origins[] = {ORIGIN_LEARNED, ORIGIN_MANUAL};
@@ -349,7 +468,7 @@ static void mixed_document(struct document *document) {
     allow_text(add_site(document, 0x40, API_open), 0, ORIGIN_MANUAL, "/seen/1");
     constraint_add(site_constraint(add_site(document, 0x50, API_open), 0),
                    (struct value){.origin = ORIGIN_MANUAL, .kind = VALUE_GLOB, .text = xstrdup("/seen/*")});
-    add_site(document, 0x60, API_execve);
+    allow(document, 0x60, API_execve, 1, ORIGIN_MANUAL, "[*] glob:/seen/*");
     document_sort(document);
 }
 
@@ -360,7 +479,14 @@ static void record_at_random(struct recorder *recorder, struct random *random) {
         uint32_t offset = 0x10 * (1 + random_below(random, 8));
         unsigned api = offset == 0x60 ? API_execve : API_open;
         const char *text = texts[random_below(random, 10)];
-        switch (random_below(random, 4)) {
+        switch (random_below(random, 5)) {
+        case 4:
+            for (unsigned position = random_below(random, 4); api == API_execve; position--) {
+                record_element(recorder, offset, position, position % 2 ? text : NULL);
+                if (position == 0)
+                    break;
+            }
+            break;
         case 0: record_number(recorder, offset, api, api == API_open ? 1 : 0, random_below(random, 3)); break;
         case 1: record_site(recorder, offset, api); break;
         case 2: {
@@ -452,6 +578,10 @@ int main(void) {
         cmocka_unit_test(test_an_unknown_path_is_closed_to_what_was_observed),
         cmocka_unit_test(test_pin_decides_what_is_closed),
         cmocka_unit_test(test_what_static_analysis_rules_out_is_a_conflict),
+        cmocka_unit_test(test_every_form_of_static_values_is_closed),
+        cmocka_unit_test(test_only_a_manual_value_widens_what_is_closed),
+        cmocka_unit_test(test_a_static_vector_is_closed_in_its_elements_and_its_length),
+        cmocka_unit_test(test_learning_an_element_takes_nothing_away),
         cmocka_unit_test(test_learned_and_manual_values_are_joined_by_more),
         cmocka_unit_test(test_volatile_parts_and_data_become_patterns),
         cmocka_unit_test(test_addresses_are_read_as_the_kernel_reads_them),

@@ -84,10 +84,31 @@ static void test_a_pattern_allows_what_it_came_from(void **state) {
     }
 }
 
+/* Whatever became variable lies within one component: a '/' more, or a component replaced by "..", is not allowed. */
+static void test_a_pattern_spans_no_component(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cleanup_free char *pattern = rows[i].kind == KIND_PATH ? volatile_pattern(rows[i].text, KIND_PATH) : NULL;
+        size_t length = strlen(rows[i].text);
+        for (size_t at = 1; pattern != NULL && at < length; at++) {
+            cleanup_free char *changed = xstrdup(rows[i].text);
+            if (rows[i].text[at] == '/')
+                continue;
+            changed[at] = '/';
+            if (match_glob(pattern, strlen(pattern), changed, length))
+                fail_msg("\"%s\", from \"%s\", allows \"%s\"", pattern, rows[i].text, changed);
+            cleanup_free char *climbing = xasprintf("%.*s../%s", (int)at, rows[i].text, rows[i].text + at);
+            if (match_glob(pattern, strlen(pattern), climbing, strlen(climbing)))
+                fail_msg("\"%s\", from \"%s\", allows \"%s\"", pattern, rows[i].text, climbing);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_value_becomes_its_pattern),
         cmocka_unit_test(test_a_pattern_allows_what_it_came_from),
+        cmocka_unit_test(test_a_pattern_spans_no_component),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
