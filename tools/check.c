@@ -60,7 +60,7 @@ static void compare(struct report *report, const char *root, const char *path, c
         break;
     case MISSING:
         if (must_exist)
-            findings_add(&report->findings, WEIGHT_STALE, "missing", "%s%s is not there", root, path);
+            findings_add(&report->findings, WEIGHT_MISSING, "missing", "%s%s is not there", root, path);
         break;
     default: break;
     }

@@ -98,7 +98,8 @@ static const char *answer(const struct report *report) {
     switch (findings_worst(&report->subject.findings)) {
     case WEIGHT_UNPROTECTABLE:
         return report->process.pid && report->process.shim == NULL ? "NOT protected" : "cannot be protected";
-    case WEIGHT_STALE: return report->process.pid ? "protection is stale" : "can be protected, but not as it stands";
+    case WEIGHT_STALE:
+    case WEIGHT_MISSING: return report->process.pid ? "protection is stale" : "can be protected, but not as it stands";
     default: return report->process.pid ? "is protected" : "can be protected";
     }
 }

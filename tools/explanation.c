@@ -343,12 +343,19 @@ static const struct advice {
                             .learn = "Otherwise correct the variable: pinion run --help shows what they mean."},
 };
 
-static char *learn_sentence(const struct explanation *explanation) {
+/* The program runs under the policies of the directory in which its own lies. */
+static char *learn_sentence(const struct explanation *explanation, const struct explain_place *place) {
     const struct denial *denial = explanation->denial;
     const char *program = *denial->program ? denial->program : "COMMAND";
+    const char *path = explanation->policy_path, *name = path == NULL ? NULL : base_name(path);
+    cleanup_free char *beside =
+        name == NULL || name == path ? NULL : xstrndup(path, (size_t)(name - path > 1 ? name - path - 1 : 1));
+    const char *directory = beside != NULL ? beside : path != NULL ? "." : place->directory;
+    bool is_default = strcmp(directory, POLICY_DIRECTORY) == 0;
     return xasprintf("If the program does this in its ordinary work, let Pinion learn it from a run you trust, where "
-                     "nobody attacks:\n  pinion learn -- %s ...\n  pinion merge %s pinion.record",
-                     program, explanation->edit.file);
+                     "nobody attacks:\n  pinion learn %s%s%s-- %s ...\n  pinion merge %s pinion.record",
+                     is_default ? "" : "--policy-dir ", is_default ? "" : directory, is_default ? "" : " ", program,
+                     explanation->edit.file);
 }
 
 static bool is_about_value(int reason) {
@@ -371,7 +378,7 @@ static char *edit_sentence(const struct explanation *explanation) {
                      edit->place, edit->text, edit->file);
 }
 
-static void make_choices(struct explanation *explanation) {
+static void make_choices(struct explanation *explanation, const struct explain_place *place) {
     static const struct advice none;
     int reason = explanation->denial->reason;
     const struct advice *advice = reason >= 0 ? &advices[reason] : &none;
@@ -382,7 +389,7 @@ static void make_choices(struct explanation *explanation) {
         strcmp(explanation->denial->verdict, "deny") == 0 || strcmp(explanation->denial->verdict, "kill") == 0
             ? ""
             : " only in mode enforce (this line is a warning)");
-    explanation->choices[CHOICE_LEARN] = advice->learn ? xstrdup(advice->learn) : learn_sentence(explanation);
+    explanation->choices[CHOICE_LEARN] = advice->learn ? xstrdup(advice->learn) : learn_sentence(explanation, place);
     explanation->choices[CHOICE_EDIT] = edit_sentence(explanation);
 }
 
@@ -392,7 +399,7 @@ void explanation_make(struct explanation *explanation, const struct denial *deni
     read_policy(explanation, place);
     read_allowed(explanation);
     find_edit(explanation);
-    make_choices(explanation);
+    make_choices(explanation, place);
 }
 
 void explanation_free(struct explanation *explanation) {

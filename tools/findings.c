@@ -12,6 +12,7 @@ static const char *const weight_words[] = {
     [WEIGHT_NOTE] = "note",
     [WEIGHT_WARNING] = "warning",
     [WEIGHT_STALE] = "stale",
+    [WEIGHT_MISSING] = "missing",
     [WEIGHT_UNPROTECTABLE] = "unprotectable",
 };
 

@@ -9,7 +9,8 @@
 enum weight {
     WEIGHT_NOTE,          /* good to know */
     WEIGHT_WARNING,       /* protected, but less than one may think */
-    WEIGHT_STALE,         /* the policy is missing, damaged or for another build */
+    WEIGHT_STALE,         /* the policy is damaged or for another build */
+    WEIGHT_MISSING,       /* there is none */
     WEIGHT_UNPROTECTABLE, /* the shim cannot protect this program */
 };
 

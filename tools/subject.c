@@ -351,7 +351,7 @@ static void report_no_policy(struct subject *subject, const struct policy_place 
         findings_add(&subject->findings, WEIGHT_STALE, "not-compiled",
                      "the policy \"%s\" is not compiled: pinion check --compile \"%s\"", text, text);
     else
-        findings_add(&subject->findings, WEIGHT_STALE, "no-policy",
+        findings_add(&subject->findings, WEIGHT_MISSING, "no-policy",
                      "%s has no policy (\"%s\" is not there): run policygen on it", subject->program, path);
 }
 

@@ -5,6 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
 
 pinion=$PWD/build/pinion
+policygen=$PWD/build/policygen
 shim=$PWD/build/libpinion.so
 reasons=$(grep -oE '^REASON\([A-Z_]+, "[a-z-]+"' runtime/reasons.def | cut -d'"' -f2)
 work=$(mktemp -d)
@@ -185,6 +186,30 @@ says first "Operation not permitted"
 [ "$(wc -l <"$work/log")" = 1 ] || wrong "the log is: $(cat "$work/log")"
 end
 policy=$work/policies/$stem.reader.policy
+
+# What may be one of the known values or anything else is open: the known ones are there for readers.
+begin partly_known_values_are_shown_and_decide_nothing
+cat >"$work/src/partly.c" <<'EOF'
+#include <fcntl.h>
+int main(int count, char **words) {
+    int fd = open(count > 1 ? words[1] : "files/first", count > 2 ? count << 7 : O_RDONLY);
+    return fd < 0;
+}
+EOF
+compile "$work/src/partly.c" -o "$work/partly"
+run 0 "$policygen" -o "$work/partly.policies" "$work/partly"
+run 0 "$pinion" show "$work/partly.policies/$stem.partly.policy" --api open
+says "files/first" any
+for words in "" "files/second" "files/second x"; do
+    # shellcheck disable=SC2086 # words
+    run 0 "$pinion" run -d "$work/partly.policies" -l "$work/partly.log" -- "$work/partly" $words
+done
+[ ! -s "$work/partly.log" ] || wrong "the log is: $(cat "$work/partly.log")"
+sed -i 's/any = "[^"]*"; static/static/' "$work/partly.policies/$stem.partly.policy"
+run 0 "$pinion" check --compile "$work/partly.policies/$stem.partly.policy"
+run 1 "$pinion" run -d "$work/partly.policies" -l "$work/partly.log" -- "$work/partly" "files/second"
+[ -s "$work/partly.log" ] || wrong "without \"any\" nothing is denied"
+end
 
 begin run_passes_the_status_on
 run 3 "$pinion" run --unprotected-ok -d "$work/policies" -- sh -c 'exit 3'
@@ -385,7 +410,7 @@ end
 begin explain_shows_the_place_and_the_rule
 run 0 "$pinion" explain -d "$work/policies" "$work/log"
 says "Denied: open(path = \"files/second\"" "read_file+" "-->" "; open" "files/first (learned)" \
-    "the same up to" "pinion learn -- $reader" "manual = [ \"files/second\" ];"
+    "the same up to" "pinion learn --policy-dir $work/policies -- $reader" "manual = [ \"files/second\" ];"
 run 0 "$pinion" explain -d "$work/policies" "$(cat "$work/log")"
 says "read_file+"
 end
@@ -474,6 +499,9 @@ end
 
 begin doctor_no_policy
 finds no-policy "$work/helped"
+run 1 "$pinion" doctor -d "$work/policies" "$work/helped"
+says "missing: $work/helped has no policy"
+silent_about stale
 end
 
 begin doctor_setuid
