@@ -206,7 +206,7 @@ build/tests/hazards/%: $$(call hazard_source,$$*) build/flags
 # ---- The oracle: generated programs, see tests/oracle/run ----
 
 ORACLE := build/tests/oracle/generate build/tests/oracle/compare build/tests/oracle/recorder.so
-ORACLE_PARTS := $(patsubst %,build/object/tests/oracle/%.o,program sources steps)
+ORACLE_PARTS := $(patsubst %,build/object/tests/oracle/%.o,program sources steps buffers)
 
 build/tests/oracle/generate: build/object/tests/oracle/generate.o $(ORACLE_PARTS) build/libruntime.a
 build/tests/oracle/compare: build/object/tests/oracle/compare.o build/libruntime.a

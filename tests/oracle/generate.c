@@ -15,15 +15,27 @@
 
 /* ---- Sinks ---- */
 
+/* What is recorded of the argument that the value goes into. */
+enum encoding {
+    ENCODE_VALUE, /* it is the argument */
+    ENCODE_FIRST_ELEMENT,
+    ENCODE_SECOND_ELEMENT,
+    ENCODE_PORT, /* of 127.0.0.1 */
+    ENCODE_HOST, /* with port 53 */
+    ENCODE_UNIX,
+};
+
 struct sink {
     uint16_t api;
     uint8_t pool;
     uint8_t argument;
+    uint8_t encoding;
     const char *before, *behind;
 };
 
 static const struct sink sinks[] = {
-#define SINK(function, pool, argument, before, behind) {API_##function, POOL_##pool, argument, before, behind},
+#define SINK(function, pool, argument, encoding, before, behind) \
+    {API_##function, POOL_##pool, argument, ENCODE_##encoding, before, behind},
 #include "tests/oracle/sinks.def"
 };
 
@@ -37,20 +49,39 @@ static void put_sink(struct program *program, const struct sink *sink) {
 
 /* ---- What is expected ---- */
 
+static void write_unix_address(const char *path, FILE *out) {
+    fprintf(out, "%c0100", RECORD_ADDRESS);
+    for (; *path != '\0'; path++)
+        fprintf(out, "%02x", (unsigned char)*path);
+}
+
+/* The argument as the recorder writes it, with this value. */
+static void write_item(const struct sink *sink, const struct item *item, FILE *out) {
+    enum shape shape = argument_shape((enum argument_kind)api_table[sink->api].arguments[sink->argument].kind);
+    switch ((enum encoding)sink->encoding) {
+    case ENCODE_FIRST_ELEMENT: fprintf(out, "%c%s,-x", RECORD_VECTOR, item->text); return;
+    case ENCODE_SECOND_ELEMENT: fprintf(out, "%ctool,%s,-x", RECORD_VECTOR, item->text); return;
+    case ENCODE_PORT: fprintf(out, "%c0200%04x7f000001", RECORD_ADDRESS, item->integer & 0xffff); return;
+    case ENCODE_HOST: fprintf(out, "%c02000035%08x", RECORD_ADDRESS, item->integer); return;
+    case ENCODE_UNIX: write_unix_address(item->text, out); return;
+    case ENCODE_VALUE: break;
+    }
+    if (sink->pool == POOL_TEXT)
+        fprintf(out, "%c%s", RECORD_TEXT, item->text);
+    else
+        fprintf(out, "%c%llx", RECORD_INTEGER,
+                shape == SHAPE_INT64 ? (unsigned long long)item->integer : (uint32_t)item->integer);
+}
+
 static void write_expected(const struct program *program, const struct sink *sink, FILE *out) {
     fprintf(out, "%u\t%s\t%s\t%s\t", program->number, api_table[sink->api].name,
             api_table[sink->api].arguments[sink->argument].name,
             program->set.open ? "open" : (program->provable ? "provable" : "closed"));
     for (unsigned i = 0; i < program->shape_count; i++)
         fprintf(out, "%s%s", i == 0 ? "" : ",", program->shapes[i]);
-    enum shape shape = argument_shape((enum argument_kind)api_table[sink->api].arguments[sink->argument].kind);
     for (unsigned i = 0; i < program->set.count; i++) {
-        const struct item *item = &program->set.items[i];
-        if (is_text(program))
-            fprintf(out, "\t%c%s", RECORD_TEXT, item->text);
-        else
-            fprintf(out, "\t%c%llx", RECORD_INTEGER,
-                    shape == SHAPE_INT64 ? (unsigned long long)item->integer : (uint32_t)item->integer);
+        fputc('\t', out);
+        write_item(sink, &program->set.items[i], out);
     }
     fprintf(out, "\n");
 }
@@ -62,14 +93,20 @@ static void add_part(struct program *program, const struct part *part) {
     part->make(program);
 }
 
-static const struct part *choose_part(struct program *program, const struct part *parts) {
+static unsigned count_parts(const struct part *parts) {
     unsigned count = 0;
     while (parts[count].name != NULL)
         count++;
+    return count;
+}
+
+static const struct part *choose_part(struct program *program, const struct part *parts, const struct part *more) {
+    unsigned first = count_parts(parts), all = first + count_parts(more);
     const struct part *part;
-    do
-        part = &parts[chance(program, count)];
-    while (is_text(program) ? !part->texts : !part->integers);
+    do {
+        unsigned number = chance(program, all);
+        part = number < first ? &parts[number] : &more[number - first];
+    } while (is_text(program) ? !part->texts : !part->integers);
     return part;
 }
 
@@ -86,6 +123,7 @@ static void write_case(struct program *program, unsigned seed, unsigned number, 
     program->callers = 0;
     program->shape_count = 0;
     program->provable = true;
+    program->in_callback = false;
     program->set = (struct set){0};
     const struct sink *sink = &sinks[chance(program, SINK_COUNT)];
     program->pool = (enum pool)sink->pool;
@@ -95,9 +133,9 @@ static void write_case(struct program *program, unsigned seed, unsigned number, 
     fprintf(program->entries, "        if (setjmp(next_run) == 0) {\n");
     add_entry(program, entry);
     begin_function(program, "__attribute__((noinline)) void %s(void)", entry);
-    add_part(program, choose_part(program, sources));
+    add_part(program, choose_part(program, sources, text_sources));
     for (unsigned i = step_count(program); i > 0; i--)
-        add_part(program, choose_part(program, steps));
+        add_part(program, choose_part(program, steps, more_steps));
     put_sink(program, sink);
     end_function(program);
     fprintf(program->entries, "        }\n    }\n");

@@ -45,7 +45,7 @@ struct program {
     unsigned names;  /* so many were made up */
     unsigned number; /* of the case */
     unsigned callers;
-    bool in_callback; /* the current function returns nothing that it could be asked for */
+    bool in_callback; /* of a library: not to be left by longjmp */
     enum pool pool;
     char value[32]; /* the variable of the current function that holds the value */
     struct set set;
@@ -107,6 +107,7 @@ struct part {
     bool integers, texts; /* what it can carry */
 };
 
-extern const struct part sources[], steps[]; /* both end with a part without a name */
+/* Each ends with a part without a name. */
+extern const struct part sources[], text_sources[], steps[], more_steps[];
 
 #endif

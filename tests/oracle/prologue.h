@@ -3,8 +3,11 @@
  */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #ifndef ENTRY
@@ -38,7 +42,24 @@ static __attribute__((noinline, cold)) int seldom(int number) {
     return (int)(effect += number);
 }
 
+#ifdef __cplusplus
+static __attribute__((noinline)) void throws(int whether) {
+    effect++;
+    if (whether)
+        throw 1;
+}
+#endif
+
 static __attribute__((noinline)) void jump(jmp_buf place) {
     effect++;
     longjmp(place, 1);
+}
+
+static __attribute__((noinline)) void handle(void (*handler)(int)) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_UNBLOCK, &set, 0);
+    signal(SIGUSR1, handler);
+    raise(SIGUSR1);
 }

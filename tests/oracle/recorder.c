@@ -93,10 +93,17 @@ static void put_vector(struct line *line, char *const *vector) {
     }
 }
 
+/* No more than is compared: of the internet family and port and host, of a Unix socket the path. */
 static void put_address(struct line *line, const unsigned char *bytes, uint64_t length) {
+    uint16_t family = (uint16_t)(bytes[0] | bytes[1] << 8);
+    if (family == AF_INET && length > 8)
+        length = 8;
     put(line, RECORD_ADDRESS);
-    for (uint64_t i = 0; i < length && i < sizeof(struct sockaddr_storage); i++)
+    for (uint64_t i = 0; i < length && i < sizeof(struct sockaddr_storage); i++) {
+        if (family == AF_UNIX && i >= 2 && bytes[i] == 0)
+            break;
         put_byte(line, bytes[i]);
+    }
 }
 
 static void put_argument(struct line *line, const struct api *api, unsigned argument, const uint64_t *values) {

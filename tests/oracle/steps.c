@@ -307,6 +307,8 @@ static void cold_path(struct program *program) {
 static void leaving_path(struct program *program) {
     struct item item = pool_item(program);
     const char *name = put_value(program, "%s", program->value);
+    if (program->in_callback)
+        return;
     put(program, "if (rand() %% 5 == 0) { %s = %s; HIDE(%s); leave(); }", name, literal(program, &item), name);
 }
 
