@@ -156,7 +156,11 @@ static void argument_rule(struct solver *solver, const struct flow *flow, uint32
         rule->state = RULE_OPAQUE;
         return;
     }
-    struct abstract value = solver_register(solver, instruction, argument_registers[argument]);
+    struct operand operand = {.kind = OPERAND_REGISTER,
+                              .size = shape == SHAPE_INT32 || shape == SHAPE_UINT32 ? 4 : 8,
+                              .base = argument_registers[argument],
+                              .index = REGISTER_NONE};
+    struct abstract value = solver_operand(solver, instruction, &operand);
     if (value_is_nothing(value))
         make_any(rule, UNKNOWN_ENTRY);
     else if (shape == SHAPE_PATH || shape == SHAPE_STRING)

@@ -682,6 +682,7 @@ static enum jump_outcome resolve_element(struct flow *flow, struct edges *edges,
         return JUMP_RESOLVED;
     case ELEMENT_IMPORT: flow->stays = false; return JUMP_RESOLVED;
     case ELEMENT_STACK:
+    case ELEMENT_LOW:
     case ELEMENT_TABLE4: return JUMP_UNRESOLVED;
     }
     return JUMP_UNRESOLVED;
@@ -724,6 +725,7 @@ static enum jump_outcome resolve_value(struct flow *flow, struct edges *edges, u
  * there, once no others bring new edges (`last`). */
 static enum jump_outcome resolve_jumps(struct flow *flow, struct edges *edges, bool last) {
     enum jump_outcome outcome = JUMP_RESOLVED;
+    flow->stays = true;
     struct solver *optimistic = solver_new(flow, true), *pessimistic = last ? solver_new(flow, false) : NULL;
     for (uint32_t i = 0; i < flow->instruction_count; i++) {
         const struct instruction *jump = &flow->instructions[i];

@@ -17,7 +17,7 @@
 #define MAX_CALLERS 256 /* of one function */
 #define NO_FRAME UINT32_MAX
 /* Up to so many known indices, the entries of a table are read one by one. */
-#define MAX_KNOWN_INDICES 8
+#define MAX_KNOWN_INDICES RULE_MAX_VALUES
 
 enum location_kind {
     LOCATION_REGISTER,
@@ -393,7 +393,8 @@ static bool read_table_entry(struct solver *solver, uint32_t before, const struc
         table = index;
         offset = base;
     }
-    bool few = offset.unknown == UNKNOWN_NOTHING && offset.count <= MAX_KNOWN_INDICES;
+    /* A jump table is read as a whole: its entries are labels then, and need no other explanation. */
+    bool few = offset.unknown == UNKNOWN_NOTHING && offset.count <= MAX_KNOWN_INDICES && !solver->optimistic;
     if (table.count == 0 || table.unknown != UNKNOWN_NOTHING || few)
         return false;
     *value = value_nothing();
@@ -429,8 +430,11 @@ static struct abstract read_memory(struct solver *solver, uint32_t before, const
 static struct abstract read_operand(struct solver *solver, uint32_t before, const struct operand *operand) {
     switch ((enum operand_kind)operand->kind) {
     case OPERAND_REGISTER:
-        if (operand->high)
-            return value_unknown_bits(UNKNOWN_COMPUTED, 0xff);
+        if (operand->high) {
+            struct abstract whole = read_register(solver, before, operand->base);
+            whole = value_operate(&solver->arena, VALUE_SHIFT_RIGHT, whole, integer(solver, 8), 8);
+            return value_truncate(&solver->arena, whole, 1);
+        }
         return value_truncate(&solver->arena, read_register(solver, before, operand->base), operand->size);
     case OPERAND_IMMEDIATE: return integer(solver, (uint64_t)operand->value);
     case OPERAND_MEMORY: return read_memory(solver, before, operand);
@@ -526,14 +530,19 @@ static struct abstract register_behind(struct solver *solver, uint32_t at, uint8
                                                                      : value_unknown(UNKNOWN_STACK);
     default: break;
     }
-    if (destination->kind != OPERAND_REGISTER || destination->base != number || destination->high ||
+    if (destination->kind != OPERAND_REGISTER || destination->base != number ||
         instruction->operation == OPERATION_OTHER)
         return value_unknown(UNKNOWN_COMPUTED);
     struct abstract result = result_of(solver, at);
     if (destination->size >= 4)
         return result;
-    struct abstract rest = value_operate(&solver->arena, VALUE_AND, read_register(solver, at, number),
-                                         integer(solver, ~width_mask(destination->size)), 8);
+    uint64_t changed = width_mask(destination->size);
+    if (destination->high) {
+        changed <<= 8;
+        result = value_operate(&solver->arena, VALUE_SHIFT_LEFT, result, integer(solver, 8), 8);
+    }
+    struct abstract rest =
+        value_operate(&solver->arena, VALUE_AND, read_register(solver, at, number), integer(solver, ~changed), 8);
     return value_operate(&solver->arena, VALUE_OR, rest, result, 8);
 }
 

@@ -7,7 +7,7 @@
 
 #define ARENA_BLOCK_BYTES (256u << 10)
 /* An unknown part with so few open bits is written out as the integers it can be. */
-#define MAX_OPEN_BITS 3
+#define MAX_OPEN_BITS 5
 
 struct arena_block {
     struct arena_block *next;
@@ -105,6 +105,10 @@ static void add_unknown(struct builder *builder, struct bits bits) {
 }
 
 static struct bits bits_of_element(struct element element) {
+    if (element.kind == ELEMENT_LOW)
+        return (struct bits){.maybe = ~(uint64_t)UINT32_MAX | (uint64_t)element.value,
+                             .must = (uint64_t)element.value,
+                             .why = UNKNOWN_COMPUTED};
     if (element.kind != ELEMENT_INTEGER)
         return (struct bits){.maybe = UINT64_MAX, .why = UNKNOWN_ADDRESS};
     return (struct bits){.maybe = (uint64_t)element.value, .must = (uint64_t)element.value};
@@ -231,7 +235,7 @@ struct abstract value_join(struct arena *arena, struct abstract a, struct abstra
 uint64_t value_bits(struct abstract value) {
     uint64_t bits = value.unknown != UNKNOWN_NOTHING ? value.maybe : 0;
     for (unsigned i = 0; i < value.count; i++)
-        bits |= value.elements[i].kind == ELEMENT_INTEGER ? (uint64_t)value.elements[i].value : UINT64_MAX;
+        bits |= bits_of_element(value.elements[i]).maybe;
     return bits;
 }
 
@@ -298,24 +302,6 @@ static bool operate_tables(enum value_operation operation, struct element a, str
     return true;
 }
 
-static void operate_elements(struct builder *builder, enum value_operation operation, struct element a,
-                             struct element b, unsigned size) {
-    struct element result;
-    if (size == 8 && operate_tables(operation, a, b, &result)) {
-        add_element(builder, result);
-        return;
-    }
-    if (a.kind == ELEMENT_INTEGER && b.kind == ELEMENT_INTEGER) {
-        uint64_t integer = operate_integers(operation, (uint64_t)a.value, (uint64_t)b.value, size) & width_mask(size);
-        add_element(builder, (struct element){ELEMENT_INTEGER, (int64_t)integer});
-        return;
-    }
-    if (size == 8 && operate_addresses(operation, a, b, &result))
-        add_element(builder, result);
-    else
-        add_unknown(builder, (struct bits){.maybe = width_mask(size), .why = UNKNOWN_ADDRESS});
-}
-
 static void operate_bits(struct builder *builder, enum value_operation operation, struct bits a, struct bits b,
                          unsigned size) {
     uint64_t mask = width_mask(size), maybe = mask, must = 0;
@@ -370,6 +356,37 @@ static void operate_bits(struct builder *builder, enum value_operation operation
              (struct bits){maybe, must, a.why > b.why ? a.why : b.why, condition->entries, condition->entry_count});
 }
 
+/* As an operation on no more than 32 bits sees it. */
+static struct element low_element(struct element element) {
+    return element.kind == ELEMENT_LOW ? (struct element){ELEMENT_INTEGER, element.value} : element;
+}
+
+static void operate_elements(struct builder *builder, enum value_operation operation, struct element a,
+                             struct element b, unsigned size) {
+    struct element result;
+    if (size <= 4) {
+        a = low_element(a);
+        b = low_element(b);
+    }
+    if (a.kind == ELEMENT_LOW || b.kind == ELEMENT_LOW) {
+        operate_bits(builder, operation, bits_of_element(a), bits_of_element(b), size);
+        return;
+    }
+    if (size == 8 && operate_tables(operation, a, b, &result)) {
+        add_element(builder, result);
+        return;
+    }
+    if (a.kind == ELEMENT_INTEGER && b.kind == ELEMENT_INTEGER) {
+        uint64_t integer = operate_integers(operation, (uint64_t)a.value, (uint64_t)b.value, size) & width_mask(size);
+        add_element(builder, (struct element){ELEMENT_INTEGER, (int64_t)integer});
+        return;
+    }
+    if (size == 8 && operate_addresses(operation, a, b, &result))
+        add_element(builder, result);
+    else
+        add_unknown(builder, (struct bits){.maybe = width_mask(size), .why = UNKNOWN_ADDRESS});
+}
+
 struct abstract value_operate(struct arena *arena, enum value_operation operation, struct abstract a, struct abstract b,
                               unsigned size) {
     if (value_is_nothing(a) || value_is_nothing(b))
@@ -397,7 +414,7 @@ struct abstract value_truncate(struct arena *arena, struct abstract value, unsig
         add_bits(&builder,
                  (struct bits){value.maybe & mask, value.must & mask, value.unknown, value.entries, value.entry_count});
     for (unsigned i = 0; i < value.count; i++) {
-        struct element element = value.elements[i];
+        struct element element = low_element(value.elements[i]);
         if (element.kind == ELEMENT_INTEGER)
             add_element(&builder, (struct element){ELEMENT_INTEGER, (int64_t)((uint64_t)element.value & mask)});
         else if (element.kind == ELEMENT_TABLE4 && size == 4)
@@ -464,39 +481,44 @@ static bool holds(enum condition_code condition, uint64_t value, uint64_t consta
 
 /* Nothing has the address 0, and no small number is an address. */
 static bool may_hold(struct element element, enum condition_code condition, uint64_t constant, unsigned size) {
-    if (element.kind == ELEMENT_INTEGER)
+    if (element.kind == ELEMENT_INTEGER || (element.kind == ELEMENT_LOW && size <= 4))
         return holds(condition, (uint64_t)element.value, constant, size);
     bool pointer = element.kind == ELEMENT_ADDRESS || element.kind == ELEMENT_STACK;
     return !pointer || size != 8 || constant != 0 || condition != CONDITION_EQUAL;
 }
 
+/* A number whose low bytes are known. */
+static void add_low(struct builder *builder, struct bits bits, uint64_t value, unsigned size) {
+    uint64_t mask = width_mask(size);
+    if ((value & ~bits.maybe) != 0 || (bits.must & mask & ~value) != 0)
+        return;
+    if (size == 4 && (bits.maybe & ~mask) != 0 && bits.entry_count == 0) {
+        add_element(builder, (struct element){ELEMENT_LOW, (int64_t)value});
+        return;
+    }
+    bits.maybe = (bits.maybe & ~mask) | value;
+    bits.must = (bits.must & ~mask) | value;
+    add_bits(builder, bits);
+}
+
 /* An unknown part that is no greater than the constant: each number, where there are few. */
 static void add_below(struct builder *builder, struct bits bits, uint64_t highest, unsigned size) {
     uint64_t mask = width_mask(size), low = highest == 0 ? 0 : UINT64_MAX >> __builtin_clzll(highest);
-    bits.maybe &= ~mask | low;
-    bits.must &= ~mask | low;
-    if ((bits.maybe & ~mask) != 0 || highest >= RULE_MAX_VALUES || bits.entry_count > 0) {
+    if (highest >= RULE_MAX_VALUES || bits.entry_count > 0) {
+        bits.maybe &= ~mask | low;
+        bits.must &= ~mask | low;
         add_bits(builder, bits);
         return;
     }
-    for (uint64_t value = 0; value <= highest; value++) {
-        if ((value & ~bits.maybe) == 0 && (bits.must & ~value) == 0)
-            add_element(builder, (struct element){ELEMENT_INTEGER, (int64_t)value});
-    }
+    for (uint64_t value = 0; value <= highest; value++)
+        add_low(builder, bits, value, size);
 }
 
 static void add_where(struct builder *builder, struct bits bits, enum condition_code condition, uint64_t constant,
                       unsigned size) {
-    uint64_t mask = width_mask(size);
-    constant &= mask;
+    constant &= width_mask(size);
     switch (condition) {
-    case CONDITION_EQUAL:
-        if ((constant & ~bits.maybe) != 0 || (bits.must & mask & ~constant) != 0)
-            return;
-        bits.maybe = (bits.maybe & ~mask) | constant;
-        bits.must = (bits.must & ~mask) | constant;
-        add_bits(builder, bits);
-        return;
+    case CONDITION_EQUAL: add_low(builder, bits, constant, size); return;
     case CONDITION_BELOW:
         if (constant > 0)
             add_below(builder, bits, constant - 1, size);
@@ -523,7 +545,8 @@ struct abstract value_where_bits(struct arena *arena, struct abstract value, uin
     bits &= width_mask(size);
     for (unsigned i = 0; i < value.count; i++) {
         struct element element = value.elements[i];
-        bool fits = element.kind != ELEMENT_INTEGER || (((uint64_t)element.value & bits) == 0) == clear;
+        bool known = element.kind == ELEMENT_INTEGER || (element.kind == ELEMENT_LOW && bits <= UINT32_MAX);
+        bool fits = !known || (((uint64_t)element.value & bits) == 0) == clear;
         if (element.kind == ELEMENT_ADDRESS || element.kind == ELEMENT_STACK)
             fits = !clear || bits != UINT64_MAX;
         if (fits)

@@ -9,6 +9,7 @@
 
 enum element_kind {
     ELEMENT_INTEGER,
+    ELEMENT_LOW,     /* an integer of which only the low 32 bits are known: these */
     ELEMENT_ADDRESS, /* in the object; where addresses are fixed these are integers */
     ELEMENT_STACK,   /* relative to the stack pointer at the function's entry */
     ELEMENT_IMPORT,  /* of the symbol with this number */
