@@ -49,6 +49,11 @@ static void put_sink(struct program *program, const struct sink *sink) {
 
 /* ---- What is expected ---- */
 
+static void write_text(const char *text, FILE *out) {
+    for (; *text != '\0'; text++)
+        fprintf(out, record_is_plain(*text) ? "%c" : "\\%02x", (unsigned char)*text);
+}
+
 static void write_unix_address(const char *path, FILE *out) {
     fprintf(out, "%c0100", RECORD_ADDRESS);
     for (; *path != '\0'; path++)
@@ -59,18 +64,24 @@ static void write_unix_address(const char *path, FILE *out) {
 static void write_item(const struct sink *sink, const struct item *item, FILE *out) {
     enum shape shape = argument_shape((enum argument_kind)api_table[sink->api].arguments[sink->argument].kind);
     switch ((enum encoding)sink->encoding) {
-    case ENCODE_FIRST_ELEMENT: fprintf(out, "%c%s,-x", RECORD_VECTOR, item->text); return;
-    case ENCODE_SECOND_ELEMENT: fprintf(out, "%ctool,%s,-x", RECORD_VECTOR, item->text); return;
+    case ENCODE_FIRST_ELEMENT:
+    case ENCODE_SECOND_ELEMENT:
+        fprintf(out, sink->encoding == ENCODE_FIRST_ELEMENT ? "%c" : "%ctool,", RECORD_VECTOR);
+        write_text(item->text, out);
+        fputs(",-x", out);
+        return;
     case ENCODE_PORT: fprintf(out, "%c0200%04x7f000001", RECORD_ADDRESS, item->integer & 0xffff); return;
     case ENCODE_HOST: fprintf(out, "%c02000035%08x", RECORD_ADDRESS, item->integer); return;
     case ENCODE_UNIX: write_unix_address(item->text, out); return;
     case ENCODE_VALUE: break;
     }
-    if (sink->pool == POOL_TEXT)
-        fprintf(out, "%c%s", RECORD_TEXT, item->text);
-    else
-        fprintf(out, "%c%llx", RECORD_INTEGER,
-                shape == SHAPE_INT64 ? (unsigned long long)item->integer : (uint32_t)item->integer);
+    if (sink->pool == POOL_TEXT) {
+        fputc(RECORD_TEXT, out);
+        write_text(item->text, out);
+        return;
+    }
+    fprintf(out, "%c%llx", RECORD_INTEGER,
+            shape == SHAPE_INT64 ? (unsigned long long)item->integer : (uint32_t)item->integer);
 }
 
 static void write_expected(const struct program *program, const struct sink *sink, FILE *out) {

@@ -18,4 +18,9 @@
 #define RECORD_ADDRESS 'a'
 #define RECORD_VECTOR 'v' /* escaped, separated by commas */
 
+/* Every other byte of a text is written \xx: fields stay apart, and so do the elements of vectors. */
+static inline int record_is_plain(char byte) {
+    return byte > ' ' && byte <= '~' && byte != '\\' && byte != ',';
+}
+
 #endif

@@ -72,10 +72,9 @@ static void put_byte(struct line *line, unsigned char byte) {
     put(line, "0123456789abcdef"[byte & 15]);
 }
 
-/* Everything but plain characters as \xx: fields stay apart, and so do the elements of vectors. */
 static void put_escaped(struct line *line, const char *text) {
     for (; *text != '\0'; text++) {
-        if (*text > ' ' && *text <= '~' && *text != '\\' && *text != ',') {
+        if (record_is_plain(*text)) {
             put(line, *text);
         } else {
             put(line, '\\');
