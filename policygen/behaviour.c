@@ -224,7 +224,7 @@ static bool lists_text(const struct test *test, const struct constraint *limit, 
     for (const char *const *text = test->texts; *text != NULL; text++) {
         cleanup_free char *copy = xstrdup(*text);
         const struct value value = {.kind = VALUE_TEXT, .text = copy};
-        if (constraint_covers(limit, kind, &value))
+        if (constraint_covers(limit, kind, NULL, &value))
             return true;
         for (size_t i = 0; i < limit->value_count; i++) {
             if (argument_shape(kind) == SHAPE_PATH && climbs_to(&limit->values[i], *text))

@@ -124,12 +124,11 @@ static void report_site(struct comparison *comparison, const char *change, const
 static json_t *uncovered(const struct constraint *limit, const struct constraint *other, enum argument_kind kind) {
     json_t *values = json_array();
     for (size_t i = 0; i < limit->value_count; i++) {
-        if (!constraint_covers(other, kind, &limit->values[i]))
+        if (!constraint_covers(other, kind, limit, &limit->values[i]))
             json_array_append_new(values, value_json(&limit->values[i], kind));
     }
-    if (json_array_size(values) == 0 && argument_shape(kind) == SHAPE_ARGV &&
-        constraint_least_elements(limit) < constraint_least_elements(other))
-        json_array_append_new(values, json_string("fewer elements"));
+    if (json_array_size(values) == 0 && argument_shape(kind) == SHAPE_ARGV && constraint_ends_elsewhere(other, limit))
+        json_array_append_new(values, json_string("another number of elements"));
     return values;
 }
 

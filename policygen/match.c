@@ -49,7 +49,8 @@ static uint64_t mix_text(uint64_t hash, const char *text) {
 bool site_through_pointer(const struct module *module, const struct site *site) {
     for (size_t i = 0; i < site->constraint_count; i++) {
         const struct constraint *constraint = &site->constraints[i];
-        if (!constraint->any || strcmp(constraint->why_any, unknown_text(UNKNOWN_POINTER)) != 0)
+        if (!constraint->any || constraint->why_any == NULL ||
+            strcmp(constraint->why_any, unknown_text(UNKNOWN_POINTER)) != 0)
             return false;
     }
     bool is_loose = false;

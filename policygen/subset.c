@@ -284,27 +284,55 @@ static bool covers_at(const struct constraint *constraint, unsigned position, co
     return false;
 }
 
-unsigned constraint_least_elements(const struct constraint *constraint) {
-    unsigned count = 0, end = POSITION_REST;
+/* One more than the last position that is listed. */
+static unsigned complete_count(const struct constraint *constraint) {
+    unsigned count = 0;
     for (size_t i = 0; i < constraint->value_count; i++) {
         const struct value *value = &constraint->values[i];
-        if (value->kind == VALUE_NULL && value->position < end)
-            end = value->position;
         if (value->kind != VALUE_NULL && value->position != POSITION_REST && value->position >= count)
             count = value->position + 1u;
     }
-    return end < count ? end : count;
+    return count;
 }
 
-static bool covers_element(const struct constraint *constraint, const struct value *value) {
+/* As rule_allows_end (rule.h). */
+static bool may_end_at(const struct constraint *constraint, unsigned count) {
+    for (size_t i = 0; i < constraint->value_count; i++) {
+        if (constraint->values[i].kind == VALUE_NULL && constraint->values[i].position == count)
+            return true;
+    }
+    return count >= complete_count(constraint);
+}
+
+unsigned constraint_least_elements(const struct constraint *constraint) {
+    unsigned count = 0;
+    while (!may_end_at(constraint, count))
+        count++;
+    return count;
+}
+
+bool constraint_ends_elsewhere(const struct constraint *constraint, const struct constraint *other) {
+    unsigned first = complete_count(other), last = complete_count(constraint);
+    if (!lists_position(other, POSITION_REST))
+        last = first;
+    for (unsigned count = first; count <= last; count++) {
+        if (!may_end_at(constraint, count))
+            return true;
+    }
+    return false;
+}
+
+static bool covers_element(const struct constraint *constraint, const struct constraint *other,
+                           const struct value *value) {
     if (value->kind == VALUE_NULL)
-        return value->position >= constraint_least_elements(constraint);
+        return may_end_at(constraint, value->position);
     if (value->position != POSITION_REST)
         return covers_at(constraint, lists_position(constraint, value->position) ? value->position : POSITION_REST,
                          value);
-    /* It may stand at every place, also where the other rule lists elements of its own. */
+    /* It stands at every place for which its own rule lists nothing else, also where the other rule does. */
     for (unsigned position = 0; position < POSITION_REST; position++) {
-        if (lists_position(constraint, position) && !covers_at(constraint, position, value))
+        bool stands = other == NULL || !lists_position(other, position);
+        if (stands && lists_position(constraint, position) && !covers_at(constraint, position, value))
             return false;
     }
     return covers_at(constraint, POSITION_REST, value);
@@ -336,12 +364,13 @@ static bool covers_number(const struct constraint *constraint, enum shape shape,
     }
 }
 
-bool constraint_covers(const struct constraint *constraint, enum argument_kind kind, const struct value *value) {
+bool constraint_covers(const struct constraint *constraint, enum argument_kind kind, const struct constraint *other,
+                       const struct value *value) {
     enum shape shape = argument_shape(kind);
     switch (shape) {
     case SHAPE_PATH:
     case SHAPE_STRING: return covers_text(constraint, value, shape == SHAPE_PATH);
-    case SHAPE_ARGV: return covers_element(constraint, value);
+    case SHAPE_ARGV: return covers_element(constraint, other, value);
     case SHAPE_SOCKADDR:
     case SHAPE_MSGHDR: return covers_address(constraint, value);
     case SHAPE_OPAQUE: return true;

@@ -6,8 +6,13 @@
 
 #include "runtime/document.h"
 
-/* Whether the constraint, which is not `any`, allows everything that this value of another constraint allows. */
-bool constraint_covers(const struct constraint *constraint, enum argument_kind kind, const struct value *value);
+/* Whether the constraint, which is not `any`, allows everything that this value of the other constraint allows. Of an
+ * argument vector the other one says where its value stands; NULL: wherever its position allows. */
+bool constraint_covers(const struct constraint *constraint, enum argument_kind kind, const struct constraint *other,
+                       const struct value *value);
+
+/* Whether argument vectors of the other constraint may end where those of the first may not. */
+bool constraint_ends_elsewhere(const struct constraint *constraint, const struct constraint *other);
 
 /* The least number of elements that an argument vector may have. */
 unsigned constraint_least_elements(const struct constraint *constraint);

@@ -38,7 +38,7 @@ static bool covers(enum argument_kind kind, const char *wide, const char *narrow
     struct constraint a = constraint_of(kind, wide), b = constraint_of(kind, narrow);
     bool all = true;
     for (size_t i = 0; i < b.value_count; i++)
-        all &= constraint_covers(&a, kind, &b.values[i]);
+        all &= constraint_covers(&a, kind, &b, &b.values[i]);
     free_constraint(&a);
     free_constraint(&b);
     return all;
@@ -127,7 +127,10 @@ static void vectors(void **state) {
         {KIND_ARGV, "[0] sh;[1] -c;[*] glob:**", "[2] any", true},
         {KIND_ARGV, "[0] sh", "[1] -c", false},
         {KIND_ARGV, "[0] sh;[*] glob:**", "[*] x", false}, /* at place 0, too */
+        {KIND_ARGV, "[0] sh;[*] x", "[0] sh;[*] x", true},
         {KIND_ARGV, "[*] glob:**", "[*] x", true},
+        {KIND_ARGV, "[0] a;[1] b;[2] c;[1] null", "[2] null", false},
+        {KIND_ARGV, "[0] a;[1] b;[1] null", "[5] null", true},
         {KIND_ARGV, "[0] sh;[1] -c", "[1] null", false},
         {KIND_ARGV, "[0] sh;[1] -c;[1] null", "[1] null", true},
         {KIND_ARGV, "null", "null", true},
@@ -139,7 +142,12 @@ static void vectors(void **state) {
     free_constraint(&vector);
     vector = constraint_of(KIND_ARGV, "[0] sh;[1] -c");
     assert_int_equal(constraint_least_elements(&vector), 2);
+    struct constraint shorter = constraint_of(KIND_ARGV, "[0] sh");
+    assert_true(constraint_ends_elsewhere(&vector, &shorter));
+    assert_false(constraint_ends_elsewhere(&shorter, &vector));
+    assert_false(constraint_ends_elsewhere(&vector, &vector));
     free_constraint(&vector);
+    free_constraint(&shorter);
 }
 
 static void addresses(void **state) {
