@@ -62,6 +62,7 @@ edited module 's/file = {[^}]*}/file = { any = "x"; }/' '^  yes    load any libr
 edited system_call_number 's/"202"/"169"/' '^  yes    stop or restart the machine$'
 edited any_system_call 's/number = {[^}]*}/number = { any = "x"; }/' '^  yes    change mounts$'
 edited written_file 's,"/etc/pinned.conf","/etc/passwd",' '^  yes    write account files$'
+edited written_start_up 's,"/etc/pinned.conf","/root/.ssh/authorized_keys",' '^  yes    write files that others run$'
 edited read_file 's,"w" \],"r" ],; s,"/etc/pinned.conf","/etc/shadow",' '^  yes    read account files$'
 edited prefix 's,prefix:/usr/share/pinned/,prefix:/etc/,' '^  yes    read account files$'
 edited climbing 's,prefix:/usr/share/pinned/,glob:/usr/share/pinned/%s,' '^  yes    read account files$'
