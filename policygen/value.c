@@ -46,7 +46,7 @@ struct builder {
     struct element elements[RULE_MAX_VALUES];
     unsigned count;
     enum unknown unknown;
-    bool derived;
+    bool derived, extended;
     uint64_t maybe, must;
     uint32_t entries[VALUE_MAX_ENTRIES];
     unsigned entry_count; /* 0: the unknown part, if there is one, depends on nothing */
@@ -58,6 +58,7 @@ struct bits {
     enum unknown why;
     const uint32_t *entries;
     unsigned entry_count;
+    bool extended;
 };
 
 static int compare(struct element a, struct element b) {
@@ -93,6 +94,7 @@ static void add_entries(struct builder *builder, const uint32_t *entries, unsign
 
 static void add_unknown(struct builder *builder, struct bits bits) {
     add_entries(builder, bits.entries, bits.entry_count);
+    builder->extended = bits.extended && (builder->unknown == UNKNOWN_NOTHING || builder->extended);
     if (builder->unknown == UNKNOWN_NOTHING) {
         builder->maybe = bits.maybe;
         builder->must = bits.must;
@@ -115,7 +117,7 @@ static struct bits bits_of_element(struct element element) {
 }
 
 static struct bits bits_of_unknown(struct abstract value) {
-    return (struct bits){value.maybe, value.must, value.unknown, value.entries, value.entry_count};
+    return (struct bits){value.maybe, value.must, value.unknown, value.entries, value.entry_count, value.extended};
 }
 
 /* Too many: what is left of the set are its bits, and those only of integers. */
@@ -167,6 +169,7 @@ static struct abstract finish(struct arena *arena, const struct builder *builder
     struct abstract value = {.count = (uint8_t)builder->count,
                              .unknown = (uint8_t)builder->unknown,
                              .derived = builder->derived && builder->unknown != UNKNOWN_NOTHING,
+                             .extended = builder->extended,
                              .maybe = builder->maybe,
                              .must = builder->must};
     if (builder->count > 0) {
@@ -185,7 +188,7 @@ static struct abstract finish(struct arena *arena, const struct builder *builder
 
 struct abstract value_unknown_through(struct arena *arena, enum unknown why, uint32_t entry) {
     struct builder builder = {.count = 0};
-    add_unknown(&builder, (struct bits){UINT64_MAX, 0, why, &entry, 1});
+    add_unknown(&builder, (struct bits){UINT64_MAX, 0, why, &entry, 1, false});
     return finish(arena, &builder);
 }
 
@@ -204,8 +207,8 @@ struct abstract value_of(struct arena *arena, enum element_kind kind, int64_t va
 }
 
 bool value_equal(struct abstract a, struct abstract b) {
-    if (a.count != b.count || a.unknown != b.unknown || a.derived != b.derived || a.maybe != b.maybe ||
-        a.must != b.must || a.entry_count != b.entry_count ||
+    if (a.count != b.count || a.unknown != b.unknown || a.derived != b.derived || a.extended != b.extended ||
+        a.maybe != b.maybe || a.must != b.must || a.entry_count != b.entry_count ||
         (a.entry_count > 0 && memcmp(a.entries, b.entries, a.entry_count * sizeof *a.entries) != 0))
         return false;
     for (unsigned i = 0; i < a.count; i++) {
@@ -352,8 +355,8 @@ static void operate_bits(struct builder *builder, enum value_operation operation
     }
     /* The result is there only if both are: the condition of either will do. */
     const struct bits *condition = a.entry_count > 0 ? &a : &b;
-    add_bits(builder,
-             (struct bits){maybe, must, a.why > b.why ? a.why : b.why, condition->entries, condition->entry_count});
+    add_bits(builder, (struct bits){maybe, must, a.why > b.why ? a.why : b.why, condition->entries,
+                                    condition->entry_count, false});
 }
 
 /* As an operation on no more than 32 bits sees it. */
@@ -411,8 +414,8 @@ struct abstract value_truncate(struct arena *arena, struct abstract value, unsig
     struct builder builder = {.count = 0, .derived = true};
     uint64_t mask = width_mask(size);
     if (value.unknown != UNKNOWN_NOTHING)
-        add_bits(&builder,
-                 (struct bits){value.maybe & mask, value.must & mask, value.unknown, value.entries, value.entry_count});
+        add_bits(&builder, (struct bits){value.maybe & mask, value.must & mask, value.unknown, value.entries,
+                                         value.entry_count, false});
     for (unsigned i = 0; i < value.count; i++) {
         struct element element = low_element(value.elements[i]);
         if (element.kind == ELEMENT_INTEGER)
@@ -431,7 +434,7 @@ struct abstract value_sign_extend(struct arena *arena, struct abstract value, un
     struct abstract low = value_truncate(arena, value, from);
     if (low.unknown != UNKNOWN_NOTHING)
         add_bits(&builder, (struct bits){sign_extend(low.maybe, from) & mask, sign_extend(low.must, from) & mask,
-                                         low.unknown, low.entries, low.entry_count});
+                                         low.unknown, low.entries, low.entry_count, from <= 4 && to == 8});
     for (unsigned i = 0; i < low.count; i++) {
         struct element element = low.elements[i];
         if (element.kind == ELEMENT_INTEGER)
@@ -492,6 +495,11 @@ static void add_low(struct builder *builder, struct bits bits, uint64_t value, u
     uint64_t mask = width_mask(size);
     if ((value & ~bits.maybe) != 0 || (bits.must & mask & ~value) != 0)
         return;
+    if (size == 4 && bits.extended) {
+        bits.maybe = bits.must = sign_extend(value, 4);
+        add_bits(builder, bits);
+        return;
+    }
     if (size == 4 && (bits.maybe & ~mask) != 0 && bits.entry_count == 0) {
         add_element(builder, (struct element){ELEMENT_LOW, (int64_t)value});
         return;

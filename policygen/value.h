@@ -28,6 +28,7 @@ struct abstract {
     uint8_t count;
     uint8_t unknown; /* enum unknown; 0: all possible values are in `elements` */
     bool derived;    /* something was computed with the unknown part */
+    bool extended;   /* the upper half of the unknown part is copies of bit 31 */
     uint64_t maybe;  /* of the unknown part: bits that may be set, and bits that are */
     uint64_t must;
     /* The unknown part comes in only through these exported functions, if something outside the object calls one of

@@ -9,7 +9,7 @@ main:
     .cfi_startproc
     push %rbx
     .cfi_def_cfa_offset 16
-    mov %edi, %ebx
+    mov %rdi, %rbx
 
 # kill(1, 9)
     mov %ebx, %esi
@@ -81,6 +81,26 @@ main:
     xor %esi, %esi
     xor %eax, %eax
     call open@PLT
+1:
+
+# kill(8, 1, 15 or 17): the lower half of what was extended
+    movslq %ebx, %rax
+    cmp $2, %eax
+    ja 1f
+    lea numbers(%rip), %rdx
+    mov (%rdx,%rax,4), %esi
+    mov $8, %edi
+    call kill@PLT
+1:
+
+# kill(9, any): the upper half may be anything
+    mov %rbx, %rax
+    cmp $2, %eax
+    ja 1f
+    lea numbers(%rip), %rdx
+    mov (%rdx,%rax,4), %esi
+    mov $9, %edi
+    call kill@PLT
 1:
 
 # chmod("/a", mask:03): bits that are known to be clear
