@@ -28,7 +28,9 @@ static void wrap_items(struct program *program, const char *before, const char *
 /* A buffer of the current function, rarely a static one. */
 static const char *put_buffer(struct program *program, unsigned size) {
     const char *buffer = new_name(program, "buffer");
-    put(program, "%schar %s[%u];", one_in(program, 6) ? "static " : "", buffer, size);
+    bool fixed = one_in(program, 6);
+    put(program, "%schar %s[%u];", fixed ? "static " : "", buffer, size);
+    program->short_lived = !fixed;
     return buffer;
 }
 

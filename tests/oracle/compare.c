@@ -143,7 +143,8 @@ static bool find_site(const struct policy_header *policy, const struct policy_mo
     if (site->site != NULL)
         return true;
     unsigned how = module == NULL ? 0 : policy_looseness(policy, module, api);
-    return how == LOOSE_AFTER_ANY_CALL || (how == LOOSE_AFTER_INDIRECT_CALL && !direct);
+    return how == LOOSE_AFTER_ANY_CALL ||
+           (how == LOOSE_AFTER_INDIRECT_CALL && (!direct || policy_is_return(policy, module, offset)));
 }
 
 /* ---- The record ---- */

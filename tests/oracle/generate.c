@@ -135,6 +135,7 @@ static void write_case(struct program *program, unsigned seed, unsigned number, 
     program->shape_count = 0;
     program->provable = true;
     program->in_callback = false;
+    program->short_lived = false;
     program->set = (struct set){0};
     const struct sink *sink = &sinks[chance(program, SINK_COUNT)];
     program->pool = (enum pool)sink->pool;

@@ -45,6 +45,7 @@ struct program {
     unsigned names;  /* so many were made up */
     unsigned number; /* of the case */
     unsigned callers;
+    bool short_lived; /* the value points into the frame of a function of this run */
     bool in_callback; /* of a library: not to be left by longjmp */
     enum pool pool;
     char value[32]; /* the variable of the current function that holds the value */

@@ -227,11 +227,19 @@ static void array_element(struct program *program) {
     not_provable(program);
 }
 
+/* Mostly stores the value, so that what stands there already counts as well. What will be gone is always replaced. */
+static void store_mostly(struct program *program, const char *variable, const struct item *initial) {
+    put(program, program->short_lived ? "%s = %s;" : "if (rand() & 1) %s = %s;", variable, program->value);
+    if (!program->short_lived)
+        set_add(&program->set, initial);
+}
+
 static void through_global(struct program *program) {
     const char *name = new_name(program, "global"), *function = new_name(program, "reader");
     bool known = one_in(program, 2);
     struct item initial = pool_item(program);
     declare(program, "static %s %s = %s;", type_name(program), name, literal(program, &initial));
+    store_mostly(program, name, &initial);
     if (!known) {
         const char *writer = new_name(program, "writer");
         struct item item = pool_item(program);
@@ -241,8 +249,6 @@ static void through_global(struct program *program) {
         set_add(&program->set, &item);
         not_provable(program);
     }
-    put(program, "if (rand() & 1) %s = %s;", name, program->value);
-    set_add(&program->set, &initial);
     put(program, "%s();", function);
     end_function(program);
     begin_function(program, NOINLINE " void %s(void)", function);
@@ -254,8 +260,7 @@ static void exported_global(struct program *program) {
     const char *name = new_name(program, "variable");
     struct item initial = pool_item(program);
     declare(program, "%s %s = %s;", type_name(program), name, literal(program, &initial));
-    put(program, "if (rand() & 1) %s = %s;", name, program->value);
-    set_add(&program->set, &initial);
+    store_mostly(program, name, &initial);
     put_value(program, "%s", name);
     not_provable(program);
 }
