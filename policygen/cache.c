@@ -17,6 +17,7 @@
 
 #define CACHE_MAGIC "PINCACHE"
 #define READ_BYTES (256u << 10)
+#define NAMED_DIGEST_BYTES 6
 
 struct cache_header {
     char magic[8];
@@ -94,16 +95,13 @@ void cache_open(struct cache *cache, const char *directory) {
     cache->directory = directory;
 }
 
-/* An object without an identity is known by its content alone. */
+/* The identity, and some of the digest: copies that were stripped differently share their build-id. */
 static char *file_name(const struct cache *cache, const struct cache_key *key) {
-    char text[IDENTITY_TEXT_BYTES];
-    identity_format(&key->identity, text);
-    if (key->identity.kind != IDENTITY_NONE)
-        return xasprintf("%s/%s.summary", cache->directory, text);
-    struct identity content = {.length = IDENTITY_BYTES, .kind = IDENTITY_BUILD_ID};
-    memcpy(content.bytes, key->digest, IDENTITY_BYTES);
-    identity_format(&content, text);
-    return xasprintf("%s/content:%s.summary", cache->directory, text);
+    char identity[IDENTITY_TEXT_BYTES], content[2 * NAMED_DIGEST_BYTES + 1];
+    identity_format(&key->identity, identity);
+    for (size_t i = 0; i < NAMED_DIGEST_BYTES; i++)
+        snprintf(content + 2 * i, 3, "%02x", key->digest[i]);
+    return xasprintf("%s/%s-%s.summary", cache->directory, identity, content);
 }
 
 /* Whether the file is a summary of what is wanted. One made from something else is no fault, and neither is its

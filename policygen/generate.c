@@ -233,16 +233,17 @@ static void hint_at_plugins(const struct loader *loader) {
              first->name, count - 1);
 }
 
-static void report_as_json(const struct outcome *outcomes, const struct survey *survey) {
+static void report_as_json(const struct options *options, const struct outcome *outcomes, const struct survey *survey) {
     const struct loader *loader = &survey->loader;
     const struct image *image = &survey->image;
     json_t *reports = json_array();
     for (size_t i = 0; i < loader->subject_count; i++) {
         const struct subject *subject = outcomes[i].subject;
-        json_array_append_new(
-            reports, subject->problem != NULL
-                         ? report_problem_json(subject->name, subject->problem)
-                         : report_json(&outcomes[i].program, outcomes[i].coverage, subject_lacks_plugins(subject)));
+        if (subject->problem == NULL)
+            json_array_append_new(
+                reports, report_json(&outcomes[i].program, outcomes[i].coverage, subject_lacks_plugins(subject)));
+        else if (options->survey.program_count > 0)
+            json_array_append_new(reports, report_problem_json(subject->name, subject->problem));
     }
     for (size_t i = 0; i < image->unprotected_count; i++)
         json_array_append_new(reports, report_problem_json(image->unprotected[i].path, image->unprotected[i].why));
@@ -275,17 +276,12 @@ static void report_as_text(const struct options *options, const struct outcome *
 }
 
 /* Programs that were named must be protectable; of an image it is only told. */
-static int tell_problems(const struct options *options, struct survey *survey) {
-    const struct loader *loader = &survey->loader;
+static int tell_problems(const struct options *options, const struct loader *loader) {
     int status = EXIT_FINE;
-    for (size_t i = 0; i < loader->subject_count; i++) {
+    for (size_t i = 0; options->survey.program_count > 0 && i < loader->subject_count; i++) {
         const struct subject *subject = loader->subjects[i];
         if (subject->problem == NULL)
             continue;
-        if (options->survey.program_count == 0) {
-            image_add(&survey->image, subject->name, subject->problem);
-            continue;
-        }
         warn("\"%s\" cannot be protected: %s", subject->name, subject->problem);
         status = EXIT_FINDINGS;
     }
@@ -298,10 +294,10 @@ int generate_command(int count, char **arguments) {
     parse_options(count, arguments, &options);
     survey_make(&survey, &options.survey);
     struct outcome *outcomes = link_all(&options, &survey);
-    int status = tell_problems(&options, &survey);
+    int status = tell_problems(&options, &survey.loader);
     hint_at_plugins(&survey.loader);
     if (options.json)
-        report_as_json(outcomes, &survey);
+        report_as_json(&options, outcomes, &survey);
     else
         report_as_text(&options, outcomes, &survey);
     free_outcomes(outcomes, survey.loader.subject_count);

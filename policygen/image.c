@@ -97,6 +97,16 @@ void image_find(struct image *image, struct loader *loader) {
     walk(&finding, "", 0);
 }
 
+static int compare_paths(const void *a, const void *b) {
+    const struct unprotected *x = a, *y = b;
+    return strcmp(x->path, y->path);
+}
+
+void image_sort(struct image *image) {
+    if (image->unprotected_count > 0)
+        qsort(image->unprotected, image->unprotected_count, sizeof *image->unprotected, compare_paths);
+}
+
 void image_free(struct image *image) {
     for (size_t i = 0; i < image->unprotected_count; i++) {
         free(image->unprotected[i].path);

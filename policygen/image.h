@@ -19,6 +19,8 @@ struct image {
 void image_find(struct image *image, struct loader *loader);
 /* Notes a program that cannot be protected. */
 void image_add(struct image *image, const char *path, const char *why);
+/* Brings them into the order of their paths. */
+void image_sort(struct image *image);
 void image_free(struct image *image);
 
 #endif

@@ -105,10 +105,11 @@ static bool is_loaded_name(const struct subject *subject, const char *name) {
 static void add_found(struct loading *loading, const char *path) {
     enum object_problem problem;
     struct library *library = open_library(loading->loader, path, &problem);
-    if (library == NULL)
-        die("cannot read library \"%s\": %s", path,
-            problem == OBJECT_UNREADABLE ? strerror(errno) : object_problem_text(problem));
-    add_module(loading, library, path);
+    if (library != NULL)
+        add_module(loading, library, path);
+    else
+        warn("cannot read library \"%s\": %s: calls that it makes will be refused", path,
+             problem == OBJECT_UNREADABLE ? strerror(errno) : object_problem_text(problem));
 }
 
 static void add_needed(struct loading *loading, size_t needing, const char *name) {
@@ -274,15 +275,6 @@ static const char *why_not_protectable(const struct library *library) {
     return NULL;
 }
 
-static void add_interpreter(struct loading *loading, const struct library *program) {
-    enum object_problem problem;
-    struct library *interpreter = open_library(loading->loader, program->interpreter, &problem);
-    if (interpreter == NULL)
-        die("cannot read \"%s\", the loader that \"%s\" asks for: %s", program->interpreter, program->path,
-            problem == OBJECT_UNREADABLE ? strerror(errno) : object_problem_text(problem));
-    add_module(loading, interpreter, program->interpreter);
-}
-
 void loader_add(struct loader *loader, const char *path) {
     struct subject *subject = xcalloc(1, sizeof *subject);
     struct loading loading = {loader, subject};
@@ -295,11 +287,15 @@ void loader_add(struct loader *loader, const char *path) {
     if (library == NULL && problem == OBJECT_UNREADABLE)
         die_with_error("cannot read \"%s\"", path);
     subject->problem = library == NULL ? object_problem_text(problem) : why_not_protectable(library);
+    struct library *interpreter =
+        subject->problem == NULL ? open_library(loader, library->interpreter, &problem) : NULL;
+    if (subject->problem == NULL && interpreter == NULL)
+        subject->problem = "the loader that it asks for cannot be read, so it does not run here";
     if (subject->problem != NULL)
         return;
     subject->paths = &loader->paths[is_musl(library->interpreter)];
     add_module(&loading, library, real);
-    add_interpreter(&loading, library);
+    add_module(&loading, interpreter, library->interpreter);
     add_all_needed(&loading, 0);
     add_named_plugins(&loading);
 }

@@ -110,6 +110,15 @@ static bool values_are_valid(const struct summary *summary) {
     return true;
 }
 
+static bool sockets_are_valid(const struct summary *summary) {
+    for (uint32_t i = 0; i < summary->sockets_count; i++) {
+        const struct policy_address *socket = &summary->sockets[i];
+        if (socket->match > MATCH_NULL || (socket->flags & ~(ADDRESS_ANY_PORT | ADDRESS_ANY_HOST)) != 0)
+            return false;
+    }
+    return true;
+}
+
 static bool tails_are_valid(const struct summary *summary) {
     for (uint32_t i = 0; i < summary->tails_count; i++) {
         const struct summary_tail *tail = &summary->tails[i];
@@ -132,7 +141,7 @@ static const char *check_contents(const struct summary *summary) {
     if (!calls_are_valid(summary, summary->calls, summary->calls_count) ||
         !calls_are_valid(summary, summary->jumps, summary->jumps_count) || !passed_are_valid(summary))
         return "its calls are damaged";
-    if (!rules_are_valid(summary) || !values_are_valid(summary))
+    if (!rules_are_valid(summary) || !values_are_valid(summary) || !sockets_are_valid(summary))
         return "its rules are damaged";
     if (!tails_are_valid(summary))
         return "its tail calls are damaged";

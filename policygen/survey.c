@@ -4,6 +4,17 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+/* What the loader cannot use joins what is no program at all. */
+static void find_all(struct survey *survey) {
+    const struct loader *loader = &survey->loader;
+    image_find(&survey->image, &survey->loader);
+    for (size_t i = 0; i < loader->subject_count; i++) {
+        if (loader->subjects[i]->problem != NULL)
+            image_add(&survey->image, loader->subjects[i]->name, loader->subjects[i]->problem);
+    }
+    image_sort(&survey->image);
+}
+
 void survey_make(struct survey *survey, const struct survey_options *options) {
     *survey = (struct survey){0};
     root_open(&survey->root, options->root == NULL ? "/" : options->root);
@@ -17,7 +28,7 @@ void survey_make(struct survey *survey, const struct survey_options *options) {
     for (size_t i = 0; i < options->program_count; i++)
         loader_add(&survey->loader, options->programs[i]);
     if (options->program_count == 0)
-        image_find(&survey->image, &survey->loader);
+        find_all(survey);
     loader_finish(&survey->loader);
 }
 
