@@ -21,8 +21,12 @@ static const char help[] =
     "\n"
     "  policygen --image / -o /etc/pinion && policygen diff /previous /etc/pinion\n"
     "\n"
-    "      --json   as JSON\n"
-    "  -h, --help   this text\n"
+    "      --json        as JSON\n"
+    "      --also PATH   a library, or a directory of libraries, that the programs load by themselves; of programs "
+    "and\n"
+    "                    images alone; may be given again\n"
+    "      --cache DIR   keep what is known of each object there: what both sides share is analysed once\n"
+    "  -h, --help        this text\n"
     "\n"
     "Lines that begin with ! are critical: a new place that starts programs (exec), makes memory executable (code), "
     "loads\n"
@@ -215,16 +219,20 @@ static void print_text(const json_t *difference, bool programs) {
 
 static const struct option long_options[] = {
     {"json", no_argument, NULL, 'j'},
+    {"also", required_argument, NULL, 'a'},
+    {"cache", required_argument, NULL, 'c'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
 
-static bool parse_options(int count, char **arguments) {
+static bool parse_options(int count, char **arguments, struct analysis_options *options) {
     bool json = false;
     int option;
     while ((option = getopt_long(count, arguments, "h", long_options, NULL)) != -1) {
         switch (option) {
         case 'j': json = true; break;
+        case 'a': *array_append(options->also, options->also_count) = optarg; break;
+        case 'c': options->cache = optarg; break;
         case 'h': fputs(help, stdout); exit(EXIT_FINE);
         default: fputs("Try 'policygen diff --help'.\n", stderr); exit(EXIT_ERROR);
         }
@@ -238,10 +246,12 @@ static bool parse_options(int count, char **arguments) {
 }
 
 int diff_command(int count, char **arguments) {
-    bool json = parse_options(count, arguments);
+    struct analysis_options options = {0};
+    bool json = parse_options(count, arguments, &options);
     struct policies old = {0}, new = {0};
-    policies_add(&old, arguments[optind]);
-    policies_add(&new, arguments[optind + 1]);
+    policies_add(&old, arguments[optind], &options);
+    policies_add(&new, arguments[optind + 1], &options);
+    free(options.also);
     json_t *difference = policies_difference(&old, &new);
     if (json) {
         json_dumpf(difference, stdout, JSON_INDENT(2));

@@ -28,6 +28,9 @@ static const char help[] =
     "\n"
     "      --sites      list every call site, not only the first\n"
     "      --json       as JSON, with all call sites\n"
+    "      --also PATH  a library, or a directory of libraries, that the programs load by themselves; of programs and\n"
+    "                   images alone; may be given again\n"
+    "      --cache DIR  keep what is known of each object there: the next run analyses only what has changed\n"
     "  -h, --help       this text\n"
     "\n"
     "yes     some call site of the program may do it, with the arguments its rule allows\n"
@@ -282,13 +285,12 @@ static void print_json(const struct policies *policies, const struct exposure *e
 
 struct options {
     bool json, sites;
+    struct analysis_options analysis;
 };
 
 static const struct option long_options[] = {
-    {"json", no_argument, NULL, 'j'},
-    {"sites", no_argument, NULL, 's'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+    {"json", no_argument, NULL, 'j'},  {"also", required_argument, NULL, 'a'}, {"cache", required_argument, NULL, 'c'},
+    {"sites", no_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
 };
 
 static void parse_options(int count, char **arguments, struct options *options) {
@@ -297,6 +299,8 @@ static void parse_options(int count, char **arguments, struct options *options) 
         switch (option) {
         case 'j': options->json = true; break;
         case 's': options->sites = true; break;
+        case 'a': *array_append(options->analysis.also, options->analysis.also_count) = optarg; break;
+        case 'c': options->analysis.cache = optarg; break;
         case 'h':
             fputs(help, stdout);
             printf("\n%s", scope);
@@ -315,7 +319,8 @@ int exposure_command(int count, char **arguments) {
     struct policies policies = {0};
     parse_options(count, arguments, &options);
     for (int i = optind; i < count; i++)
-        policies_add(&policies, arguments[i]);
+        policies_add(&policies, arguments[i], &options.analysis);
+    free(options.analysis.also);
     struct exposure *exposures = xcalloc(policies.count + 1, sizeof *exposures);
     for (size_t i = 0; i < policies.count; i++)
         exposure_find(&policies.documents[i], &exposures[i]);

@@ -43,9 +43,15 @@ static void add_survey(struct policies *policies, const struct survey_options *o
     survey_free(&survey);
 }
 
-static void add_program(struct policies *policies, const char *path) {
+static void add_programs(struct policies *policies, const char *path, bool is_image,
+                         const struct analysis_options *options) {
     char *programs[] = {(char *)path};
-    add_survey(policies, &(struct survey_options){.programs = programs, .program_count = 1});
+    add_survey(policies, &(struct survey_options){.root = is_image ? path : NULL,
+                                                  .cache = options->cache,
+                                                  .also = options->also,
+                                                  .also_count = options->also_count,
+                                                  .programs = programs,
+                                                  .program_count = is_image ? 0 : 1});
 }
 
 static bool is_policy_name(const struct dirent *entry) {
@@ -85,18 +91,18 @@ static int compare_documents(const void *a, const void *b) {
     return strcmp(x->program, y->program);
 }
 
-void policies_add(struct policies *policies, const char *path) {
+void policies_add(struct policies *policies, const char *path, const struct analysis_options *options) {
     struct stat status;
     policies->path = path;
     if (stat(path, &status) != 0)
         die_with_error("cannot read \"%s\"", path);
     if (S_ISDIR(status.st_mode)) {
         if (!add_directory(policies, path))
-            add_survey(policies, &(struct survey_options){.root = path});
+            add_programs(policies, path, true, options);
         if (policies->count + policies->unprotected_count == 0)
             die("neither a policy (*.policy) nor a program is in directory \"%s\"", path);
     } else if (is_program(path)) {
-        add_program(policies, path);
+        add_programs(policies, path, false, options);
     } else {
         add_text(policies, path);
     }

@@ -14,8 +14,15 @@ struct policies {
     size_t unprotected_count;
 };
 
+/* How programs and images are analysed. */
+struct analysis_options {
+    const char *cache; /* directory of summaries, or NULL */
+    const char **also; /* owned: plug-ins */
+    size_t also_count;
+};
+
 /* Appends what the path names; ends the process with a message where it names nothing that can be read. */
-void policies_add(struct policies *policies, const char *path);
+void policies_add(struct policies *policies, const char *path, const struct analysis_options *options);
 void policies_free(struct policies *policies);
 
 #endif

@@ -196,6 +196,22 @@ expect diff_mode_back 0 '^  narrowed +mode = enforce, was audit' "$policygen" di
 mkdir "$work/more" && cp "$work"/old/*.policy "$work"/starts/*.policy "$work/more"
 expect diff_program_added 1 '^! added +program .*/starts/program$' "$policygen" diff "$work/old" "$work/more"
 
+# Whole images: programs are compared by their paths inside, libraries come from inside.
+for image in before after; do
+    for library in $(ldd "$work/old/program" | grep -o '/[^ ]*'); do
+        mkdir -p "$work/$image$(dirname "$library")"
+        cp -L "$library" "$work/$image$library"
+    done
+    mkdir -p "$work/$image/bin"
+    cp "$work/old/program" "$work/$image/bin/same"
+done
+cp "$work/old/program" "$work/before/bin/program"
+cp "$work/starts/program" "$work/after/bin/program"
+expect diff_image 1 '^! added +program in 0x[0-9a-f]+: execve\(.*\[program\]$' "$policygen" diff --cache "$work/cache" "$work/before" "$work/after"
+expect diff_image_again 1 '^1 added, 0 dropped, 0 widened, 0 narrowed; 1 critical$' "$policygen" diff --cache "$work/cache" "$work/before" "$work/after"
+rm "$work/after/bin/same"
+expect diff_image_program_dropped 1 '^  dropped +program /bin/same$' "$policygen" diff --cache "$work/cache" "$work/before" "$work/after"
+
 if command -v jq >/dev/null; then
     "$policygen" diff --json "$work/old" "$work/starts" >"$work/difference.json"
     found=$(jq -r '[.critical, .counts.added, .counts.critical, (.changes | length), .changes[0].change, .changes[0].what,
