@@ -220,6 +220,24 @@ static bool is_told(enum note_kind kind) {
     return settings.verbose || (kind != NOTE_VALUE && kind != NOTE_CLOSED);
 }
 
+/* The command that gives libraries which only learning found the rules that follow from their code, or NULL. */
+static char *relink_command(const struct target *target) {
+    const struct notes *notes = &target->notes;
+    if (notes->by_kind[NOTE_MODULE] == 0)
+        return NULL;
+    const char *slash = strrchr(target->path, '/');
+    char *command = xasprintf("policygen -o %.*s %s", slash ? (int)(slash - target->path) : 1,
+                              slash ? target->path : ".", target->document->program);
+    for (size_t i = 0; i < notes->count; i++) {
+        if (notes->items[i].kind != NOTE_MODULE)
+            continue;
+        char *longer = xasprintf("%s --also %s", command, notes->items[i].where);
+        free(command);
+        command = longer;
+    }
+    return command;
+}
+
 static void print_target(const struct target *target) {
     const struct notes *notes = &target->notes;
     printf("%s: %zu new sites, %zu arguments closed, %zu values added, %zu became patterns%s\n",
@@ -228,6 +246,11 @@ static void print_target(const struct target *target) {
     for (size_t i = 0; i < notes->count; i++)
         if (is_told(notes->items[i].kind))
             printf("  %s: %s: %s\n", note_words[notes->items[i].kind], notes->items[i].where, notes->items[i].text);
+    cleanup_free char *relink = relink_command(target);
+    if (relink)
+        printf("  only what was observed is allowed to new libraries: to analyse them too, run this (with every --also "
+               "given before)\n  and merge the records again:\n    %s\n",
+               relink);
     if (target->stale)
         printf("  %zu facts are about another build of %s and were left out: learn again\n", target->stale,
                target->document->program);
@@ -240,11 +263,12 @@ static json_t *target_json(const struct target *target) {
         json_array_append_new(list,
                               json_pack("{s:s, s:o, s:o}", "kind", note_words[notes->items[i].kind], "where",
                                         json_text(notes->items[i].where), "text", json_text(notes->items[i].text)));
-    return json_pack("{s:o, s:o, s:b, s:I, s:I, s:I, s:I, s:o}", "policy", json_text(target->path), "program",
+    cleanup_free char *relink = relink_command(target);
+    return json_pack("{s:o, s:o, s:b, s:I, s:I, s:I, s:I, s:s?, s:o}", "policy", json_text(target->path), "program",
                      json_text(target->document->program), "written", target->written, "conflicts",
                      (json_int_t)notes->by_kind[NOTE_CONFLICT], "sites", (json_int_t)notes->by_kind[NOTE_SITE],
                      "values", (json_int_t)notes->by_kind[NOTE_VALUE], "stale_facts", (json_int_t)target->stale,
-                     "notes", list);
+                     "relink", relink, "notes", list);
 }
 
 static bool is_finding(const struct target *target) {

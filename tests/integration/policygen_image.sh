@@ -249,4 +249,29 @@ expect dlsym_loosens_all 0 'loose system after an indirect call \(dlsym with unk
     "$work/unknown_name"
 expect dlsym_cost_is_told 0 'dlsym with names that are not known makes [1-9][0-9]* functions loose' "$policygen" \
     "$work/unknown_name"
+# ---- A plug-in that only learning finds ----
+
+pinion=$PWD/build/pinion
+if [ -x "$pinion" ] && [ -e build/libpinion.so ]; then
+    cat >"$work/loads.c" <<'C'
+#include <dlfcn.h>
+int main(int count, char **arguments) {
+    int (*plugged)(void) = dlsym(dlopen(arguments[1], RTLD_NOW), "plugged");
+    return plugged == 0 ? 1 : plugged() > 1;
+}
+C
+    mkdir "$work/policies"
+    gcc -O2 -w -o "$work/loads" "$work/loads.c" && library found.so plugged found.so "$work"
+    "$policygen" -o "$work/policies" "$work/loads" 2>/dev/null
+    "$pinion" learn -d "$work/policies" -o "$work/record" -- "$work/loads" "$work/found.so" >/dev/null 2>&1
+    advice=$("$pinion" merge "$work/policies" "$work/record" | grep -o 'policygen -o .*')
+    real=$(cd "$work" && pwd -P)
+    [ "$advice" = "policygen -o $work/policies $real/loads --also $real/found.so" ]
+    report merge_advises_to_analyse $? "$advice"
+    PATH=$PWD/build:$PATH bash -c "$advice" >/dev/null 2>&1
+    grep -q '/tmp/plugged' "$work"/policies/*loads.policy
+    report merge_advice_works $?
+else
+    echo "skip merge_advises_to_analyse: the shim or pinion is not built"
+fi
 exit $failed
