@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/util.h"
+#include "tests/precision/packages.h"
 
 /* ---- Reading ---- */
 
@@ -57,26 +58,12 @@ struct gate *gates_find(struct gates *gates, const char *name) {
 
 /* ---- Packages ---- */
 
-/* Empty where the package is not installed. */
-static void installed_version(const char *name, char *version, size_t size) {
-    cleanup_free char *command =
-        xasprintf("dpkg-query --show --showformat='${Version}' '%s' 2>/dev/null </dev/null", name);
-    FILE *output = popen(command, "re");
-    version[0] = 0;
-    if (output == NULL)
-        return;
-    if (fgets(version, (int)size, output) == NULL)
-        version[0] = 0;
-    pclose(output);
-    version[strcspn(version, "\n")] = 0;
-}
-
 void gates_print_packages(const struct gates *gates, FILE *out) {
     size_t different = 0;
     for (size_t i = 0; i < gates->package_count; i++) {
         const struct package *package = &gates->packages[i];
         char version[sizeof package->version];
-        installed_version(package->name, version, sizeof version);
+        package_version(package->name, version, sizeof version);
         if (package->version[0] == 0 || strcmp(version, package->version) == 0)
             continue;
         fprintf(out, "%s %s %s, not %s", different++ == 0 ? "other versions than recorded:" : ";", package->name,
@@ -85,6 +72,14 @@ void gates_print_packages(const struct gates *gates, FILE *out) {
     if (different > 0)
         fprintf(out, "\n  The figures depend on what is measured. If only versions changed, look at the difference and "
                      "record anew: make precision RECORD=1\n");
+}
+
+bool gates_measure(const struct gates *gates, const char *package) {
+    for (size_t i = 0; package != NULL && i < gates->package_count; i++) {
+        if (strcmp(gates->packages[i].name, package) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* ---- Judging ---- */
@@ -131,7 +126,7 @@ void gates_record(struct gates *gates, const char *path) {
     }
     for (size_t i = 0; i < gates->package_count; i++) {
         struct package *package = &gates->packages[i];
-        installed_version(package->name, package->version, sizeof package->version);
+        package_version(package->name, package->version, sizeof package->version);
         fprintf(file.stream, "package %s %s\n", package->name, package->version);
     }
     if (!atomic_file_commit(&file))

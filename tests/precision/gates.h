@@ -31,6 +31,9 @@ void gates_read(const char *path, struct gates *gates);
 void gates_free(struct gates *gates);
 struct gate *gates_find(struct gates *gates, const char *name);
 
+/* Whether the objects of the package are measured. */
+bool gates_measure(const struct gates *gates, const char *package);
+
 /* Prints each gate and returns how many figures are worse than recorded. */
 size_t gates_judge(const struct gates *gates, FILE *out);
 /* Names the packages whose installed version is not the recorded one: figures depend on them. */

@@ -13,26 +13,29 @@
 #include "runtime/util.h"
 #include "tests/precision/analyse.h"
 #include "tests/precision/gates.h"
+#include "tests/precision/packages.h"
 #include "tests/precision/tally.h"
 
 /* Arguments with fewer sites are only in the pools. */
 #define MIN_SITES 10
 #define SHOWN_REASONS 3
 
-/* Jumps to critical functions, per object the worst that any program says. */
-struct chains {
+/* What programs load. Jumps to critical functions are the worst that any program says. */
+struct object {
     const char *path;
+    bool measured;
     size_t calls, tails, open;
 };
 
 struct measurement {
     struct tally tally;
-    json_t *reports; /* owns the paths of `chains` */
-    struct chains *chains;
-    size_t chain_count;
+    json_t *reports;        /* owns the paths of objects and programs */
+    struct object *objects; /* in the order of their paths */
+    size_t object_count;
+    const char **programs;
+    size_t program_count;
     double seconds;
     long peak_kib;
-    size_t programs;
 };
 
 /* ---- Analysing ---- */
@@ -63,38 +66,25 @@ static size_t count_of(const json_t *module, const char *key, const char *path) 
     return (size_t)json_integer_value(value);
 }
 
-static struct chains *chains_of(struct measurement *measurement, const char *path) {
-    for (size_t i = 0; i < measurement->chain_count; i++) {
-        if (strcmp(measurement->chains[i].path, path) == 0)
-            return &measurement->chains[i];
-    }
-    struct chains *chains = array_append(measurement->chains, measurement->chain_count);
-    chains->path = path;
-    return chains;
+static int compare_objects(const void *a, const void *b) {
+    const struct object *x = a, *y = b;
+    return strcmp(x->path, y->path);
+}
+
+static const struct object *find_object(const struct measurement *measurement, const char *path) {
+    struct object wanted = {.path = path};
+    return bsearch(&wanted, measurement->objects, measurement->object_count, sizeof wanted, compare_objects);
 }
 
 static void add_module(struct measurement *measurement, const json_t *module) {
     const char *path = json_string_value(json_object_get(module, "path"));
     if (path == NULL)
         die("policygen's report has a module without a path");
-    struct chains *chains = chains_of(measurement, path);
-    size_t open = count_of(module, "open_tails", path);
-    chains->calls = count_of(module, "calls", path);
-    chains->tails = count_of(module, "tails", path);
-    if (open > chains->open)
-        chains->open = open;
-}
-
-static void add_policy(struct measurement *measurement, const char *program) {
-    cleanup_free char *stem = policy_file_stem(program);
-    cleanup_free char *path = xasprintf("%s/%s.policy", directory, stem);
-    struct document document;
-    struct mistake mistake;
-    document_init(&document);
-    if (!document_read_text(path, &document, &mistake))
-        die("cannot read policy \"%s\" line %u: %s", path, mistake.line, mistake.text);
-    tally_add(&measurement->tally, &document);
-    document_free(&document);
+    *array_append(measurement->objects, measurement->object_count) =
+        (struct object){.path = path,
+                        .calls = count_of(module, "calls", path),
+                        .tails = count_of(module, "tails", path),
+                        .open = count_of(module, "open_tails", path)};
 }
 
 static void add_report(struct measurement *measurement, const char *text) {
@@ -106,16 +96,65 @@ static void add_report(struct measurement *measurement, const char *text) {
         die("policygen's report is no JSON array: line %d: %s", error.line, error.text);
     json_array_append_new(measurement->reports, reports);
     json_array_foreach(reports, i, report) {
-        add_policy(measurement, json_string_value(json_object_get(report, "program")));
-        measurement->programs++;
+        *array_append(measurement->programs, measurement->program_count) =
+            json_string_value(json_object_get(report, "program"));
         json_array_foreach(json_object_get(report, "modules"), j, module) add_module(measurement, module);
     }
+}
+
+/* One of each object, with the most open tail calls that a program sees. */
+static void unite_objects(struct measurement *measurement) {
+    struct object *objects = measurement->objects;
+    size_t kept = 0;
+    qsort(objects, measurement->object_count, sizeof *objects, compare_objects);
+    for (size_t i = 0; i < measurement->object_count; i++) {
+        if (kept == 0 || strcmp(objects[kept - 1].path, objects[i].path) != 0)
+            objects[kept++] = objects[i];
+        else if (objects[i].open > objects[kept - 1].open)
+            objects[kept - 1].open = objects[i].open;
+    }
+    measurement->object_count = kept;
+}
+
+/* Returns how many objects belong to packages that are measured. */
+static size_t choose_objects(struct measurement *measurement, const struct gates *gates) {
+    const char **paths = xcalloc(measurement->object_count + 1, sizeof *paths);
+    size_t measured = 0;
+    for (size_t i = 0; i < measurement->object_count; i++)
+        paths[i] = measurement->objects[i].path;
+    char **packages = packages_of(paths, measurement->object_count);
+    for (size_t i = 0; i < measurement->object_count; i++) {
+        measurement->objects[i].measured = gates_measure(gates, packages[i]);
+        measured += measurement->objects[i].measured;
+        free(packages[i]);
+    }
+    free(packages);
+    free(paths);
+    return measured;
+}
+
+static bool is_measured(const char *path, const void *what) {
+    const struct object *object = find_object(what, path);
+    return object != NULL && object->measured;
+}
+
+static void add_policy(struct measurement *measurement, const char *program) {
+    cleanup_free char *stem = policy_file_stem(program);
+    cleanup_free char *path = xasprintf("%s/%s.policy", directory, stem);
+    struct document document;
+    struct mistake mistake;
+    document_init(&document);
+    if (!document_read_text(path, &document, &mistake))
+        die("cannot read policy \"%s\" line %u: %s", path, mistake.line, mistake.text);
+    tally_add(&measurement->tally, &document, is_measured, measurement);
+    document_free(&document);
 }
 
 static void analyse(struct measurement *measurement, char *policygen, const struct command *command) {
     char **arguments = NULL;
     size_t count = 0;
-    char *options[] = {policygen, "--json", "-o", directory};
+    cleanup_free char *cache = xasprintf("%s/cache", directory);
+    char *options[] = {policygen, "--json", "-o", directory, "--cache", cache};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         *array_append(arguments, count) = options[i]; /* NOLINT(bugprone-sizeof-expression) */
     for (size_t i = 0; i < command->count; i++)
@@ -258,15 +297,14 @@ static void print_figures(const struct measurement *measurement, struct gates *g
     print_kinds(tally, "socket addresses", is_address);
     print_kinds(tally, "argument vectors", is_vector);
     struct site_counts sites = tally_sites(tally);
-    printf("\nsites %zu, with an argument that can be constrained %zu, with one that is %zu; places that only pointers "
-           "lead "
-           "to %zu (before doubles)\n",
-           sites.sites, sites.constrainable, sites.constrained, tally->pointed);
-    struct chains sum = {0};
-    for (size_t i = 0; i < measurement->chain_count; i++) {
-        sum.calls += measurement->chains[i].calls;
-        sum.tails += measurement->chains[i].tails;
-        sum.open += measurement->chains[i].open;
+    printf("\nsites %zu, with an argument that can be constrained %zu, with one that is %zu\n", sites.sites,
+           sites.constrainable, sites.constrained);
+    struct object sum = {0};
+    for (size_t i = 0; i < measurement->object_count; i++) {
+        const struct object *object = &measurement->objects[i];
+        sum.calls += object->measured ? object->calls : 0;
+        sum.tails += object->measured ? object->tails : 0;
+        sum.open += object->measured ? object->open : 0;
     }
     printf("instructions that call critical functions %zu, that jump to them %zu, of which open %zu\n\n", sum.calls,
            sum.tails, sum.open);
@@ -280,11 +318,12 @@ static void print_figures(const struct measurement *measurement, struct gates *g
 
 /* ---- Files ---- */
 
-static void write_json(const struct measurement *measurement, const struct gates *gates, const char *output) {
+static void write_json(const struct measurement *measurement, const struct gates *gates, size_t objects,
+                       const char *output) {
     json_t *figures = json_object();
     for (size_t i = 0; i < gates->count; i++)
         json_object_set_new(figures, gates->items[i].name, json_real(gates->items[i].measured));
-    json_object_set_new(figures, "objects", json_integer((json_int_t)measurement->tally.objects.count));
+    json_object_set_new(figures, "objects", json_integer((json_int_t)objects));
     json_object_set_new(figures, "seconds", json_real(measurement->seconds));
     json_object_set_new(figures, "peak_mib", json_real((double)measurement->peak_kib / 1024));
     cleanup_free char *path = xasprintf("%s/precision.json", output);
@@ -326,21 +365,27 @@ int main(int count, char **arguments) {
     make_directory();
     for (size_t i = 0; i < commands.count; i++)
         analyse(&measurement, arguments[1], &commands.items[i]);
+    unite_objects(&measurement);
+    size_t objects = choose_objects(&measurement, &gates);
+    for (size_t i = 0; i < measurement.program_count; i++)
+        add_policy(&measurement, measurement.programs[i]);
     tally_finish(&measurement.tally);
     print_arguments(&measurement.tally);
     print_definitions();
     print_figures(&measurement, &gates);
-    printf("%zu programs, %zu objects, %.1f s, at most %.0f MiB\n\n", measurement.programs,
-           measurement.tally.objects.count, measurement.seconds, (double)measurement.peak_kib / 1024);
+    printf("%zu programs, %zu objects (%zu more of other packages left out), %.1f s, at most %.0f MiB\n\n",
+           measurement.program_count, objects, measurement.object_count - objects, measurement.seconds,
+           (double)measurement.peak_kib / 1024);
     gates_print_packages(&gates, stdout);
     size_t worse = gates_judge(&gates, stdout);
-    write_json(&measurement, &gates, arguments[4]);
+    write_json(&measurement, &gates, objects, arguments[4]);
     write_unknown(&measurement.tally, arguments[4]);
     if (count > 5)
         gates_record(&gates, arguments[3]);
     tally_free(&measurement.tally);
     json_decref(measurement.reports);
-    free(measurement.chains);
+    free(measurement.objects);
+    free(measurement.programs);
     gates_free(&gates);
     commands_free(&commands);
     free(directory);

@@ -72,10 +72,8 @@ static void add_argument(struct tally *tally, struct row row, const struct site 
 }
 
 static void add_site(struct tally *tally, uint32_t object, const struct site *site) {
-    if (is_pointed_only(site)) {
-        tally->pointed++;
+    if (is_pointed_only(site))
         return;
-    }
     struct row row = {.object = object, .offset = site->offset, .api = site->api, .argument = SITE_ITSELF};
     const char *function = site->function == NULL ? "-" : site->function;
     /* Neighbouring sites share the name, and so the search from the end is short. */
@@ -87,11 +85,14 @@ static void add_site(struct tally *tally, uint32_t object, const struct site *si
         add_argument(tally, row, site, i);
 }
 
-void tally_add(struct tally *tally, const struct document *document) {
+void tally_add(struct tally *tally, const struct document *document,
+               bool (*is_measured)(const char *path, const void *what), const void *what) {
     if (tally->reasons.count == 0)
         words_number(&tally->reasons, "");
     for (size_t i = 0; i < document->module_count; i++) {
         const struct module *module = &document->modules[i];
+        if (!is_measured(module->path, what))
+            continue;
         uint32_t object = (uint32_t)words_number(&tally->objects, module->path);
         for (size_t j = 0; j < module->site_count; j++)
             add_site(tally, object, &module->sites[j]);

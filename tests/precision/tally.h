@@ -30,11 +30,12 @@ struct words {
 struct tally {
     struct row *rows;
     size_t row_count;
-    size_t pointed; /* rows of places that only pointers lead to, before doubles are removed */
     struct words objects, reasons, names;
 };
 
-void tally_add(struct tally *tally, const struct document *document);
+/* Modules for which `is_measured` is false are left out. */
+void tally_add(struct tally *tally, const struct document *document,
+               bool (*is_measured)(const char *path, const void *what), const void *what);
 /* Sorts, and leaves one row, the weakest, of each (object, site, argument). */
 void tally_finish(struct tally *tally);
 void tally_free(struct tally *tally);
