@@ -260,6 +260,7 @@ static void link_unknown_names(struct linker *linker) {
 static void find_pointers(struct linker *linker) {
     struct walk *walk = &linker->pointers;
     walk_begin(walk);
+    walk->from_pointers = true;
     for (uint32_t i = 0; i < linker->program->module_count; i++) {
         const struct summary *summary = linker->program->modules[i].summary;
         for (uint32_t j = 0; j < summary->indirect_jumps_count; j++)

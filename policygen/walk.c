@@ -81,6 +81,17 @@ static void add_resolver(struct walk *walk, uint32_t module, uint32_t resolver) 
         add_importers(walk, symbol_name(summary, use->value));
 }
 
+static bool is_libc(const char *path) {
+    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+    return strncmp(name, "libc.", 5) == 0 || strncmp(name, "ld-", 3) == 0;
+}
+
+/* libc's own intercepted functions (dlsym, dlopen) do end in jumps through pointers, but to libc's and its loader's
+ * functions alone: none of them jumps to what a program hands to it. */
+static bool keeps_to_itself(const struct walk *walk, const struct program_module *module, const char *name) {
+    return walk->from_pointers && is_libc(module->path) && spelling_by_name(name) < SPELLING_COUNT;
+}
+
 static void visit(struct walk *walk, struct place place) {
     const struct program_module *module = &walk->program->modules[place.module];
     const struct summary *summary = module->summary;
@@ -94,7 +105,8 @@ static void visit(struct walk *walk, struct place place) {
     for (const struct use *use = exports.first; use < exports.end; use++) {
         const char *name = symbol_name(summary, use->value);
         walk->pointed |= module->plugin || entries_is_named(walk->entries, name);
-        add_importers(walk, name);
+        if (!keeps_to_itself(walk, module, name))
+            add_importers(walk, name);
     }
     walk->pointed |= (summary->functions[place.function].flags & SUMMARY_FUNCTION_TAKEN) != 0;
     struct use_range choices = summary_uses(summary->choices, summary->choices_count, place.function);

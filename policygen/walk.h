@@ -23,6 +23,7 @@ struct walk {
     size_t queued, next;
     struct uses *returns; /* per module: key is the return address; ordered, no doubles */
     bool pointed;         /* some function of the walk may be called through a pointer */
+    bool from_pointers;   /* it began at jumps through pointers of the program's own */
 };
 
 void walk_init(struct walk *walk, const struct entries *entries);
