@@ -58,12 +58,8 @@ static bool is_libc_name(const char *name) {
     return false;
 }
 
-static bool is_known_name(const struct entries *entries, const char *name) {
-    return map_get(&entries->names, name) != NULL || is_libc_name(name);
-}
-
 bool entries_is_named(const struct entries *entries, const char *name) {
-    return entries->unknown || is_known_name(entries, name);
+    return map_get(&entries->names, name) != NULL || is_libc_name(name);
 }
 
 static bool is_referenced(const struct summary *summary, const char *name) {
@@ -99,7 +95,7 @@ enum entry entries_kind(struct entries *entries, uint32_t module, uint32_t funct
         return ENTRY_CERTAIN;
     for (const struct use *use = exports.first; use < exports.end; use++) {
         const char *name = summary_text(summary, summary->symbols[use->value].name);
-        if (is_known_name(entries, name) || is_wanted(entries, name))
+        if (entries_is_named(entries, name) || is_wanted(entries, name))
             return ENTRY_CERTAIN;
     }
     return entries->unknown ? ENTRY_UNKNOWN_NAME : ENTRY_NONE;

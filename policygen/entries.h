@@ -17,7 +17,7 @@ struct entries {
 void entries_find(struct entries *entries, const struct program *program);
 void entries_free(struct entries *entries);
 
-/* Whether the name may be looked up while the program runs. */
+/* Whether the name is one that is certainly looked up while the program runs; with `unknown`, any other may be. */
 bool entries_is_named(const struct entries *entries, const char *name);
 
 enum entry {

@@ -161,9 +161,11 @@ static void note_taken(struct linker *linker, unsigned api, const char *why) {
     linker->named[api] = true;
 }
 
-static void note_jump(struct linker *linker, uint32_t module, const struct summary_call *jump) {
-    note_pointed(linker, jump->api, "tail call of a function whose address is taken");
-    linker->named[jump->api] = true;
+static void note_jump(struct linker *linker, uint32_t module, const struct summary_call *jump, bool certain) {
+    if (certain) {
+        note_pointed(linker, jump->api, "tail call of a function whose address is taken");
+        linker->named[jump->api] = true;
+    }
     *array_append(linker->jumps, linker->jump_count) = (struct open_jump){module, jump};
 }
 
@@ -194,10 +196,12 @@ static void link_jump(struct linker *linker, uint32_t module, const struct summa
         add_loose(linker, module, jump->api, LOOSE_AFTER_ANY_CALL, "tail call in code that nothing is known to call");
         open = true;
     }
-    if (walk->pointed)
-        note_jump(linker, module, jump);
+    open |= crowded || walk->pointed;
+    if (walk->pointed || walk->looked_up)
+        note_jump(linker, module, jump, walk->pointed);
     linker->coverage[module].tails++;
-    linker->coverage[module].open_tails += crowded || open || walk->pointed;
+    linker->coverage[module].open_tails += open || walk->looked_up;
+    linker->coverage[module].loosened_tails += !open && walk->looked_up;
 }
 
 static void link_module(struct linker *linker, uint32_t module) {

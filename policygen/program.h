@@ -31,6 +31,7 @@ struct coverage {
     size_t open_tails;        /* those of which not every caller can be listed */
     size_t unknown_lookups;   /* calls of dlsym with names that are not known */
     size_t loosened;          /* arguments that may hold anything for this reason alone */
+    size_t loosened_tails;    /* those of open_tails that are open for this reason alone */
     size_t loosened_apis;     /* of the whole program: APIs that are loose for this reason alone */
     struct argument_counts arguments;
     size_t unknown[UNKNOWN_COUNT]; /* arguments, by reason */

@@ -18,6 +18,7 @@ static void add_counts(struct coverage *sum, const struct coverage *coverage) {
     sum->tails += coverage->tails;
     sum->unknown_lookups += coverage->unknown_lookups;
     sum->loosened += coverage->loosened;
+    sum->loosened_tails += coverage->loosened_tails;
     sum->loosened_apis += coverage->loosened_apis;
     sum->open_tails += coverage->open_tails;
     sum->arguments.set += coverage->arguments.set;
@@ -152,12 +153,14 @@ static json_t *counts_json(const struct coverage *coverage) {
         if (coverage->unknown[i] > 0)
             json_object_set_new(unknown, unknown_text((enum unknown)i), json_integer((json_int_t)coverage->unknown[i]));
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "sites", (json_int_t)coverage->sites,
-                     "constrained_sites", (json_int_t)coverage->constrained_sites, "loose", (json_int_t)coverage->loose,
-                     "through_pointers", (json_int_t)coverage->pointed, "calls", (json_int_t)coverage->calls, "tails",
-                     (json_int_t)coverage->tails, "open_tails", (json_int_t)coverage->open_tails, "arguments_known",
-                     (json_int_t)coverage->arguments.set, "arguments_masked", (json_int_t)coverage->arguments.masked,
-                     "arguments_unknown", (json_int_t)coverage->arguments.any, "unknown_by_reason", unknown);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "sites",
+                     (json_int_t)coverage->sites, "constrained_sites", (json_int_t)coverage->constrained_sites, "loose",
+                     (json_int_t)coverage->loose, "through_pointers", (json_int_t)coverage->pointed, "calls",
+                     (json_int_t)coverage->calls, "tails", (json_int_t)coverage->tails, "open_tails",
+                     (json_int_t)coverage->open_tails, "loosened_tails", (json_int_t)coverage->loosened_tails,
+                     "arguments_known", (json_int_t)coverage->arguments.set, "arguments_masked",
+                     (json_int_t)coverage->arguments.masked, "arguments_unknown", (json_int_t)coverage->arguments.any,
+                     "unknown_by_reason", unknown);
 }
 
 json_t *report_json(const struct program *program, const struct coverage *coverage, bool lacks_plugins) {

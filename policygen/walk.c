@@ -25,7 +25,7 @@ void walk_free(struct walk *walk) {
 void walk_begin(struct walk *walk) {
     walk->number++;
     walk->queued = walk->next = 0;
-    walk->pointed = false;
+    walk->pointed = walk->looked_up = false;
     for (size_t i = 0; i < walk->program->module_count; i++)
         walk->returns[i].count = 0;
 }
@@ -105,6 +105,7 @@ static void visit(struct walk *walk, struct place place) {
     for (const struct use *use = exports.first; use < exports.end; use++) {
         const char *name = symbol_name(summary, use->value);
         walk->pointed |= module->plugin || entries_is_named(walk->entries, name);
+        walk->looked_up |= walk->entries->unknown;
         if (!keeps_to_itself(walk, module, name))
             add_importers(walk, name);
     }

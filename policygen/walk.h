@@ -23,6 +23,7 @@ struct walk {
     size_t queued, next;
     struct uses *returns; /* per module: key is the return address; ordered, no doubles */
     bool pointed;         /* some function of the walk may be called through a pointer */
+    bool looked_up;       /* the same, if a name that is not known is that of some function of the walk */
     bool from_pointers;   /* it began at jumps through pointers of the program's own */
 };
 
