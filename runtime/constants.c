@@ -82,9 +82,21 @@ static void append_alternative(struct text *text, const char *part) {
     append(text, part);
 }
 
-static void append_number(struct text *text, const char *format, int64_t value) {
+static void append_octal(struct text *text, uint64_t value) {
     char number[32];
-    snprintf(number, sizeof number, format, value);
+    snprintf(number, sizeof number, "0%" PRIo64, value);
+    append_alternative(text, number);
+}
+
+static void append_decimal(struct text *text, int64_t value) {
+    char number[32];
+    snprintf(number, sizeof number, "%" PRId64, value);
+    append_alternative(text, number);
+}
+
+static void append_hexadecimal(struct text *text, uint64_t value) {
+    char number[32];
+    snprintf(number, sizeof number, "0x%" PRIx64, value);
     append_alternative(text, number);
 }
 
@@ -108,11 +120,11 @@ static void append_whole(struct text *text, enum constant_set set, int64_t value
     if (constant != NULL)
         append(text, constant->name);
     else if (set == CONSTANTS_OCTAL && value > 0)
-        append_number(text, "0%" PRIo64, value);
+        append_octal(text, (uint64_t)value);
     else if (set != CONSTANTS_NONE && value >= HEXADECIMAL_FROM)
-        append_number(text, "0x%" PRIx64, value);
+        append_hexadecimal(text, (uint64_t)value);
     else
-        append_number(text, "%" PRId64, value);
+        append_decimal(text, value);
 }
 
 /* Writes what the set's fields hold; returns the bits of all fields and clears those that were written in *rest.
@@ -148,7 +160,7 @@ static void append_combination(struct text *text, enum constant_set set, int64_t
     uint64_t field_masks = append_fields(text, set, &rest);
     append_flags(text, set, field_masks, &rest);
     if (rest != 0)
-        append_number(text, "0x%" PRIx64, (int64_t)rest);
+        append_hexadecimal(text, rest);
     if (text->length == 0)
         append_whole(text, set, 0);
 }
@@ -179,8 +191,10 @@ size_t constant_format_bits(enum constant_set set, uint64_t bits, char *buffer, 
         append_combination(&text, set, (int64_t)bits);
     else if (bits == 0)
         append(&text, "0");
+    else if (set == CONSTANTS_OCTAL)
+        append_octal(&text, bits);
     else
-        append_number(&text, set == CONSTANTS_OCTAL ? "0%" PRIo64 : "0x%" PRIx64, (int64_t)bits);
+        append_hexadecimal(&text, bits);
     return finish(&text);
 }
 

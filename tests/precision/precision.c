@@ -92,15 +92,15 @@ static void add_module(struct measurement *measurement, const json_t *module) {
 static void add_report(struct measurement *measurement, const char *text) {
     json_error_t error;
     json_t *reports = json_loads(text, 0, &error);
-    size_t i, j;
-    json_t *report, *module;
     if (!json_is_array(reports))
         die("policygen's report is no JSON array: line %d: %s", error.line, error.text);
     json_array_append_new(measurement->reports, reports);
-    json_array_foreach(reports, i, report) {
+    for (size_t i = 0; i < json_array_size(reports); i++) {
+        const json_t *report = json_array_get(reports, i), *modules = json_object_get(report, "modules");
         *array_append(measurement->programs, measurement->program_count) =
             json_string_value(json_object_get(report, "program"));
-        json_array_foreach(json_object_get(report, "modules"), j, module) add_module(measurement, module);
+        for (size_t j = 0; j < json_array_size(modules); j++)
+            add_module(measurement, json_array_get(modules, j));
     }
 }
 
@@ -112,6 +112,8 @@ static size_t larger(size_t a, size_t b) {
 static void unite_objects(struct measurement *measurement) {
     struct object *objects = measurement->objects;
     size_t kept = 0;
+    if (objects == NULL)
+        die("policygen's reports name no module");
     qsort(objects, measurement->object_count, sizeof *objects, compare_objects);
     for (size_t i = 0; i < measurement->object_count; i++) {
         if (kept == 0 || strcmp(objects[kept - 1].path, objects[i].path) != 0) {
