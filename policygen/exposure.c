@@ -13,11 +13,13 @@
 #define MAX_RULE 160  /* bytes */
 #define MAX_COLUMNS 6 /* programs side by side */
 
-static const char scope[] =
-    "This speaks of what attackers can do by calls of library functions from the program's own code. Code of their "
-    "own\n"
-    "that makes system calls itself, or jumps into libc past the stubs, meets no check and is not counted; functions\n"
-    "that are only counted (read, write, dup2, ...) are taken as always possible.\n";
+static const char scope[] = "This speaks of what attackers can do by calls of library functions from the program's own "
+                            "call sites, with arguments\n"
+                            "of theirs. Calls from injected code are another matter: they are denied as such "
+                            "(on_anonymous_code). Code that makes\n"
+                            "system calls itself, or jumps into libc past the stubs, meets no check and is not "
+                            "counted; functions that are only\n"
+                            "counted (read, write, dup2, ...) are taken as always possible.\n";
 
 static const char help[] =
     "Usage: policygen exposure [OPTION]... POLICY...\n"
@@ -217,9 +219,8 @@ static json_t *json_text(const char *text) {
     return json == NULL ? json_string("?") : json;
 }
 
-static json_t *holder_json(const struct holder *holder) {
-    json_t *json =
-        json_pack("{s:s, s:s}", "api", api_table[holder->api].name, "allowed", strength_text(holder->strength));
+static json_t *site_json(const struct holder *holder) {
+    json_t *json = json_pack("{s:s}", "api", api_table[holder->api].name);
     json_object_set_new(json, "module", json_text(holder->module == NULL ? NULL : holder->module->path));
     json_object_set_new(json, "weakness", json_text(holder->weakness));
     if (holder->site != NULL) {
@@ -231,27 +232,54 @@ static json_t *holder_json(const struct holder *holder) {
     return json;
 }
 
-static json_t *step_json(const struct exposure *exposure, enum ability ability) {
-    const struct holders *holders = &exposure->abilities[ability];
-    json_t *sites = json_array();
-    for (size_t i = 0; i < holders->count; i++)
-        json_array_append_new(sites, holder_json(&holders->items[i]));
-    return json_pack("{s:s, s:s, s:o}", "step", ability_text(ability), "allowed",
-                     strength_text(ability_strength(exposure, ability)), "sites", sites);
+/* Modules that are loose in the same way are told together. */
+static void add_loose(json_t *loose, const struct holder *holder) {
+    size_t i;
+    json_t *known, *weakness = json_text(holder->weakness);
+    json_t *module = json_text(holder->module == NULL ? NULL : holder->module->path);
+    json_array_foreach(loose, i, known) {
+        if (strcmp(json_string_value(json_object_get(known, "api")), api_table[holder->api].name) != 0 ||
+            !json_equal(json_object_get(known, "weakness"), weakness))
+            continue;
+        json_array_append_new(json_object_get(known, "modules"), module);
+        json_decref(weakness);
+        return;
+    }
+    json_array_append_new(loose, json_pack("{s:s, s:o, s:[o]}", "api", api_table[holder->api].name, "weakness",
+                                           weakness, "modules", module));
 }
 
-static json_t *program_json(const struct exposure *exposure) {
-    json_t *behaviours = json_array();
-    for (unsigned i = 0; i < BEHAVIOUR_COUNT; i++) {
-        const struct behaviour_row *row = &behaviour_table[i];
-        json_t *steps = json_array();
-        for (unsigned j = 0; j < row->step_count; j++)
-            json_array_append_new(steps, step_json(exposure, row->steps[j]));
-        json_array_append_new(behaviours,
-                              json_pack("{s:s, s:s, s:s, s:o}", "name", row->name, "text", row->text, "allowed",
-                                        strength_text(behaviour_strength(exposure, i)), "steps", steps));
+static json_t *step_json(const struct exposure *exposure, enum ability ability) {
+    const struct holders *holders = &exposure->abilities[ability];
+    json_t *sites = json_array(), *loose = json_array();
+    for (size_t i = 0; i < holders->count; i++) {
+        if (holders->items[i].strength == STRENGTH_YES)
+            json_array_append_new(sites, site_json(&holders->items[i]));
+        else
+            add_loose(loose, &holders->items[i]);
     }
-    return json_pack("{s:o, s:o}", "program", json_text(exposure->document->program), "behaviours", behaviours);
+    return json_pack("{s:s, s:o, s:o}", "allowed", strength_text(ability_strength(exposure, ability)), "sites", sites,
+                     "loose", loose);
+}
+
+static json_t *behaviour_json(const struct exposure *exposure, enum behaviour behaviour) {
+    const struct behaviour_row *row = &behaviour_table[behaviour];
+    json_t *steps = json_array();
+    for (unsigned i = 0; i < row->step_count; i++)
+        json_array_append_new(steps, json_string(ability_text(row->steps[i])));
+    return json_pack("{s:s, s:s, s:s, s:o}", "name", row->name, "text", row->text, "allowed",
+                     strength_text(behaviour_strength(exposure, behaviour)), "steps", steps);
+}
+
+/* Behaviours name their steps; who can do a step is told once. */
+static json_t *program_json(const struct exposure *exposure) {
+    json_t *behaviours = json_array(), *steps = json_object();
+    for (unsigned i = 0; i < BEHAVIOUR_COUNT; i++)
+        json_array_append_new(behaviours, behaviour_json(exposure, i));
+    for (unsigned i = 0; i < ABILITY_COUNT; i++)
+        json_object_set_new(steps, ability_text(i), step_json(exposure, i));
+    return json_pack("{s:o, s:o, s:o}", "program", json_text(exposure->document->program), "behaviours", behaviours,
+                     "steps", steps);
 }
 
 static json_t *tally_json(const struct exposure *exposures, size_t count) {

@@ -101,10 +101,12 @@ expect exposure_damaged 2 'line 10: unknown API "exceve" \(did you mean "execve"
 
 if command -v jq >/dev/null; then
     found=$("$policygen" exposure --json tests/exposure/server.policy | jq -r '
+        .programs[0].steps as $steps |
         (.programs[0].behaviours[] | select(.name == "bind_shell") |
-            [.allowed, (.steps | length), .steps[3].sites[0].api, .steps[3].sites[0].function] | join(" ")),
+            [.allowed, (.steps | length), $steps[.steps[3]].sites[0].api, $steps[.steps[3]].sites[0].function] | join(" ")),
+        ($steps["make memory executable"].loose[0] | .api + " " + .modules[0]),
         (.image[] | select(.name == "run_data") | .loose[0])' | tr '\n' ' ')
-    [ "$found" = "yes 4 execve run_script /usr/sbin/server " ]
+    [ "$found" = "yes 4 execve run_script mprotect /usr/lib/libjit.so.1 /usr/sbin/server " ]
     report exposure_json $? "$found"
 else
     echo "skip exposure_json: jq is not installed"
