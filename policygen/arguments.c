@@ -8,6 +8,7 @@
 
 #include "policygen/flow.h"
 #include "policygen/solve.h"
+#include "policygen/structure.h"
 #include "policygen/value.h"
 #include "runtime/rule.h"
 #include "runtime/util.h"
@@ -21,17 +22,6 @@ static const uint8_t argument_registers[API_MAX_ARGUMENTS] = {
 
 static enum shape shape_of(unsigned api, unsigned argument) {
     return argument_shape((enum argument_kind)api_table[api].arguments[argument].kind);
-}
-
-static void add_value(struct argument_rule *rule, struct rule_value value) {
-    for (unsigned i = 0; i < rule->count; i++) {
-        const struct rule_value *known = &rule->values[i];
-        if (known->kind == value.kind && known->integer == value.integer && known->address == value.address)
-            return;
-    }
-    size_t count = rule->count;
-    *array_append(rule->values, count) = value;
-    rule->count = (uint16_t)count;
 }
 
 /* The unknown part of a value is there only if one of its entries is called from outside. A value that has no other
@@ -50,24 +40,18 @@ static void add_entries(struct argument_rule *rule, struct abstract value) {
         rule->unknown = value.unknown;
 }
 
-static void make_any(struct argument_rule *rule, enum unknown why) {
-    rule->state = RULE_ANY;
-    if (why > rule->unknown)
-        rule->unknown = (uint8_t)why;
-}
-
 /* ---- Integers ---- */
 
 static void integer_rule(unsigned api, unsigned argument, struct abstract value, struct argument_rule *rule) {
     enum shape shape = shape_of(api, argument);
     for (unsigned i = 0; i < value.count; i++) {
         if (value.elements[i].kind == ELEMENT_INTEGER)
-            add_value(rule, (struct rule_value){.kind = RULE_INTEGER,
+            rules_add(rule, (struct rule_value){.kind = RULE_INTEGER,
                                                 .integer = rule_integer(shape, (uint64_t)value.elements[i].value)});
         else
-            make_any(rule, value.elements[i].kind == ELEMENT_TABLE4 || value.elements[i].kind == ELEMENT_TABLE8
-                               ? UNKNOWN_TABLE
-                               : UNKNOWN_ADDRESS);
+            rules_any(rule, value.elements[i].kind == ELEMENT_TABLE4 || value.elements[i].kind == ELEMENT_TABLE8
+                                ? UNKNOWN_TABLE
+                                : UNKNOWN_ADDRESS);
     }
     if (value.unknown == UNKNOWN_NOTHING)
         return;
@@ -78,40 +62,59 @@ static void integer_rule(unsigned api, unsigned argument, struct abstract value,
         return;
     }
     if (!rules_mask_forbids(api, argument, bits)) {
-        make_any(rule, (enum unknown)value.unknown);
+        rules_any(rule, (enum unknown)value.unknown);
         return;
     }
     rule->count = 0;
-    add_value(rule, (struct rule_value){.kind = RULE_MASK, .integer = rules_mask(api, argument, bits)});
+    rules_add(rule, (struct rule_value){.kind = RULE_MASK, .integer = rules_mask(api, argument, bits)});
 }
 
 /* ---- Strings ---- */
 
-static void string_element(const struct object *object, struct element element, struct argument_rule *rule) {
+/* A call whose arguments are looked at. What is in the frame is only looked at where an argument leads there. */
+struct caller {
+    struct analysis *analysis;
+    const struct flow *flow;
+    struct solver *solver;
+    struct memory **memory;
+    uint32_t instruction;
+};
+
+static struct structure in_frame(const struct caller *caller) {
+    if (*caller->memory == NULL)
+        *caller->memory = memory_new(caller->flow, caller->solver);
+    return (struct structure){caller->analysis, *caller->memory, caller->instruction};
+}
+
+static void string_element(const struct caller *caller, struct element element, bool path, struct argument_rule *rule) {
+    const struct object *object = &caller->analysis->object;
     bool is_address = element.kind == ELEMENT_ADDRESS || (element.kind == ELEMENT_INTEGER && object->type == ET_EXEC);
     if (element.kind == ELEMENT_INTEGER && element.value == 0) {
-        add_value(rule, (struct rule_value){.kind = RULE_NULL});
+        rules_add(rule, (struct rule_value){.kind = RULE_NULL});
+        return;
+    }
+    if (element.kind == ELEMENT_STACK) {
+        struct structure frame = in_frame(caller);
+        structure_text(&frame, (int32_t)element.value, path, rule);
         return;
     }
     const char *text = is_address ? object_string(object, (uint64_t)element.value) : NULL;
     if (text != NULL)
-        add_value(rule, (struct rule_value){.kind = RULE_TEXT, .address = (uint32_t)element.value, .text = text});
-    else if (element.kind == ELEMENT_STACK)
-        make_any(rule, UNKNOWN_LOCAL_BUFFER);
+        rules_add(rule, (struct rule_value){.kind = RULE_TEXT, .address = (uint32_t)element.value, .text = text});
     else if (element.kind == ELEMENT_TABLE8)
-        make_any(rule, UNKNOWN_TABLE);
+        rules_any(rule, UNKNOWN_TABLE);
     else
-        make_any(rule, is_address ? UNKNOWN_GLOBAL : UNKNOWN_COMPUTED);
+        rules_any(rule, is_address ? UNKNOWN_GLOBAL : UNKNOWN_COMPUTED);
 }
 
-static void string_rule(const struct object *object, struct abstract value, struct argument_rule *rule) {
+static void string_rule(const struct caller *caller, struct abstract value, bool path, struct argument_rule *rule) {
     for (unsigned i = 0; i < value.count; i++)
-        string_element(object, value.elements[i], rule);
+        string_element(caller, value.elements[i], path, rule);
     if (is_conditional(value)) {
         add_entries(rule, value);
         rule->bits = UINT64_MAX;
     } else if (value.unknown != UNKNOWN_NOTHING) {
-        make_any(rule, (enum unknown)value.unknown);
+        rules_any(rule, (enum unknown)value.unknown);
     }
 }
 
@@ -146,8 +149,21 @@ static bool may_matter(unsigned api, unsigned argument, const struct call_rules 
 
 /* ---- Calls ---- */
 
-static void argument_rule(struct solver *solver, const struct flow *flow, uint32_t instruction, unsigned api,
-                          unsigned argument, struct argument_rule *rule) {
+static bool is_variadic_list(unsigned api) {
+    return api == API_execl || api == API_execlp || api == API_execle;
+}
+
+static void structure_rule(const struct caller *caller, unsigned api, unsigned argument, struct argument_rule *rule) {
+    struct structure frame = in_frame(caller);
+    switch (shape_of(api, argument)) {
+    case SHAPE_SOCKADDR: structure_socket(&frame, argument, rule); return;
+    case SHAPE_MSGHDR: structure_message(&frame, argument, rule); return;
+    case SHAPE_ARGV: structure_vector(&frame, argument, is_variadic_list(api), rule); return;
+    default: rules_any(rule, UNKNOWN_MEMORY);
+    }
+}
+
+static void argument_rule(const struct caller *caller, unsigned api, unsigned argument, struct argument_rule *rule) {
     free(rule->values);
     free(rule->entries);
     *rule = (struct argument_rule){.state = RULE_SET};
@@ -160,26 +176,23 @@ static void argument_rule(struct solver *solver, const struct flow *flow, uint32
                               .size = shape == SHAPE_INT32 || shape == SHAPE_UINT32 ? 4 : 8,
                               .base = argument_registers[argument],
                               .index = REGISTER_NONE};
-    struct abstract value = solver_operand(solver, instruction, &operand);
+    struct abstract value = solver_operand(caller->solver, caller->instruction, &operand);
     if (value_is_nothing(value))
-        make_any(rule, UNKNOWN_ENTRY);
+        rules_any(rule, UNKNOWN_ENTRY);
     else if (shape == SHAPE_PATH || shape == SHAPE_STRING)
-        string_rule(&flow->analysis->object, value, rule);
+        string_rule(caller, value, shape == SHAPE_PATH, rule);
     else if (shape == SHAPE_INT32 || shape == SHAPE_UINT32 || shape == SHAPE_INT64)
         integer_rule(api, argument, value, rule);
     else
-        make_any(rule, value.count > 0 && value.elements[0].kind == ELEMENT_STACK ? UNKNOWN_LOCAL_BUFFER
-                       : value.unknown != UNKNOWN_NOTHING                         ? (enum unknown)value.unknown
-                                                                                  : UNKNOWN_MEMORY);
+        structure_rule(caller, api, argument, rule);
 }
 
-static void call_rules(struct solver *solver, const struct flow *flow, const struct api_call *call,
-                       struct call_rules *rules) {
-    uint32_t instruction = flow_instruction_at(flow, call->address);
-    if (call->undecoded || instruction == UINT32_MAX)
+static void call_rules(struct caller *caller, const struct api_call *call, struct call_rules *rules) {
+    caller->instruction = flow_instruction_at(caller->flow, call->address);
+    if (call->undecoded || caller->instruction == UINT32_MAX)
         return;
     for (unsigned i = 0; i < api_table[call->api].argument_count; i++)
-        argument_rule(solver, flow, instruction, call->api, i, &rules->arguments[i]);
+        argument_rule(caller, call->api, i, &rules->arguments[i]);
     for (unsigned i = 0; i < api_table[call->api].argument_count; i++) {
         if (rules->arguments[i].state != RULE_OPAQUE && !may_matter(call->api, i, rules))
             rules->arguments[i].state = RULE_MEANINGLESS;
@@ -209,7 +222,11 @@ static void passed_rules(struct analysis *analysis, struct flows *flows, uint32_
         struct passed_call *passed = array_append(analysis->passed, analysis->passed_count);
         *passed = (struct passed_call){.jump = jump, .return_address = return_address};
         rules_unknown(&passed->rules, call->api, UNKNOWN_UNDECODED);
-        call_rules(solver, flows_get(flows, root), call, &passed->rules);
+        struct memory *memory = NULL;
+        struct caller caller = {
+            .analysis = analysis, .flow = flows_get(flows, root), .solver = solver, .memory = &memory};
+        call_rules(&caller, call, &passed->rules);
+        memory_free(memory);
         solver_free(solver);
     }
 }
@@ -245,9 +262,12 @@ void arguments_find(struct analysis *analysis) {
     for (size_t i = 0; i < count;) {
         const struct flow *flow = flows_get(flows, pending[i].root);
         struct solver *solver = solver_across(flows, pending[i].root);
+        struct memory *memory = NULL;
+        struct caller caller = {.analysis = analysis, .flow = flow, .solver = solver, .memory = &memory};
         size_t next = i;
         for (; next < count && pending[next].root == pending[i].root; next++)
-            call_rules(solver, flow, pending[next].call, &pending[next].call->rules);
+            call_rules(&caller, pending[next].call, &pending[next].call->rules);
+        memory_free(memory);
         solver_free(solver);
         flows_trim(flows);
         i = next;

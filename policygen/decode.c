@@ -78,6 +78,46 @@ static enum condition_code condition_of(ZydisMnemonic mnemonic) {
     }
 }
 
+/* xmm, ymm and zmm of one number are one register; whatever else may hold a pointer counts as all of them. */
+static uint32_t vector_bits(ZydisRegister name) {
+    switch (ZydisRegisterGetClass(name)) {
+    case ZYDIS_REGCLASS_XMM:
+    case ZYDIS_REGCLASS_YMM:
+    case ZYDIS_REGCLASS_ZMM: return 1u << ((unsigned)ZydisRegisterGetId(name) & 31);
+    case ZYDIS_REGCLASS_X87:
+    case ZYDIS_REGCLASS_MMX:
+    case ZYDIS_REGCLASS_MASK:
+    case ZYDIS_REGCLASS_TMM: return UINT32_MAX;
+    default: return 0;
+    }
+}
+
+static enum operation modelled_vector(const ZydisDecodedInstruction *instruction, const ZydisDecodedOperand *operands) {
+    switch (instruction->mnemonic) {
+    case ZYDIS_MNEMONIC_MOVDQA:
+    case ZYDIS_MNEMONIC_MOVDQU:
+    case ZYDIS_MNEMONIC_MOVAPS:
+    case ZYDIS_MNEMONIC_MOVUPS:
+    case ZYDIS_MNEMONIC_MOVAPD:
+    case ZYDIS_MNEMONIC_MOVUPD: return OPERATION_VECTOR_MOVE;
+    case ZYDIS_MNEMONIC_MOVD:
+    case ZYDIS_MNEMONIC_MOVQ: return OPERATION_VECTOR_LOW;
+    case ZYDIS_MNEMONIC_MOVHPS:
+    case ZYDIS_MNEMONIC_MOVHPD: return OPERATION_VECTOR_HIGH;
+    case ZYDIS_MNEMONIC_MOVLHPS:
+    case ZYDIS_MNEMONIC_UNPCKLPD:
+    case ZYDIS_MNEMONIC_PUNPCKLQDQ: return OPERATION_VECTOR_JOIN;
+    case ZYDIS_MNEMONIC_PXOR:
+    case ZYDIS_MNEMONIC_XORPS:
+    case ZYDIS_MNEMONIC_XORPD:
+        return operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER && operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                       operands[0].reg.value == operands[1].reg.value
+                   ? OPERATION_VECTOR_ZERO
+                   : OPERATION_OTHER;
+    default: return OPERATION_OTHER;
+    }
+}
+
 static enum operation modelled(const ZydisDecodedInstruction *instruction) {
     switch (instruction->mnemonic) {
     case ZYDIS_MNEMONIC_MOV: return OPERATION_MOVE;
@@ -139,6 +179,8 @@ static void convert_effects(const ZydisDecodedInstruction *from, const ZydisDeco
         bool reads = (operand->actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0;
         if (operand->type == ZYDIS_OPERAND_TYPE_REGISTER) {
             uint8_t number = register_number(operand->reg.value);
+            instruction->vector_writes |= writes ? vector_bits(operand->reg.value) : 0;
+            instruction->vector_reads |= reads ? vector_bits(operand->reg.value) : 0;
             if (number >= REGISTER_COUNT)
                 continue;
             if (writes)
@@ -154,6 +196,19 @@ static void convert_effects(const ZydisDecodedInstruction *from, const ZydisDeco
     if (from->mnemonic == ZYDIS_MNEMONIC_BTS || from->mnemonic == ZYDIS_MNEMONIC_BTR ||
         from->mnemonic == ZYDIS_MNEMONIC_BTC || (from->attributes & ZYDIS_ATTRIB_HAS_REP) != 0)
         instruction->destination.size = 0;
+    if ((from->attributes & ZYDIS_ATTRIB_HAS_REP) != 0 &&
+        (from->meta.category == ZYDIS_CATEGORY_STRINGOP && instruction->writes_memory))
+        instruction->repeated = (uint8_t)(from->operand_width / 8);
+}
+
+static void convert_vector(const ZydisDecodedOperand *from, uint32_t end, struct operand *operand) {
+    if (from->type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(from->reg.value) == ZYDIS_REGCLASS_XMM)
+        *operand = (struct operand){.kind = OPERAND_VECTOR,
+                                    .size = 16,
+                                    .base = (uint8_t)ZydisRegisterGetId(from->reg.value),
+                                    .index = REGISTER_NONE};
+    else
+        convert_operand(from, end, operand);
 }
 
 static void convert_branch(const ZydisDecodedInstruction *from, const ZydisDecodedOperand *operand,
@@ -189,6 +244,14 @@ static void convert_operands(const ZydisDecodedInstruction *from, const ZydisDec
     case OPERATION_LEAVE:
     case OPERATION_RETURN:
     case OPERATION_STOP: return;
+    case OPERATION_VECTOR_ZERO:
+    case OPERATION_VECTOR_MOVE:
+    case OPERATION_VECTOR_LOW:
+    case OPERATION_VECTOR_HIGH:
+    case OPERATION_VECTOR_JOIN:
+        convert_vector(&operands[0], end, destination);
+        convert_vector(&operands[1], end, source);
+        return;
     default: break;
     }
     if (from->mnemonic == ZYDIS_MNEMONIC_CDQE) {
@@ -227,6 +290,8 @@ bool decode_instruction(const struct decoder *decoder, const uint8_t *bytes, siz
     *instruction =
         (struct instruction){.address = address, .length = from.length, .index_width = from.address_width / 8};
     instruction->operation = (uint8_t)modelled(&from);
+    if (instruction->operation == OPERATION_OTHER)
+        instruction->operation = (uint8_t)modelled_vector(&from, operands);
     convert_effects(&from, operands, instruction);
     convert_operands(&from, operands, instruction);
     instruction->condition = (uint8_t)condition_of(from.mnemonic);

@@ -70,6 +70,13 @@ enum operation {
     OPERATION_JUMP_INDIRECT,
     OPERATION_RETURN,
     OPERATION_STOP, /* ud2, hlt, int3 */
+    /* Vector registers of 16 bytes, by halves: a zero, a whole copy, a low half with zeros above it, a high half alone,
+     * and the source's low half as the destination's high half. */
+    OPERATION_VECTOR_ZERO,
+    OPERATION_VECTOR_MOVE,
+    OPERATION_VECTOR_LOW,
+    OPERATION_VECTOR_HIGH,
+    OPERATION_VECTOR_JOIN,
 };
 
 /* When a branch is taken, in terms of the comparison before it. */
@@ -92,6 +99,7 @@ enum operand_kind {
     OPERAND_REGISTER,
     OPERAND_IMMEDIATE,
     OPERAND_MEMORY,
+    OPERAND_VECTOR, /* of vector operations alone */
 };
 
 struct operand {
@@ -109,8 +117,11 @@ struct instruction {
     uint32_t address;
     uint8_t length;
     uint8_t operation;
-    uint16_t writes;     /* general registers that it changes, by number */
-    uint16_t reads;      /* general registers that it uses as values, not in addresses */
+    uint16_t writes;        /* general registers that it changes, by number */
+    uint16_t reads;         /* general registers that it uses as values, not in addresses */
+    uint32_t vector_writes; /* vector registers that it changes, and those that it uses */
+    uint32_t vector_reads;
+    uint8_t repeated;    /* bytes of an element that is stored (rax) or copied (rsi) rcx times, else 0 */
     bool writes_memory;  /* at `destination`, or where that is no memory operand, at places not known */
     uint8_t index_width; /* bytes of the registers in addresses: 8, rarely 4 */
     uint8_t condition;   /* of a branch: enum condition_code */

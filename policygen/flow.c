@@ -502,8 +502,8 @@ static void move_stack(struct flow *flow, const struct instruction *instruction,
 
 /* What flows together must agree; a frame nobody has reached yet agrees with all. */
 struct frame_join {
-    struct frame_state state;
-    bool reached;
+    struct frame_state state, behind; /* at the start and at the end of the block */
+    bool reached, walked;
 };
 
 static bool join_frames(struct frame_join *into, const struct frame_state *state) {
@@ -522,17 +522,6 @@ static bool join_frames(struct frame_join *into, const struct frame_state *state
            before.taken != into->state.taken;
 }
 
-/* The frame at the end of a block. */
-static struct frame_state frame_behind(struct flow *flow, uint32_t index, const struct frame_state *at_start) {
-    const struct block *block = &flow->blocks[index];
-    if (block->first == block->end)
-        return *at_start;
-    struct frame_state state = flow->frames[block->end - 1];
-    watch_frame_address(flow, &flow->instructions[block->end - 1], &state);
-    move_stack(flow, &flow->instructions[block->end - 1], &state);
-    return state;
-}
-
 static void follow_frames(struct flow *flow, struct frame_join *joins) {
     bool changed = true;
     while (changed) {
@@ -540,11 +529,9 @@ static void follow_frames(struct flow *flow, struct frame_join *joins) {
         for (uint32_t i = 0; i < flow->block_count; i++) {
             struct frame_join *join = &joins[i];
             for (uint32_t j = 0; j < flow->blocks[i].predecessor_count; j++) {
-                uint32_t predecessor = flow->blocks[i].predecessors[j];
-                if (!joins[predecessor].reached)
-                    continue;
-                struct frame_state state = frame_behind(flow, predecessor, &joins[predecessor].state);
-                changed |= join_frames(join, &state);
+                const struct frame_join *predecessor = &joins[flow->blocks[i].predecessors[j]];
+                if (predecessor->walked)
+                    changed |= join_frames(join, &predecessor->behind);
             }
             if (!join->reached)
                 continue;
@@ -554,6 +541,9 @@ static void follow_frames(struct flow *flow, struct frame_join *joins) {
                 watch_frame_address(flow, &flow->instructions[j], &state);
                 move_stack(flow, &flow->instructions[j], &state);
             }
+            changed |= !join->walked;
+            join->behind = state;
+            join->walked = true;
         }
     }
 }

@@ -2,9 +2,11 @@
 #include "policygen/rules.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/constants.h"
 #include "runtime/rule.h"
+#include "runtime/util.h"
 
 /* The bits that the constants of the argument's set use; none where the set does not combine. */
 static uint64_t defined_bits(enum constant_set set) {
@@ -54,6 +56,29 @@ void rules_unknown(struct call_rules *rules, unsigned api, enum unknown why) {
     }
 }
 
+static bool same_text(const char *a, const char *b) {
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+void rules_add(struct argument_rule *rule, struct rule_value value) {
+    for (unsigned i = 0; i < rule->count; i++) {
+        const struct rule_value *known = &rule->values[i];
+        if (known->kind == value.kind && known->integer == value.integer && known->address == value.address &&
+            known->position == value.position && same_text(known->text, value.text) &&
+            memcmp(&known->socket, &value.socket, sizeof value.socket) == 0)
+            return;
+    }
+    size_t count = rule->count;
+    *array_append(rule->values, count) = value;
+    rule->count = (uint16_t)count;
+}
+
+void rules_any(struct argument_rule *rule, enum unknown why) {
+    rule->state = RULE_ANY;
+    if (why > rule->unknown)
+        rule->unknown = (uint8_t)why;
+}
+
 void rules_free(struct call_rules *rules) {
     for (unsigned i = 0; i < API_MAX_ARGUMENTS; i++) {
         free(rules->arguments[i].values);
@@ -66,6 +91,7 @@ const char *unknown_text(enum unknown unknown) {
     static const char *const texts[] = {
 #define UNKNOWN(name, text) text,
 #include "policygen/unknown.def"
+
     };
     return unknown < UNKNOWN_COUNT ? texts[unknown] : "?";
 }

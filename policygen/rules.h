@@ -64,6 +64,10 @@ int64_t rules_mask(unsigned api, unsigned argument, uint64_t bits);
 bool rules_mask_forbids(unsigned api, unsigned argument, uint64_t bits);
 
 void rules_unknown(struct call_rules *rules, unsigned api, enum unknown why);
+/* Adds a value unless it is there already. */
+void rules_add(struct argument_rule *rule, struct rule_value value);
+/* The rule knows nothing; of several reasons the last one in unknown.def stays. */
+void rules_any(struct argument_rule *rule, enum unknown why);
 void rules_free(struct call_rules *rules);
 const char *unknown_text(enum unknown unknown);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policygen/effects.h"
 #include "runtime/util.h"
 
 #define MAX_NODES 200000
@@ -438,6 +439,7 @@ static struct abstract read_operand(struct solver *solver, uint32_t before, cons
         return value_truncate(&solver->arena, read_register(solver, before, operand->base), operand->size);
     case OPERAND_IMMEDIATE: return integer(solver, (uint64_t)operand->value);
     case OPERAND_MEMORY: return read_memory(solver, before, operand);
+    case OPERAND_VECTOR:
     case OPERAND_NONE: break;
     }
     return value_unknown(UNKNOWN_COMPUTED);
@@ -499,12 +501,39 @@ static struct abstract result_of(struct solver *solver, uint32_t at) {
     }
 }
 
-static struct abstract returned_by_import(const struct solver *solver, uint32_t symbol) {
+/* Of functions whose result follows from their arguments alone. */
+static bool computed_by_import(struct solver *solver, uint32_t call, const struct effect *effect,
+                               struct abstract *value) {
+    if ((effect->flags & EFFECT_FIRST) != 0) {
+        *value = read_register(solver, call, REGISTER_RDI);
+        return true;
+    }
+    if (effect->model != EFFECT_SWAP16 && effect->model != EFFECT_SWAP32)
+        return false;
+    unsigned size = effect->model == EFFECT_SWAP16 ? 2 : 4;
+    struct abstract argument = value_truncate(&solver->arena, read_register(solver, call, REGISTER_RDI), size);
+    *value = argument.unknown != UNKNOWN_NOTHING ? value_unknown_bits(UNKNOWN_IMPORT_RETURN, width_mask(size))
+                                                 : value_nothing();
+    for (unsigned i = 0; i < argument.count; i++) {
+        uint64_t swapped = __builtin_bswap64((uint64_t)argument.elements[i].value) >> (64 - 8 * size);
+        bool known = argument.elements[i].kind == ELEMENT_INTEGER;
+        *value = value_join(&solver->arena, *value,
+                            known ? integer(solver, swapped) : value_unknown_bits(UNKNOWN_COMPUTED, width_mask(size)));
+    }
+    return true;
+}
+
+static struct abstract returned_by_import(struct solver *solver, uint32_t call, uint32_t symbol) {
     static const char *const allocators[] = {"malloc",  "calloc",   "realloc",   "reallocarray", "strdup",
                                              "strndup", "__strdup", "__strndup", "memalign",     "aligned_alloc",
                                              "_Znwm",   "_Znam",    NULL};
+    const struct symbol *called = &solver->flow->analysis->object.symbols[symbol];
+    const struct effect *effect = called->defined ? NULL : effect_of(called->name);
+    struct abstract value;
+    if (effect != NULL && computed_by_import(solver, call, effect, &value))
+        return value;
     for (size_t i = 0; allocators[i] != NULL; i++) {
-        if (strcmp(solver->flow->analysis->object.symbols[symbol].name, allocators[i]) == 0)
+        if (strcmp(called->name, allocators[i]) == 0)
             return value_unknown(UNKNOWN_HEAP);
     }
     return value_unknown(UNKNOWN_IMPORT_RETURN);
@@ -753,7 +782,7 @@ static struct abstract returned_in_frame(struct solver *solver, uint32_t frame) 
 static struct abstract returned_by(struct solver *solver, uint32_t call) {
     uint32_t symbol = flow_import(solver->flow->analysis, &solver->flow->instructions[call]);
     if (symbol != NO_SYMBOL)
-        return returned_by_import(solver, symbol);
+        return returned_by_import(solver, call, symbol);
     uint32_t frame = called_frame(solver, call);
     return frame == NO_FRAME ? value_unknown(UNKNOWN_RETURN) : returned_in_frame(solver, frame);
 }
@@ -959,4 +988,33 @@ struct abstract solver_operand(struct solver *solver, uint32_t instruction, cons
 struct abstract solver_register(struct solver *solver, uint32_t instruction, uint8_t number) {
     struct operand operand = {.kind = OPERAND_REGISTER, .size = 8, .base = number, .index = REGISTER_NONE};
     return solver_operand(solver, instruction, &operand);
+}
+
+struct abstract solver_result(struct solver *solver, uint32_t instruction) {
+    enter(solver, 0);
+    struct abstract value = refuse(solver->flow);
+    if (!value_is_nothing(value))
+        return value;
+    const struct instruction *made = &solver->flow->instructions[instruction];
+    if (made->operation == OPERATION_PUSH)
+        return solver_operand(solver, instruction, &made->source);
+    do {
+        run(solver);
+        enter(solver, 0);
+        value = result_of(solver, instruction);
+    } while (solver->work_count > 0);
+    return value;
+}
+
+struct abstract solver_address(struct solver *solver, uint32_t instruction, const struct operand *operand) {
+    enter(solver, 0);
+    struct abstract value = refuse(solver->flow);
+    if (!value_is_nothing(value))
+        return value;
+    do {
+        run(solver);
+        enter(solver, 0);
+        value = address_of(solver, instruction, operand);
+    } while (solver->work_count > 0);
+    return value;
 }

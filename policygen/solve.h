@@ -26,5 +26,9 @@ void solver_free(struct solver *solver);
 struct abstract solver_register(struct solver *solver, uint32_t instruction, uint8_t number);
 /* The value of an operand of an instruction, before it. Valid until the solver is freed. */
 struct abstract solver_operand(struct solver *solver, uint32_t instruction, const struct operand *operand);
+/* What an instruction puts into its destination, as far as that is a general register or memory of at most 8 bytes. */
+struct abstract solver_result(struct solver *solver, uint32_t instruction);
+/* Where a memory operand of an instruction lies. */
+struct abstract solver_address(struct solver *solver, uint32_t instruction, const struct operand *operand);
 
 #endif
