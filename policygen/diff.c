@@ -31,7 +31,9 @@ static const char help[] =
     "Lines that begin with ! are critical: a new place that starts programs (exec), makes memory executable (code), "
     "loads\n"
     "libraries (module) or changes user or group (identity); a rule that allows more than before (widened); a program\n"
-    "that cannot be protected. Everything else is told for completeness.\n"
+    "that cannot be protected. Everything else is told for completeness. \"As elsewhere before\": the module had a "
+    "call\n"
+    "with the same rules already, which may only have been inlined once more.\n"
     "\n"
     "Exit status: 0 nothing critical is added, 1 something is, 2 error.\n";
 
@@ -104,6 +106,8 @@ static void print_site_change(const json_t *change) {
     printf("%s in %s: ", base_name(text_of(change, "module")), text_of(change, "function"));
     if (is(change, "what", "call site")) {
         print_rules(change);
+        if (json_is_true(json_object_get(change, "as_elsewhere")))
+            printf(is(change, "change", "added") ? ", as elsewhere before" : ", as elsewhere still");
     } else if (is(change, "what", "argument")) {
         printf("%s: %s", text_of(change, "api"), text_of(change, "argument"));
         print_gain(change);

@@ -110,11 +110,27 @@ static json_t *rules_json(const struct site *site) {
     return rules;
 }
 
+/* Whether the module calls the function with the same rules elsewhere, as it does where a call was inlined once more. */
+static bool has_rules(const struct module *module, unsigned api, const json_t *rules) {
+    bool found = false;
+    for (size_t i = 0; module != NULL && i < module->site_count && !found; i++) {
+        const struct site *site = &module->sites[i];
+        if (site->api != api || site_through_pointer(module, site))
+            continue;
+        json_t *others = rules_json(site);
+        found = json_equal(others, rules);
+        json_decref(others);
+    }
+    return found;
+}
+
+/* `other` is the module's other build, or NULL. */
 static void report_site(struct comparison *comparison, const char *change, const struct module *module,
-                        const struct site *site) {
+                        const struct module *other, const struct site *site) {
     bool critical = strcmp(change, "added") == 0 && class_is_critical(api_table[site->api].class);
-    json_t *json = site_change(change, "call site", critical, module, site);
-    json_object_set_new(json, "rules", rules_json(site));
+    json_t *json = site_change(change, "call site", critical, module, site), *rules = rules_json(site);
+    json_object_set_new(json, "as_elsewhere", json_boolean(has_rules(other, site->api, rules)));
+    json_object_set_new(json, "rules", rules);
     add_change(comparison, json);
 }
 
@@ -232,12 +248,12 @@ static void compare_modules(struct comparison *comparison, const struct module *
             kept[matches[i]] = true;
             compare_sites(comparison, new, &old->sites[matches[i]], site);
         } else if (!site_through_pointer(new, site)) {
-            report_site(comparison, "added", new, site);
+            report_site(comparison, "added", new, old, site);
         }
     }
     for (size_t i = 0; i < old_count; i++) {
         if (!kept[i] && !site_through_pointer(old, &old->sites[i]))
-            report_site(comparison, "dropped", old, &old->sites[i]);
+            report_site(comparison, "dropped", old, new, &old->sites[i]);
     }
 }
 

@@ -14,6 +14,7 @@
  *     module, function, api, class        of a site, an argument, a child, a verdict
  *     argument, allows, no_longer         of an argument: the values that come and go; null stands for any value
  *     rules                               of a site: argument -> values, or null
+ *     as_elsewhere                        of a site: the other build of the module has one with the same rules
  *     name, before, after                 of a setting or verdict
  *     modules, why                        of a loose function
  *     programs                            in which it is so

@@ -83,6 +83,9 @@ __attribute__((noinline)) static int listen_on(int port) {
     return listen(fd, 5) == 0 ? fd : -1;
 }
 __attribute__((noinline)) static int first(void) { return unlink("/run/first"); }
+#ifdef TWICE
+__attribute__((noinline)) int once_more(void) { return unlink("/run/first") * 5; }
+#endif
 __attribute__((noinline)) static int second(void) { return unlink("/run/second"); }
 #ifndef REMOVED
 __attribute__((noinline)) static int third(const char *from) { return rename(from, "/run/third"); }
@@ -170,6 +173,8 @@ expect diff_removed 0 '^  dropped .*rename\(old_path = any value; new_path = /ru
 expect diff_file_site_is_not_critical 0 '^  added .*rename' "$policygen" diff "$work/removed" "$work/old"
 build flags -O2 '-DFLAGS=O_RDWR|O_CLOEXEC'
 expect diff_widened 1 '^! widened .*open: flags may also be O_RDWR\|O_CLOEXEC, no longer O_RDONLY$' "$policygen" diff "$work/old" "$work/flags"
+build twice -O2 -DTWICE
+expect diff_as_elsewhere 0 '^  added .*unlink\(path = /run/first\), as elsewhere before$' "$policygen" diff "$work/old" "$work/twice"
 build pointed -O2 -DPOINTED
 expect diff_loose 1 '^! widened .*may now call with any arguments after an indirect call: unlink \(its address is taken\)$' "$policygen" diff "$work/old" "$work/pointed"
 
