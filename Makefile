@@ -3,6 +3,7 @@
 #   make [all]      the product                     make test    install what is missing, build, run every test
 #   make demo       the demonstration               make lint    clang-format, clang-tidy, cppcheck, shellcheck
 #   make bench      measure                         make fuzz    each fuzzer for FUZZ_SECONDS
+#   make speed      how fast policygen is
 #   make precision  how much policygen pins down of Debian's programs; RECORD=1 makes that the new standard
 #   make oracle     SEEDS generated programs, compared with their policies
 #   make soundness  run real programs and hold what they do against their policies (WORKLOADS="git nginx" for those alone)
@@ -27,7 +28,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
-.PHONY: all demo test bench precision soundness oracle lint fuzz install uninstall clean test-programs bench-programs fuzz-programs FORCE
+.PHONY: all demo test bench speed precision soundness oracle lint fuzz install uninstall clean test-programs bench-programs fuzz-programs FORCE
 FORCE:
 
 ifeq ($(MAKELEVEL),0)
@@ -44,6 +45,7 @@ PACKAGES_oracle := build oracle
 PACKAGES_bench := build bench
 PACKAGES_precision := build precision
 PACKAGES_soundness := build soundness
+PACKAGES_speed := build precision
 PACKAGES_lint := build lint
 PACKAGES_fuzz := build fuzz
 package_groups := $(sort $(foreach goal,$(or $(MAKECMDGOALS),all),$(PACKAGES_$(goal))))
@@ -274,6 +276,13 @@ build/tests/soundness/check: $(SOUNDNESS_OBJECTS) build/libruntime.a
 
 soundness: all build/tests/soundness/check
 	@tests/soundness/run $(WORKLOADS)
+
+build/tests/speed/speed: build/object/tests/speed/speed.o build/object/tests/precision/analyse.o build/libruntime.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(TOOL_LDFLAGS) $^ -ljansson -o $@
+
+speed: build/policygen build/tests/speed/speed
+	@build/tests/speed/speed build/policygen build
 
 # ---- Fuzzing: one program per tests/fuzz/fuzz_*.c; fuzz_tools_x and fuzz_policygen_x see their folder ----
 

@@ -18,6 +18,10 @@ static double now(void) {
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+static double seconds_of(struct timeval time) {
+    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
+
 static pid_t start(char *const *arguments, int output) {
     pid_t child = fork();
     if (child < 0)
@@ -54,7 +58,10 @@ struct run run_program(char *const *arguments) {
         die_with_error("cannot wait for \"%s\"", arguments[0]);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_FINE)
         die("\"%s ... %s\" ended with status 0x%x: see its message above", arguments[0], arguments[1], status);
-    return (struct run){.report = read_whole(output), .seconds = now() - begin, .peak_kib = usage.ru_maxrss};
+    return (struct run){.report = read_whole(output),
+                        .seconds = now() - begin,
+                        .processor_seconds = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime),
+                        .peak_kib = usage.ru_maxrss};
 }
 
 /* ---- Lists of runs ---- */

@@ -7,6 +7,7 @@
 struct run {
     char *report;   /* owned: what it printed */
     double seconds; /* wall time */
+    double processor_seconds;
     long peak_kib;  /* the largest resident size */
 };
 
