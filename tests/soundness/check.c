@@ -63,8 +63,8 @@ static void unite_places(struct check *check) {
     check->place_count = kept;
 }
 
-/* A place that is in the policy only because some pointer may lead to the function. */
-static bool is_pointed(const struct site *site) {
+/* Whether nothing but a pointer that may lead to the function brought the site into the policy. */
+static bool is_marked_pointed(const struct site *site) {
     for (size_t i = 0; i < site->constraint_count; i++)
         if (!site->constraints[i].any || !site->constraints[i].why_any ||
             strcmp(site->constraints[i].why_any, "called through a pointer") != 0)
@@ -72,11 +72,29 @@ static bool is_pointed(const struct site *site) {
     return site->constraint_count > 0;
 }
 
-static const struct site *find_site(const struct document *document, const struct fact *fact) {
+/* A site of a function without arguments bears no mark; but only behind a call through a pointer many functions have
+ * sites at one place. */
+static bool is_pointed(const struct module *module, const struct site *site) {
+    const struct site *end = module->sites + module->site_count;
+    if (site->constraint_count > 0)
+        return is_marked_pointed(site);
+    for (const struct site *other = site; other > module->sites && other[-1].offset == site->offset; other--)
+        if (is_marked_pointed(&other[-1]))
+            return true;
+    for (const struct site *other = site + 1; other < end && other->offset == site->offset; other++)
+        if (is_marked_pointed(other))
+            return true;
+    return false;
+}
+
+/* The document is sorted. */
+static const struct site *find_site(const struct document *document, const struct fact *fact,
+                                    const struct module **in) {
     for (size_t i = 0; i < document->module_count; i++) {
         const struct module *module = &document->modules[i];
         if (!identity_equal(&module->identity, &fact->module))
             continue;
+        *in = module;
         size_t low = 0, high = module->site_count;
         while (low < high) {
             size_t middle = (low + high) / 2;
@@ -96,7 +114,7 @@ static void add_places(struct check *check, struct row *row, const struct docume
     for (size_t i = 0; i < document->module_count; i++) {
         const struct module *module = &document->modules[i];
         for (size_t j = 0; j < module->site_count; j++) {
-            if (is_pointed(&module->sites[j]))
+            if (is_pointed(module, &module->sites[j]))
                 continue;
             row->sites++;
             *array_append(check->places, check->place_count) = (struct place){
@@ -122,7 +140,8 @@ static void print_miss(const struct check *check, const struct row *row, const s
     const struct api *api = &api_table[fact->api];
     printf("miss: %s: %s+0x%x: %s", row->program, observed_module_path(&check->observed, &fact->module), fact->offset,
            api->name);
-    const struct site *site = find_site(document, fact);
+    const struct module *module;
+    const struct site *site = find_site(document, fact, &module);
     if (outcome != OUTCOME_REFUSED || !site) {
         printf(outcome == OUTCOME_UNKNOWN_MODULE ? ": the policy lacks the module\n" : ": the policy lacks the site\n");
         return;
@@ -141,8 +160,9 @@ static void check_fact(struct check *check, struct row *row, const struct policy
                        const struct fact *fact) {
     enum outcome outcome = judge(policy_header_of(policy), fact);
     bool is_place = fact->argument == RECORD_SITE;
-    const struct site *site = find_site(&policy->document, fact);
-    if (outcome == OUTCOME_FREE && site && is_pointed(site))
+    const struct module *module;
+    const struct site *site = find_site(&policy->document, fact, &module);
+    if (outcome == OUTCOME_FREE && site && is_pointed(module, site))
         outcome = OUTCOME_LOOSE;
     if (is_place && outcome == OUTCOME_FREE && site) {
         row->sites_reached++;

@@ -5,14 +5,22 @@ set -uo pipefail
 export LC_ALL=C.UTF-8
 servers=()
 
+# Processes that become another user must still be able to write what they do.
+chmod 666 record/*
+
 # The command that learns, our parent, adopts what daemons leave behind, and waits for them.
 end_servers() {
     set +e
-    local pid
-    for pid in "${servers[@]}" $(cat "/proc/$PPID/task/$PPID/children"); do
-        [ "$pid" = $$ ] || kill "$pid" 2>/dev/null
+    local pid round
+    kill "${servers[@]}" 2>/dev/null
+    for round in {1..40}; do
+        # shellcheck disable=SC2013 # they are words of one line
+        for pid in $(cat "/proc/$PPID/task/$PPID/children" "/proc/$$/task/$$/children"); do
+            [ "$pid" = $$ ] || kill -"$([ "$round" -lt 20 ] && echo TERM || echo KILL)" "$pid" 2>/dev/null
+        done
+        [ "$(cat "/proc/$PPID/task/$PPID/children")" = "$$ " ] && return
+        sleep 0.1
     done
-    wait
 }
 trap end_servers EXIT
 
@@ -31,6 +39,11 @@ needs() {
 # do_it COMMAND...: it must succeed.
 do_it() {
     "$@" || fail "status $? of: $*"
+}
+
+# quietly COMMAND...: it must succeed; what it says goes into a file.
+quietly() {
+    "$@" >>output 2>&1 || fail "status $? of: $*"
 }
 
 # Port numbers that nobody listens at.
