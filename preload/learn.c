@@ -96,6 +96,11 @@ static void record_path(struct fact fact, const char *path) {
     record_text(fact, path, strlen(path));
 }
 
+/* A pointer that cannot be read needs no fact: the call fails by itself. What is too long is counted. */
+static void note_unread(void) {
+    __atomic_fetch_add(&STATE->record->unread, 1, __ATOMIC_RELAXED);
+}
+
 static void learn_string(struct call *call, unsigned argument) {
     struct fact fact = fact_of(call, argument);
     const char *text;
@@ -108,9 +113,15 @@ static void learn_string(struct call *call, unsigned argument) {
     }
     if (!take_string(call, argument, &text, &length))
         return;
-    char *normal = copy_allocate(call->slot, call->registers, length + 1);
-    if (normal == NULL)
+    if (text == NULL) {
+        note_unread();
         return;
+    }
+    char *normal = copy_allocate(call->slot, call->registers, length + 1);
+    if (normal == NULL) {
+        note_unread();
+        return;
+    }
     memcpy(normal, text, length + 1);
     if (argument_shape(call->api->arguments[argument].kind) == SHAPE_PATH)
         length = path_normalise(normal, length);
@@ -133,15 +144,21 @@ static void learn_address(struct call *call, unsigned argument) {
         return;
     }
     char address[128];
-    if (size <= sizeof address && read_bytes(address, source, size))
+    if (size > sizeof address)
+        note_unread();
+    else if (read_bytes(address, source, size))
         record_text(fact_of(call, argument), address, size);
 }
 
 static void learn_vector(struct call *call, unsigned argument) {
     uint64_t *vector;
     unsigned count;
-    if (take_vector(call, argument, &vector, &count) != COPY_DONE)
+    enum copy_result result = take_vector(call, argument, &vector, &count);
+    if (result != COPY_DONE) {
+        if (result != COPY_UNREADABLE)
+            note_unread();
         return;
+    }
     for (unsigned i = 0; i < count; i++) {
         struct fact fact = fact_of(call, argument);
         fact.entry.position = (uint8_t)(i < 254 ? i : 254);

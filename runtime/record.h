@@ -12,7 +12,7 @@
 #include "runtime/identity.h"
 
 #define RECORD_MAGIC "PINREC\r\n"
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 #define RECORD_DEFAULT_BYTES (64u << 20)
 
 struct record_header {
@@ -21,8 +21,9 @@ struct record_header {
     uint32_t slot_count; /* a power of two; uint32_t slots follow the header: entry offset / 8, or 0 */
     uint64_t size;       /* of the file */
     uint64_t table_fingerprint;
-    uint64_t used; /* bytes from the start of the file; atomic */
-    uint64_t lost; /* facts that found no room; atomic */
+    uint64_t used;   /* bytes from the start of the file; atomic */
+    uint64_t lost;   /* facts that found no room; atomic */
+    uint64_t unread; /* arguments of calls that were too long to be read; atomic */
 };
 
 enum record_argument {

@@ -243,6 +243,8 @@ static void print_report(const struct record *record, size_t facts, int status, 
     if (record->header->lost)
         warn("%llu facts found no room and are lost: learn again with a larger --size",
              (unsigned long long)record->header->lost);
+    if (record->header->unread)
+        warn("%llu arguments were too long to be recorded", (unsigned long long)record->header->unread);
     if (WIFSIGNALED(status) && command_failed(status))
         warn("%s was ended by signal %d: the record holds what was seen until then", name, WTERMSIG(status));
     else if (command_failed(status))

@@ -136,6 +136,7 @@ bool observed_read(struct observed *observed, const char *path, struct mistake *
             add_fact(observed, entry);
     }
     observed->lost += record.header->lost;
+    observed->unread += record.header->unread;
     record_close(&record);
     return true;
 }

@@ -26,6 +26,7 @@ struct observed {
     struct named *modules;
     size_t module_count;
     uint64_t lost;     /* facts that the records had no room for */
+    uint64_t unread;   /* arguments that were too long to be recorded */
     size_t unreadable; /* facts that no policy can express */
 };
 

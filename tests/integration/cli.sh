@@ -272,6 +272,14 @@ run 2 "$pinion" learn -fo "$work/record" --size 1K -- true
 says "no size"
 end
 
+begin learn_tells_what_was_too_long
+run 0 "$pinion" learn -d "$work/policies" -fo "$work/record" -- awk 'BEGIN { exit system(sprintf("true %40000s", "")) }'
+says "1 arguments were too long"
+mapfile -t many < <(seq 5000)
+run 0 "$pinion" learn -d "$work/policies" -fo "$work/record" -- env true "${many[@]}"
+says "too long"
+end
+
 begin learn_reports_a_failed_command
 run 1 "$pinion" learn -d "$work/policies" -fo "$work/record" -- sh -c 'exit 4'
 says "status 4"

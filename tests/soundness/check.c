@@ -280,6 +280,7 @@ static void write_json(const struct check *check, const struct row *sum, const c
     json_object_set_new(report, "programs", json_integer((json_int_t)check->row_count));
     json_object_set_new(report, "programs_without_policy", json_integer((json_int_t)check->without_policy));
     json_object_set_new(report, "lost", json_integer((json_int_t)check->observed.lost));
+    json_object_set_new(report, "unread", json_integer((json_int_t)check->observed.unread));
     json_object_set_new(report, "unreadable", json_integer((json_int_t)check->observed.unreadable));
     json_object_set_new(report, "rows", rows);
     if (json_dump_file(report, path, JSON_INDENT(2)) != 0)
@@ -295,9 +296,11 @@ static bool report(struct check *check, const char *json) {
     const struct observed *observed = &check->observed;
     printf("%zu programs, %zu of %zu observations against a constrained set, %zu misses\n", check->row_count,
            sum.constrained, sum.observations, sum.misses);
-    if (observed->lost || observed->unreadable)
-        printf("not observed: %llu facts found no room in the record, %zu cannot be read\n",
-               (unsigned long long)observed->lost, observed->unreadable);
+    if (observed->lost || observed->unread || observed->unreadable)
+        printf(
+            "not observed: %llu facts found no room in the record, %llu arguments were too long for it, %zu facts no "
+            "policy can express\n",
+            (unsigned long long)observed->lost, (unsigned long long)observed->unread, observed->unreadable);
     if (sum.mutations.caught != sum.mutations.made)
         printf("the check is void: %zu of %zu robbed sets were not noticed\n",
                sum.mutations.made - sum.mutations.caught, sum.mutations.made);

@@ -110,7 +110,7 @@ static void test_what_is_no_record_is_refused_with_a_reason(void **state) {
         expect_refusal(bad, BYTES, reason);                                                               \
     } while (0)
     DAMAGE(bad[0] = 'p', "it is no learn record");
-    DAMAGE(header->version = 2, "it is a record of format 2, this version reads format 1");
+    DAMAGE(header->version = 3, "it is a record of format 3, this version reads format 2");
     DAMAGE(header->table_fingerprint++, "it was recorded by another version of Pinion: record again");
     DAMAGE(header->size *= 2, "it is cut off: 2048 bytes of 4096");
     DAMAGE(header->slot_count = 0, "it is damaged: its table does not fit");
