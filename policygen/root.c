@@ -82,12 +82,10 @@ char *root_real_path(const struct root *root, const char *path) {
     cleanup_fd int fd = open_inside(root, path, O_PATH);
     if (fd < 0)
         return NULL;
-    char link[32], target[PATH_MAX];
+    char link[32], target[PATH_MAX] = "";
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, target, sizeof target - 1);
-    if (length < 0)
+    if (readlink(link, target, sizeof target - 1) < 0)
         die_with_error("cannot read \"%s\": the real names of an image's files need /proc", link);
-    target[length] = 0;
     size_t prefix = strlen(root->path);
     if (strncmp(target, root->path, prefix) != 0 || (target[prefix] != '/' && target[prefix] != 0)) {
         errno = EXDEV;

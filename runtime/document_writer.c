@@ -38,24 +38,31 @@ static void put_escaped(unsigned char byte, FILE *out) {
     }
 }
 
+/* How many bytes from here on are written as they are. */
+static size_t plain_length(const unsigned char *at) {
+    size_t length = 0;
+    while (true) {
+        unsigned char byte = at[length];
+        size_t more = byte >= 0x80 ? utf8_length(at + length) : byte >= 0x20 && byte < 0x7f;
+        if (more == 0 || byte == '"' || byte == '\\')
+            return length;
+        length += more;
+    }
+}
+
 /* A text in quotes; bytes that are not printable are escaped. */
 static void put_text(const char *text, FILE *out) {
     const unsigned char *at = (const unsigned char *)text;
-    fputc('"', out);
+    fputs("\"", out);
     while (*at != '\0') {
-        size_t length = *at >= 0x80 ? utf8_length(at) : 0;
-        if (length != 0) {
+        size_t length = plain_length(at);
+        if (length > 0)
             fwrite(at, length, 1, out);
-            at += length;
-            continue;
-        }
-        if (*at < 0x20 || *at >= 0x7f || *at == '"' || *at == '\\')
-            put_escaped(*at, out);
         else
-            fputc(*at, out);
-        at++;
+            put_escaped(*at, out);
+        at += length > 0 ? length : 1;
     }
-    fputc('"', out);
+    fputs("\"", out);
 }
 
 static void put_value(const struct value *value, enum argument_kind kind, FILE *out) {
