@@ -33,6 +33,7 @@ struct linker {
     size_t jump_count;
     struct open_jump *crowded; /* to APIs, in functions with very many callers */
     size_t crowded_count;
+    bool exhausted[API_COUNT]; /* the callers of some jump to it are not known: there were too many to look for */
 };
 
 /* ---- Sites ---- */
@@ -175,11 +176,43 @@ static void walk_callers(struct linker *linker, uint32_t module, const struct su
     walk_run(&linker->walk);
 }
 
+/* The jump may return to anywhere: no site of its API can be sure of its own arguments any more. */
+static void link_exhausted(struct linker *linker, unsigned api) {
+    for (uint32_t i = 0; !linker->exhausted[api] && i < linker->program->module_count; i++)
+        add_loose(linker, i, (uint16_t)api, LOOSE_AFTER_ANY_CALL, unknown_text(UNKNOWN_BUDGET));
+    linker->exhausted[api] = true;
+}
+
+static void forget_arguments(struct site *site) {
+    for (size_t i = 0; i < site->constraint_count; i++) {
+        struct constraint *constraint = &site->constraints[i];
+        free(constraint->why_any);
+        constraint->any = true;
+        constraint->why_any = xstrdup(unknown_text(UNKNOWN_BUDGET));
+    }
+}
+
+static void forget_exhausted(struct linker *linker) {
+    for (uint32_t i = 0; i < linker->program->module_count; i++) {
+        struct module *made = &linker->document->modules[linker->slots[i]];
+        for (size_t j = 0; j < made->site_count; j++) {
+            if (linker->exhausted[made->sites[j].api])
+                forget_arguments(&made->sites[j]);
+        }
+    }
+}
+
 static void link_jump(struct linker *linker, uint32_t module, const struct summary_call *jump) {
     const struct summary *summary = linker->program->modules[module].summary;
     const struct walk *walk = &linker->walk;
     bool crowded = false, open = false;
     walk_callers(linker, module, jump);
+    if (walk_is_exhausted(walk)) {
+        link_exhausted(linker, jump->api);
+        linker->coverage[module].tails++;
+        linker->coverage[module].open_tails++;
+        return;
+    }
     for (uint32_t i = 0; i < linker->program->module_count; i++) {
         if (walk->returns[i].count > MAX_RETURN_ADDRESSES) {
             add_loose(linker, i, jump->api, LOOSE_AFTER_ANY_CALL, "tail call with many callers");
@@ -219,6 +252,10 @@ static void link_module(struct linker *linker, uint32_t module) {
  * to allow what this jump passes, too. */
 static void link_crowded(struct linker *linker, const struct open_jump *jump) {
     walk_callers(linker, jump->module, jump->call);
+    if (walk_is_exhausted(&linker->walk)) {
+        link_exhausted(linker, jump->call->api);
+        return;
+    }
     for (uint32_t i = 0; i < linker->program->module_count; i++) {
         const struct module *made = &linker->document->modules[linker->slots[i]];
         for (size_t j = 0; j < made->site_count; j++) {
@@ -382,6 +419,7 @@ void program_link(const struct program *program, struct document *document, stru
     find_pointers(&linker);
     for (uint32_t i = 0; i < program->module_count; i++)
         link_pointers(&linker, i);
+    forget_exhausted(&linker);
     document_sort(document);
     for (size_t i = 0; i < program->module_count; i++)
         coverage_count(&document->modules[linker.slots[i]], &coverage[i]);

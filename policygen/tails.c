@@ -11,6 +11,10 @@
 #include "runtime/policy.h"
 #include "runtime/util.h"
 
+/* Real objects stay far below both: 200 functions and some steps per function. Beyond, a closure says "anywhere". */
+#define MAX_MEMBERS 4096
+#define MAX_STEPS (1u << 24) /* of all walks of an object */
+
 struct graph {
     const struct analysis *analysis;
     struct uses edges; /* function -> function; ordered */
@@ -18,6 +22,7 @@ struct graph {
     uint32_t *visited; /* per function: the number of the last walk that came here */
     uint32_t *queue;
     uint32_t walk;
+    size_t steps; /* of all walks */
 };
 
 static void add_edge(struct graph *graph, uint32_t from, uint64_t target) {
@@ -91,24 +96,31 @@ static void fill(struct graph *graph) {
         qsort(graph->edges.items, graph->edges.count, sizeof *graph->edges.items, compare_uses);
 }
 
-/* Fills the queue with the functions that can be reached; returns how many. */
+static bool is_too_far(const struct graph *graph, size_t count) {
+    return count > MAX_MEMBERS || graph->steps > MAX_STEPS;
+}
+
+/* Fills the queue with the functions that can be reached; returns how many, up to a limit. */
 static size_t walk(struct graph *graph, uint32_t from, uint16_t *flags) {
     size_t count = 0;
     graph->walk++;
     graph->visited[from] = graph->walk;
     graph->queue[count++] = from;
-    for (size_t next = 0; next < count; next++) {
+    for (size_t next = 0; next < count && !is_too_far(graph, count); next++) {
         uint32_t function = graph->queue[next];
         *flags |= graph->flags[function];
         for (size_t i = uses_from(&graph->edges, function);
              i < graph->edges.count && graph->edges.items[i].key == function; i++) {
             uint32_t to = graph->edges.items[i].value;
+            graph->steps++;
             if (graph->visited[to] == graph->walk)
                 continue;
             graph->visited[to] = graph->walk;
             graph->queue[count++] = to;
         }
     }
+    if (is_too_far(graph, count))
+        *flags |= TAIL_ANYWHERE;
     return count;
 }
 
@@ -132,11 +144,6 @@ static void add_closure(struct analysis *analysis, struct graph *graph, uint32_t
     }
     if (closure->member_count > 0)
         qsort(closure->members, closure->member_count, sizeof *closure->members, compare_addresses);
-    /* More than the policy's format holds. */
-    if (closure->member_count > UINT16_MAX) {
-        closure->flags |= TAIL_ANYWHERE;
-        closure->member_count = 0;
-    }
 }
 
 /* Stubs that are called: through them a call leaves the object. */

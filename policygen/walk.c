@@ -133,8 +133,9 @@ static void order_returns(struct uses *returns) {
 }
 
 void walk_run(struct walk *walk) {
-    while (walk->next < walk->queued) {
+    while (walk->next < walk->queued && !walk_is_exhausted(walk)) {
         struct place place = walk->queue[walk->next++];
+        walk->visits++;
         visit(walk, place);
     }
     for (size_t i = 0; i < walk->program->module_count; i++)

@@ -25,7 +25,15 @@ struct walk {
     bool pointed;         /* some function of the walk may be called through a pointer */
     bool looked_up;       /* the same, if a name that is not known is that of some function of the walk */
     bool from_pointers;   /* it began at jumps through pointers of the program's own */
+    size_t visits;        /* of all walks */
 };
+
+/* All walks of real programs together need some thousands. Walks beyond find too little. */
+#define MAX_VISITS (1u << 22)
+
+static inline bool walk_is_exhausted(const struct walk *walk) {
+    return walk->visits > MAX_VISITS;
+}
 
 void walk_init(struct walk *walk, const struct entries *entries);
 void walk_free(struct walk *walk);
