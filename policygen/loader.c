@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/match.h"
 #include "runtime/util.h"
 
 #define MAX_PLUGIN_DEPTH 16
@@ -21,7 +22,7 @@ struct loading {
 
 void loader_init(struct loader *loader, const struct root *root, struct workers *workers, const struct cache *cache) {
     *loader = (struct loader){.root = root, .workers = workers, .cache = cache};
-    loader->plugins.root = root;
+    loader->plugins = (struct plugins){.root = root, .paths = loader->paths};
     library_paths_read(&loader->paths[0], root, false);
     library_paths_read(&loader->paths[1], root, true);
 }
@@ -209,6 +210,21 @@ static void add_opened(struct loading *loading, size_t opener, const char *name)
         add_plugin_file(loading, path, false);
 }
 
+/* Libraries whose names match a pattern, as far as it says in which directory they are. */
+static void add_matching(struct loading *loading, const char *pattern) {
+    size_t end = strcspn(pattern, "*?%\\");
+    while (end > 0 && pattern[end - 1] != '/')
+        end--;
+    if (pattern[0] != '/' || end <= 1)
+        return;
+    cleanup_free char *directory = xstrndup(pattern, end - 1);
+    const struct folder *folder = plugins_folder(&loading->loader->plugins, directory);
+    for (size_t i = 0; i < folder->count; i++) {
+        if (match_glob(pattern, strlen(pattern), folder->files[i], strlen(folder->files[i])))
+            loading->subject->found_plugins |= add_plugin_file(loading, folder->files[i], false);
+    }
+}
+
 static void add_opened_by(struct loading *loading, size_t opener) {
     const struct summary *summary = &loading->subject->modules[opener].library->summary;
     for (uint32_t i = 0; i < summary->calls_count + summary->jumps_count; i++) {
@@ -220,6 +236,9 @@ static void add_opened_by(struct loading *loading, size_t opener) {
             const struct summary_value *value = &summary->values[file->first_value + j];
             if (value->kind == RULE_TEXT)
                 add_opened(loading, opener, summary_text(summary, value->text));
+            else if (value->kind == RULE_GLOB)
+                add_matching(loading, summary_text(summary, value->text));
+            loading->subject->unnamed_plugins |= value->kind == RULE_GLOB;
         }
         loading->subject->unnamed_plugins |= file->state == RULE_ANY || file->entry_count > 0;
     }
@@ -308,8 +327,7 @@ static bool grow(struct loader *loader, struct subject *subject) {
         return false;
     for (; subject->looked_at < count; subject->looked_at++) {
         add_opened_by(&loading, subject->looked_at);
-        plugins_of(&loader->plugins, subject->paths, subject->modules[subject->looked_at].library, add_folder,
-                   &loading);
+        plugins_of(&loader->plugins, subject->modules[subject->looked_at].library, add_folder, &loading);
     }
     if (subject->module_count == count && !subject->name_services && subject->paths == &loader->paths[0] &&
         uses_name_services(subject)) {

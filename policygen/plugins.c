@@ -55,13 +55,13 @@ void plugins_free(struct plugins *plugins) {
         free(folder);
     }
     map_free(&plugins->folders);
+    map_free(&plugins->usable);
 }
 
 /* ---- Folders of an object ---- */
 
 struct search {
     struct plugins *plugins;
-    const struct library_paths *paths;
     void (*found)(void *context, const struct folder *folder);
     void *context;
 };
@@ -79,21 +79,27 @@ static bool is_elsewhere(const char *path) {
     return false;
 }
 
+static bool may_hold_plugins(const struct plugins *plugins, const char *path) {
+    struct stat status;
+    const struct root *root = plugins->root;
+    if (!root_stat(root, path, &status) || !S_ISDIR(status.st_mode))
+        return false;
+    cleanup_free char *real = root_real_path(root, path);
+    return real != NULL && !is_elsewhere(real) && !closure_is_system_directory(&plugins->paths[0], real) &&
+           !closure_is_system_directory(&plugins->paths[1], real);
+}
+
 static void search_folder(void *context, const char *path) {
+    static bool yes, no;
     const struct search *search = context;
     struct plugins *plugins = search->plugins;
-    struct stat status;
-    struct folder *known = map_get(&plugins->folders, path);
-    if (known == NULL) {
-        bool exists = root_stat(plugins->root, path, &status) && S_ISDIR(status.st_mode);
-        cleanup_free char *real = exists ? root_real_path(plugins->root, path) : NULL;
-        if (real == NULL || is_elsewhere(real) || closure_is_system_directory(search->paths, real)) {
-            known = xcalloc(1, sizeof *known);
-            map_put(&plugins->folders, path, known);
-        }
+    const bool *usable = map_get(&plugins->usable, path);
+    if (usable == NULL) {
+        usable = may_hold_plugins(plugins, path) ? &yes : &no;
+        map_put(&plugins->usable, path, usable == &yes ? &yes : &no);
     }
-    const struct folder *folder = plugins_folder(plugins, path);
-    if (folder->count > 0)
+    const struct folder *folder = usable == &yes ? plugins_folder(plugins, path) : NULL;
+    if (folder != NULL && folder->count > 0)
         search->found(search->context, folder);
 }
 
@@ -110,9 +116,9 @@ static bool has_name(const struct library *library, const char *pattern) {
            (library->soname != NULL && fnmatch(pattern, library->soname, 0) == 0);
 }
 
-void plugins_of(struct plugins *plugins, const struct library_paths *paths, const struct library *library,
+void plugins_of(struct plugins *plugins, const struct library *library,
                 void (*found)(void *context, const struct folder *folder), void *context) {
-    struct search search = {plugins, paths, found, context};
+    struct search search = {plugins, found, context};
     const struct summary *summary = &library->summary;
     for (uint32_t i = 0; !is_libc(library) && i < summary->folders_count; i++)
         search_folder(&search, summary_text(summary, summary->folders[i]));

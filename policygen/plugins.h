@@ -13,7 +13,9 @@ struct folder {
 
 struct plugins {
     const struct root *root;
-    struct map folders; /* name -> struct folder */
+    const struct library_paths *paths; /* of glibc and of musl */
+    struct map folders;                /* name -> struct folder */
+    struct map usable;                 /* name -> whether constants that name it may mean plug-ins */
 };
 
 void plugins_free(struct plugins *plugins);
@@ -23,7 +25,7 @@ const struct folder *plugins_folder(struct plugins *plugins, const char *path);
 
 /* Calls for each folder that an object's constants name, or that is known of objects of its name; not for those in which
  * the loader searches by itself. */
-void plugins_of(struct plugins *plugins, const struct library_paths *paths, const struct library *library,
+void plugins_of(struct plugins *plugins, const struct library *library,
                 void (*found)(void *context, const struct folder *folder), void *context);
 
 #endif
