@@ -335,9 +335,19 @@ const char *analysis_keep(struct analysis *analysis, char *text) {
     return text;
 }
 
+/* Whether there is no code that may do what nobody saw. */
+static bool is_decoded(const struct analysis *analysis) {
+    for (size_t i = 0; i < analysis->functions.count; i++) {
+        if (analysis->functions.items[i].undecodable)
+            return false;
+    }
+    return true;
+}
+
 void analysis_make(struct analysis *analysis) {
     functions_find(&analysis->object, &analysis->functions);
     scan_object(&analysis->object, &analysis->functions, &analysis->scan);
+    globals_find(&analysis->object, &analysis->scan, is_decoded(analysis), &analysis->globals);
     add_calls(analysis);
     add_jumps(analysis);
     find_taken_functions(analysis);
@@ -388,6 +398,7 @@ void analysis_free(struct analysis *analysis) {
     free(analysis->twice_by_pointer);
     free(analysis->roots);
     free(analysis->choices.items);
+    globals_free(&analysis->globals);
     scan_free(&analysis->scan);
     functions_free(&analysis->functions);
     object_close(&analysis->object);

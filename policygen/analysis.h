@@ -4,6 +4,7 @@
 #ifndef PINION_POLICYGEN_ANALYSIS_H
 #define PINION_POLICYGEN_ANALYSIS_H
 
+#include "policygen/globals.h"
 #include "policygen/rules.h"
 #include "policygen/scan.h"
 
@@ -54,6 +55,7 @@ struct analysis {
     struct object object;
     struct functions functions;
     struct scan scan;
+    struct globals globals;
     struct api_call *calls; /* ordered by return address */
     size_t call_count;
     struct api_call *jumps;

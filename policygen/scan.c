@@ -228,6 +228,44 @@ static void watch_for_held_import(struct sweep *sweep, const ZydisDecodedInstruc
         sweep->held_symbol = NO_SYMBOL;
 }
 
+static bool is_variable(const struct object *object, uint64_t address) {
+    return object_is_mapped(object, address) && !object_is_code(object, address) &&
+           !object_is_relocated_constant(object, address, 1);
+}
+
+/* The start-up code of every object computes the bounds of an empty table, both of which are one address, and
+ * compares them. The table is handed on, too, but what is empty leads to no variable. */
+static bool is_empty_table(const struct sweep *sweep, const ZydisDecodedInstruction *instruction, uint32_t next,
+                           uint64_t target) {
+    const struct scan *scan = sweep->scan;
+    const struct data_access *last = scan->taken_data_count == 0 ? NULL : &scan->taken_data[scan->taken_data_count - 1];
+    if (last == NULL || last->target != target || next - last->source > 16)
+        return false;
+    if (instruction->opcode != 0x8d) /* cmp or sub $address */
+        return instruction->opcode == 0x3d || instruction->opcode == 0x2d ||
+               (instruction->opcode == 0x81 && (instruction->raw.modrm.reg == 5 || instruction->raw.modrm.reg == 7));
+    const uint8_t *behind = object_at(sweep->object, next, 2);
+    return behind != NULL && behind[0] == 0x48 && (behind[1] == 0x39 || behind[1] == 0x29);
+}
+
+static void take_data(struct sweep *sweep, const ZydisDecodedInstruction *instruction, uint32_t address, uint32_t next,
+                      uint64_t target) {
+    struct scan *scan = sweep->scan;
+    if (target > UINT32_MAX || object_is_code(sweep->object, target))
+        return;
+    if (is_empty_table(sweep, instruction, next, target))
+        scan->empty_table = (uint32_t)target;
+    *array_append(scan->taken_data, scan->taken_data_count) = (struct data_access){(uint32_t)target, address};
+}
+
+/* An array at a fixed address, with an index. */
+static void take_indexed_data(struct sweep *sweep, const ZydisDecodedInstruction *instruction, uint32_t address,
+                              uint32_t next) {
+    uint64_t constant;
+    if (!constant_address(instruction, next, &constant))
+        take_data(sweep, instruction, address, next, (uint64_t)instruction->raw.disp.value & UINT32_MAX);
+}
+
 /* Addresses of code that the instruction computes, and slots of imported functions that it reads. */
 static void scan_operands(struct sweep *sweep, const ZydisDecodedInstruction *instruction, uint32_t address,
                           uint32_t next) {
@@ -238,6 +276,11 @@ static void scan_operands(struct sweep *sweep, const ZydisDecodedInstruction *in
         bool compares = is_default && (instruction->opcode == 0x39 || instruction->opcode == 0x3b ||
                                        (instruction->opcode == 0x83 && instruction->raw.modrm.reg == 7));
         uint32_t symbol;
+        if (computes)
+            take_data(sweep, instruction, address, next, constant);
+        else if (is_variable(sweep->object, constant))
+            *array_append(sweep->scan->data_accesses, sweep->scan->data_access_count) =
+                (struct data_access){(uint32_t)constant, address};
         if (computes && object_is_code(sweep->object, constant))
             add_reference(sweep->scan, constant, address, false);
         else if (!computes && !compares && (symbol = slot_symbol(sweep->object, constant)) != NO_SYMBOL)
@@ -246,6 +289,10 @@ static void scan_operands(struct sweep *sweep, const ZydisDecodedInstruction *in
     }
     if (!sweep->absolute)
         return;
+    if (instruction->raw.imm[0].size >= 32)
+        take_data(sweep, instruction, address, next, instruction->raw.imm[0].value.u & UINT32_MAX);
+    if (has_memory(instruction) && instruction->raw.disp.size == 32)
+        take_indexed_data(sweep, instruction, address, next);
     if (instruction->raw.imm[0].size >= 32 && object_is_code(sweep->object, instruction->raw.imm[0].value.u))
         add_reference(sweep->scan, instruction->raw.imm[0].value.u, address, false);
     if (has_memory(instruction) && instruction->raw.disp.size == 32 && instruction->raw.modrm.rm != 5 &&
@@ -287,7 +334,7 @@ static bool scan_instruction(struct sweep *sweep, const ZydisDecodedInstruction 
     case 0xcc:
     case 0xf4: return false;
     case 0xff:
-        if (!scan_group5(sweep, instruction, address, next))
+        if (!scan_group5(sweep, instruction, address, next) || instruction->raw.modrm.reg < 2)
             scan_operands(sweep, instruction, address, next);
         return instruction->raw.modrm.reg != 4 && instruction->raw.modrm.reg != 5;
     default:
@@ -687,6 +734,25 @@ const struct direct_call *scan_call(const struct scan *scan, uint32_t return_add
     return scan->call_count == 0 ? NULL : bsearch(&key, scan->calls, scan->call_count, sizeof key, compare_calls);
 }
 
+static int compare_accesses(const void *a, const void *b) {
+    const struct data_access *x = a, *y = b;
+    if (x->target != y->target)
+        return x->target < y->target ? -1 : 1;
+    return x->source < y->source ? -1 : x->source > y->source;
+}
+
+size_t data_accesses_from(const struct scan *scan, uint32_t start) {
+    size_t low = 0, high = scan->data_access_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (scan->data_accesses[middle].target < start)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 size_t references_from(const struct scan *scan, uint32_t start) {
     size_t low = 0, high = scan->reference_count;
     while (low < high) {
@@ -731,6 +797,8 @@ static void order(struct scan *scan) {
         qsort(scan->calls, scan->call_count, sizeof *scan->calls, compare_calls);
     if (scan->reference_count > 0)
         qsort(scan->references, scan->reference_count, sizeof *scan->references, compare_references);
+    if (scan->data_access_count > 0)
+        qsort(scan->data_accesses, scan->data_access_count, sizeof *scan->data_accesses, compare_accesses);
 }
 
 void scan_object(const struct object *object, struct functions *functions, struct scan *scan) {
@@ -767,6 +835,8 @@ void scan_free(struct scan *scan) {
     free(scan->indirect_jumps);
     free(scan->slot_loads);
     free(scan->references);
+    free(scan->data_accesses);
+    free(scan->taken_data);
     free(scan->restorers);
     *scan = (struct scan){0};
 }

@@ -53,6 +53,11 @@ struct reference { /* an address of code that is computed or stored */
     bool landing; /* of a landing pad, in a table of exceptions: nothing else may jump there by it */
 };
 
+struct data_access { /* of memory that is no code: reading or writing there, or computing the address */
+    uint32_t target;
+    uint32_t source; /* instruction */
+};
+
 /* A stub: a call or jump that lands on `jmp *slot`. */
 struct stub {
     uint32_t address;
@@ -76,7 +81,12 @@ struct scan {
     size_t slot_load_count;
     struct reference *references; /* ordered by target */
     size_t reference_count;
-    uint32_t *restorers; /* addresses to which functions return that nobody called: signal handlers, new contexts */
+    struct data_access *data_accesses; /* to variables, ordered by target */
+    size_t data_access_count;
+    struct data_access *taken_data;
+    size_t taken_data_count;
+    uint32_t empty_table; /* see scan.c; 0: none */
+    uint32_t *restorers;  /* addresses to which functions return that nobody called: signal handlers, new contexts */
     size_t restorer_count;
     size_t instruction_count;
     size_t undecoded_bytes;
@@ -89,6 +99,9 @@ void scan_free(struct scan *scan);
 uint32_t stub_symbol(const struct object *object, uint64_t address, bool *is_stub);
 /* The symbol that the loader writes into this slot, or NO_SYMBOL. */
 uint32_t slot_symbol(const struct object *object, uint64_t address);
+
+/* The first access to an address from `start` on. */
+size_t data_accesses_from(const struct scan *scan, uint32_t start);
 
 /* The direct call that returns to this address, or NULL. */
 const struct direct_call *scan_call(const struct scan *scan, uint32_t return_address);

@@ -13,9 +13,11 @@
 #define MAX_NODES 200000
 #define MAX_CHANGES 48
 #define NO_NODE UINT32_MAX
-#define MAX_LEVEL 3     /* of callers */
-#define MAX_FRAMES 400  /* functions looked at for one question */
-#define MAX_CALLERS 256 /* of one function */
+#define MAX_LEVEL 3      /* of callers */
+#define MAX_FRAMES 400   /* functions looked at for one question */
+#define MAX_CALLERS 256  /* of one function */
+#define MAX_ACCESSES 100 /* to one static variable */
+#define MAX_STORE_BYTES 64
 #define NO_FRAME UINT32_MAX
 /* Up to so many known indices, the entries of a table are read one by one. */
 #define MAX_KNOWN_INDICES RULE_MAX_VALUES
@@ -23,13 +25,14 @@
 enum location_kind {
     LOCATION_REGISTER,
     LOCATION_SLOT,
+    LOCATION_GLOBAL, /* a static variable, wherever the program is */
 };
 
 struct location {
     uint8_t kind;
     uint8_t number; /* register */
     uint8_t size;   /* slot, bytes */
-    int32_t offset; /* slot, relative to the stack pointer at entry */
+    int32_t offset; /* slot, relative to the stack pointer at entry; of a variable its address */
 };
 
 struct node {
@@ -322,12 +325,10 @@ static struct abstract read_slot(struct solver *solver, uint32_t before, int32_t
                          (struct location){.kind = LOCATION_SLOT, .size = (uint8_t)size, .offset = offset});
 }
 
-/* Memory that cannot change, at a known address. */
-static struct abstract read_constant(struct solver *solver, uint64_t at, unsigned size) {
+/* What memory at a known address holds when the program starts. */
+static struct abstract read_initial(struct solver *solver, uint64_t at, unsigned size) {
     const struct object *object = &solver->flow->analysis->object;
     struct abstract unknown = value_unknown_bits(UNKNOWN_GLOBAL, width_mask(size));
-    if (at > UINT32_MAX || !object_is_relocated_constant(object, at, size))
-        return unknown;
     size_t index = object_relocation_from(object, at < 7 ? 0 : at - 7);
     if (index < object->relocation_count && object->relocations[index].address < at + size) {
         const struct relocation *relocation = &object->relocations[index];
@@ -340,12 +341,34 @@ static struct abstract read_constant(struct solver *solver, uint64_t at, unsigne
                                                               : value_of(&solver->arena, ELEMENT_IMPORT, symbol);
     }
     const uint8_t *bytes = object_at(object, at, size);
-    if (bytes == NULL)
+    size_t rest;
+    bool zeros = object_rest(object, at, &rest) == NULL && object_is_mapped(object, at) &&
+                 object_is_mapped(object, at + size - 1);
+    if (bytes == NULL && !zeros)
         return unknown;
     uint64_t value = 0;
-    for (unsigned i = 0; i < size; i++)
+    for (unsigned i = 0; bytes != NULL && i < size; i++)
         value |= (uint64_t)bytes[i] << (8 * i);
     return integer(solver, value);
+}
+
+static struct abstract read_global(struct solver *solver, uint64_t at, unsigned size) {
+    const struct analysis *analysis = solver->flow->analysis;
+    if (solver->flows == NULL || at > INT32_MAX || !globals_is_simple(&analysis->object, &analysis->globals, at, size))
+        return value_unknown_bits(UNKNOWN_GLOBAL, width_mask(size));
+    uint32_t here = solver->here;
+    enter(solver, 0);
+    uint32_t node = node_at(
+        solver, (struct location){.kind = LOCATION_GLOBAL, .size = (uint8_t)size, .offset = (int32_t)at}, false, 0);
+    enter(solver, here);
+    return read_node(solver, node);
+}
+
+static struct abstract read_static(struct solver *solver, uint64_t at, unsigned size) {
+    if (at > UINT32_MAX)
+        return value_unknown_bits(UNKNOWN_GLOBAL, width_mask(size));
+    return object_is_relocated_constant(&solver->flow->analysis->object, at, size) ? read_initial(solver, at, size)
+                                                                                   : read_global(solver, at, size);
 }
 
 static struct abstract read_element(struct solver *solver, uint32_t before, struct element element, unsigned size) {
@@ -354,7 +377,7 @@ static struct abstract read_element(struct solver *solver, uint32_t before, stru
                    ? read_slot(solver, before, (int32_t)element.value, size)
                    : value_unknown(UNKNOWN_STACK);
     if (element.kind == ELEMENT_ADDRESS || (element.kind == ELEMENT_INTEGER && solver->absolute))
-        return read_constant(solver, (uint64_t)element.value, size);
+        return read_static(solver, (uint64_t)element.value, size);
     return value_unknown_bits(UNKNOWN_MEMORY, width_mask(size));
 }
 
@@ -787,6 +810,61 @@ static struct abstract returned_by(struct solver *solver, uint32_t call) {
     return frame == NO_FRAME ? value_unknown(UNKNOWN_RETURN) : returned_in_frame(solver, frame);
 }
 
+/* ---- Static variables ---- */
+
+/* The frame in which an instruction is looked at that may run at any time. */
+static uint32_t frame_of_writer(struct solver *solver, uint32_t root) {
+    uint32_t frame = caller_frame(solver, root);
+    for (uint32_t i = (uint32_t)solver->caller_count; frame == NO_FRAME && i < solver->frame_count; i++) {
+        if (solver->frames[i].root == root && solver->frames[i].caller == NO_FRAME)
+            frame = i;
+    }
+    if (frame != NO_FRAME || solver->frame_count >= MAX_FRAMES)
+        return frame;
+    *array_append(solver->frames, solver->frame_count) =
+        (struct frame){.root = root, .level = MAX_LEVEL, .caller = NO_FRAME};
+    return (uint32_t)solver->frame_count - 1;
+}
+
+/* What the instruction at `source` may put into the variable; nothing if it only reads it. */
+static struct abstract written_by(struct solver *solver, uint32_t source, const struct location *variable) {
+    struct abstract unknown = value_unknown_bits(UNKNOWN_GLOBAL, width_mask(variable->size));
+    uint32_t index = flow_instruction_at(solver->flow, source);
+    if (index == UINT32_MAX || !value_is_nothing(refuse(solver->flow)))
+        return unknown;
+    const struct instruction *instruction = &solver->flow->instructions[index];
+    const struct operand *to = &instruction->destination;
+    bool here = to->kind == OPERAND_MEMORY && to->index == REGISTER_NONE &&
+                (to->base == REGISTER_RIP || to->base == REGISTER_NONE);
+    if (!instruction->writes_memory || (to->kind == OPERAND_MEMORY && !here))
+        return value_nothing();
+    enum overlap overlap = overlap_with(variable, (int32_t)to->value, to->size);
+    if (here && overlap == OVERLAP_NONE)
+        return value_nothing();
+    if (!here || overlap != OVERLAP_EXACT || instruction->operation == OPERATION_OTHER)
+        return unknown;
+    struct abstract value = value_truncate(&solver->arena, result_of(solver, index), variable->size);
+    return value_without_stack(&solver->arena, value);
+}
+
+/* What it holds at the start, and what anything stores there. */
+static struct abstract held_by_global(struct solver *solver, struct location variable) {
+    const struct scan *scan = &flows_analysis(solver->flows)->scan;
+    uint32_t at = (uint32_t)variable.offset, here = solver->here;
+    struct abstract value = read_initial(solver, at, variable.size);
+    size_t first = data_accesses_from(scan, at < MAX_STORE_BYTES ? 0 : at - MAX_STORE_BYTES), count = 0;
+    for (size_t i = first; i < scan->data_access_count && scan->data_accesses[i].target < at + variable.size; i++) {
+        uint32_t root = root_at(flows_analysis(solver->flows), scan->data_accesses[i].source);
+        uint32_t frame = root == NO_FUNCTION ? NO_FRAME : frame_of_writer(solver, root);
+        if (frame == NO_FRAME || ++count > MAX_ACCESSES)
+            return value_unknown_bits(UNKNOWN_GLOBAL, width_mask(variable.size));
+        enter(solver, frame);
+        value = value_join(&solver->arena, value, written_by(solver, scan->data_accesses[i].source, &variable));
+        enter(solver, here);
+    }
+    return value;
+}
+
 /* ---- Branches ---- */
 
 /* The place that a comparison looks at, if it is one that is followed. */
@@ -919,6 +997,8 @@ static struct abstract evaluate(struct solver *solver, uint32_t index) {
     enter(solver, solver->nodes[index].frame);
     if (solver->nodes[index].at_block)
         return at_block(solver, index, at, location);
+    if (location.kind == LOCATION_GLOBAL)
+        return held_by_global(solver, location);
     if (location.kind == LOCATION_REGISTER)
         return register_behind(solver, at, location.number);
     return slot_behind(solver, at, &location);

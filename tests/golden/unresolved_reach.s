@@ -75,4 +75,6 @@
 
     .data
 stored: .long 15
+    .p2align 3
+pointer: .quad stored
     .section .note.GNU-stack, "", @progbits

@@ -14,6 +14,7 @@
 volatile unsigned sink;
 
 int main(int count, char **arguments) {
+    sink = count;
     kill(-1, count == 3);
     open("/tmp/a", O_RDONLY | (sink & (O_APPEND | O_NONBLOCK)));
     open("/tmp/b", O_WRONLY | (sink & ~(O_CREAT | O_TMPFILE)));
