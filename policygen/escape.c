@@ -255,7 +255,9 @@ struct escape *escape_find(const struct flow *flow) {
     struct escape *escape = xcalloc(1, sizeof *escape);
     escape->flow = flow;
     escape->before = xcalloc(flow->instruction_count + 1, sizeof *escape->before);
-    escape->effects = xcalloc(flow->instruction_count + 1, sizeof *escape->effects);
+    /* The array holds pointers. */
+    escape->effects = /* NOLINTNEXTLINE(bugprone-sizeof-expression) */
+        xcalloc(flow->instruction_count + 1, sizeof *escape->effects);
     find_effects(escape);
     cleanup_free struct escape_state *starts = xcalloc(flow->block_count + 1, sizeof *starts);
     cleanup_free struct escape_state *ends = xcalloc(flow->block_count + 1, sizeof *ends);

@@ -25,7 +25,9 @@ struct memory *memory_new(const struct flow *flow, struct solver *solver) {
     memory->flow = flow;
     memory->solver = solver;
     memory->escape = escape_find(flow);
-    memory->touches = xcalloc(flow->instruction_count + 1, sizeof *memory->touches);
+    /* The array holds pointers. */
+    memory->touches = /* NOLINTNEXTLINE(bugprone-sizeof-expression) */
+        xcalloc(flow->instruction_count + 1, sizeof *memory->touches);
     return memory;
 }
 

@@ -96,15 +96,16 @@ static bool add_beginnings(struct arena *arena, struct templates *cut, struct te
     uint64_t least = 0, most = 0;
     for (size_t i = 0; i < template.count && least <= length; i++) {
         struct piece piece = template.pieces[i];
-        struct template beginning = {template.pieces, i, add_lengths(most, 0)};
+        struct template beginning = {template.pieces, i, length};
+        bool ends_here = most >= length;
         most = add_lengths(most, piece.longest);
         least += shortest(piece);
-        if (piece.kind == PIECE_BYTE ? beginning.longest < length : most < length)
+        if (ends_here && piece.kind != PIECE_ANY)
+            templates_add(arena, cut, beginning);
+        if (piece.kind == PIECE_BYTE || most < length)
             continue;
-        if (piece.kind != PIECE_BYTE)
-            beginning =
-                template_join(arena, beginning,
-                              template_piece(arena, piece.kind == PIECE_ANY ? PIECE_ANY : PIECE_WORD, piece.longest));
+        enum piece_kind kind = piece.kind == PIECE_ANY ? PIECE_ANY : PIECE_WORD;
+        beginning = template_join(arena, beginning, template_piece(arena, kind, piece.longest));
         beginning.longest = length;
         templates_add(arena, cut, beginning);
         if (piece.kind == PIECE_ANY)
@@ -199,7 +200,7 @@ static const char *read_size(const char *at, unsigned *bytes, bool *large, bool 
 
 static uint32_t digits_of(unsigned bytes, bool hexadecimal) {
     static const uint8_t decimal[] = {[1] = 4, [2] = 6, [4] = 11, [8] = 20};
-    return hexadecimal ? 2 * bytes + 2 : bytes == 8 ? 23 : decimal[bytes]; /* octal digits of 64 bits: 22 */
+    return hexadecimal ? 2 * bytes + 2 : decimal[bytes];
 }
 
 static void describe_number(struct conversion *conversion, const struct flags *flags, int64_t width, int64_t precision,
