@@ -11,6 +11,7 @@
 #define SENDS EFFECT_SENDS
 #define POINTS EFFECT_POINTS
 #define FIRST EFFECT_FIRST
+#define OWN EFFECT_OWN
 #define W(argument, bound, amount) \
     { argument, BOUND_##bound, amount }
 

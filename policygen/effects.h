@@ -36,6 +36,7 @@ enum effect_flags {
     EFFECT_SENDS = 8,   /* what is in memory that the arguments lead to may come back elsewhere */
     EFFECT_POINTS = 16, /* leaves the first argument, or an address behind it, where the second one leads */
     EFFECT_FIRST = 32,  /* the result is the first argument */
+    EFFECT_OWN = 64,    /* known by its name also where the object itself defines and exports it */
 };
 
 enum effect_bound {

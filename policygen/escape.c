@@ -239,6 +239,20 @@ static void follow(struct escape *escape, struct escape_state *starts, struct es
     }
 }
 
+/* A function of the object's own is what its name says only where that name is a library's in all programs. */
+static const struct effect *own_effect(const struct analysis *analysis, uint32_t target) {
+    uint32_t function = functions_at(&analysis->functions, target);
+    if (target == 0 || function == NO_FUNCTION || analysis->functions.items[function].start != target)
+        return NULL;
+    const struct uses *exports = &analysis->exports;
+    for (size_t i = uses_from(exports, function); i < exports->count && exports->items[i].key == function; i++) {
+        const struct effect *effect = effect_of(analysis->object.symbols[exports->items[i].value].name);
+        if (effect != NULL && (effect->flags & EFFECT_OWN) != 0)
+            return effect;
+    }
+    return NULL;
+}
+
 static void find_effects(struct escape *escape) {
     const struct flow *flow = escape->flow;
     for (size_t i = 0; i < flow->instruction_count; i++) {
@@ -246,8 +260,13 @@ static void find_effects(struct escape *escape) {
             continue;
         uint32_t symbol = flow_import(flow->analysis, &flow->instructions[i]);
         /* A function that the object itself defines is its own, whatever its name. */
-        if (symbol != NO_SYMBOL && !flow->analysis->object.symbols[symbol].defined)
-            escape->effects[i] = effect_of(flow->analysis->object.symbols[symbol].name);
+        if (symbol == NO_SYMBOL) {
+            escape->effects[i] = own_effect(flow->analysis, flow->instructions[i].target);
+            continue;
+        }
+        const struct effect *effect = effect_of(flow->analysis->object.symbols[symbol].name);
+        if (effect != NULL && (!flow->analysis->object.symbols[symbol].defined || (effect->flags & EFFECT_OWN) != 0))
+            escape->effects[i] = effect;
     }
 }
 
