@@ -85,7 +85,7 @@ static void put_escaped(struct line *line, const char *text) {
 
 static void put_vector(struct line *line, char *const *vector) {
     put(line, RECORD_VECTOR);
-    for (unsigned i = 0; vector[i] != NULL && i < MAX_VECTOR; i++) {
+    for (unsigned i = 0; i < MAX_VECTOR && vector[i] != NULL; i++) {
         if (i > 0)
             put(line, ',');
         put_escaped(line, vector[i]);

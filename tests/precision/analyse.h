@@ -8,7 +8,7 @@ struct run {
     char *report;   /* owned: what it printed */
     double seconds; /* wall time */
     double processor_seconds;
-    long peak_kib;  /* the largest resident size */
+    long peak_kib; /* the largest resident size */
 };
 
 /* arguments[0] is the program, the array ends with NULL. Its exit status must be EXIT_FINE: all else ends the process with a

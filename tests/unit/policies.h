@@ -25,7 +25,7 @@ static inline uint32_t random_number(struct random *random) {
 }
 
 static inline uint32_t random_below(struct random *random, uint32_t limit) {
-    return random_number(random) % limit;
+    return limit == 0 ? 0 : random_number(random) % limit;
 }
 
 /* Up to 12 bytes, some of them awkward in a policy's text. */
