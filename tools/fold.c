@@ -127,6 +127,51 @@ static void keep_rest(struct constraint *constraint, const struct constraint *kn
     }
 }
 
+/* ---- Static patterns that leave a part open ---- */
+
+/* A pattern with "%s" tells what a value looks like, and not what it may be: what stands there comes from elsewhere. */
+static bool leaves_open(const struct value *value) {
+    if (value->origin != ORIGIN_STATIC || value->kind != VALUE_GLOB)
+        return false;
+    for (const char *at = value->text; *at != 0; at++) {
+        if (*at == '\\' && at[1] != 0)
+            at++;
+        else if (at[0] == '%' && at[1] == 's')
+            return true;
+    }
+    return false;
+}
+
+/* Whether nothing but such a pattern allows a value that was observed. */
+static bool is_left_open(const struct constraint *known, enum argument_kind kind, const struct value *seen,
+                         bool complete) {
+    struct constraint exact = {.argument = known->argument};
+    for (size_t i = 0; i < known->value_count; i++) {
+        if (!leaves_open(&known->values[i]))
+            *array_append(exact.values, exact.value_count) = known->values[i];
+    }
+    bool open = seen->kind == VALUE_TEXT && exact.value_count < known->value_count &&
+                !is_allowed_by(&exact, kind, seen, complete);
+    free(exact.values);
+    return open;
+}
+
+/* What was learned for a position takes the place of the patterns there. */
+static void drop_open_patterns(struct constraint *constraint) {
+    bool learned[POSITION_REST + 1] = {false};
+    for (size_t i = 0; i < constraint->value_count; i++)
+        learned[constraint->values[i].position] |= constraint->values[i].origin == ORIGIN_LEARNED;
+    size_t kept = 0;
+    for (size_t i = 0; i < constraint->value_count; i++) {
+        struct value *value = &constraint->values[i];
+        if (leaves_open(value) && learned[value->position])
+            free(value->text);
+        else
+            constraint->values[kept++] = *value;
+    }
+    constraint->value_count = kept;
+}
+
 /* ---- Values that become patterns ---- */
 
 /* DIR/ ** for a path below one of the data directories, or NULL. */
@@ -193,7 +238,7 @@ static void report_conflict(struct folding *folding, const struct module *module
          "%s was observed, but by its code the program can only pass the values listed as static there", text);
 }
 
-/* An argument that may be anything is closed. */
+/* An argument that may be anything, or anything of a pattern, is closed. */
 static void close_argument(struct folding *folding, const struct module *module, const struct fact *fact,
                            struct constraint *constraint) {
     constraint->any = false;
@@ -208,26 +253,31 @@ struct argument_facts {
     size_t count;
 };
 
-/* Adds what static and manual values do not allow, or names it where nothing may be learned. */
+/* Adds what static and manual values do not allow, or names it where nothing may be learned. What only an open pattern
+ * allows is added, too, where arguments are closed to what was observed. */
 static void fold_values(struct folding *folding, const struct module *module, struct constraint *constraint,
-                        enum argument_kind kind, struct argument_facts facts) {
+                        enum argument_kind kind, struct argument_facts facts, bool pinned) {
     bool closed_to_learning = !constraint->any && is_closed_to_learning(constraint);
     struct constraint known = without_learning(constraint);
     for (size_t i = 0; i < facts.count; i++) {
         const struct fact *fact = &facts.items[i];
-        if (is_allowed_by(&known, kind, &fact->value, closed_to_learning))
+        bool allowed = is_allowed_by(&known, kind, &fact->value, closed_to_learning);
+        bool left_open = allowed && pinned && is_left_open(&known, kind, &fact->value, closed_to_learning);
+        if (allowed && !left_open)
             continue;
-        if (closed_to_learning) {
+        if (closed_to_learning && !allowed) {
             report_conflict(folding, module, fact, kind);
             continue;
         }
-        if (constraint->any)
+        if (constraint->any || left_open)
             close_argument(folding, module, fact, constraint);
-        if (argument_shape(kind) == SHAPE_ARGV && fact->value.kind == VALUE_TEXT)
+        if (argument_shape(kind) == SHAPE_ARGV && fact->value.kind == VALUE_TEXT && !left_open)
             keep_rest(constraint, &known, &fact->value);
         add_value(folding, module, fact, constraint);
     }
     free(known.values);
+    if (pinned)
+        drop_open_patterns(constraint);
 }
 
 /* facts[0 .. count): all that was observed of one argument of one site. */
@@ -235,11 +285,12 @@ static void fold_argument(struct folding *folding, const struct module *module, 
                           const struct fact *facts, size_t count) {
     enum argument_kind kind = api_table[site->api].arguments[facts->argument].kind;
     bool is_free = argument_is_free(site, facts->argument);
-    if (is_free && !is_pinned(folding->options->pin, site->api, kind))
+    bool pinned = is_pinned(folding->options->pin, site->api, kind);
+    if (is_free && !pinned)
         return;
     struct constraint *constraint = site_constraint(site, facts->argument);
     constraint->any = is_free;
-    fold_values(folding, module, constraint, kind, (struct argument_facts){facts, count});
+    fold_values(folding, module, constraint, kind, (struct argument_facts){facts, count}, pinned);
 }
 
 static void fold_child(struct folding *folding, const struct module *module, struct site *site,

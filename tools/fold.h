@@ -5,7 +5,9 @@
  *   - a value becomes a pattern by itself alone (volatile.h, data directories), before it is added;
  *   - whether it must be added is judged by static and manual values, which folding never changes;
  *   - an argument is closed to learning if static analysis listed its values and nothing was learned there before.
- *     Folding makes no such argument: one that may be anything is closed only together with a learned value.
+ *     Folding makes no such argument: one that may be anything is closed only together with a learned value;
+ *   - a static pattern with "%s" tells only what values look like: where arguments are closed to what was observed, learned
+ *     values that fit take its place.
  */
 #ifndef PINION_TOOLS_FOLD_H
 #define PINION_TOOLS_FOLD_H

@@ -41,7 +41,7 @@ static void moves(void **state) {
 static void writes_to_memory(void **state) {
     (void)state;
     struct instruction store = DECODE("\x0f\x11\x44\x24\x10"); /* movups %xmm0, 16(%rsp) */
-    assert_int_equal(store.operation, OPERATION_OTHER);
+    assert_int_equal(store.operation, OPERATION_VECTOR_MOVE);
     assert_true(store.writes_memory);
     assert_int_equal(store.destination.kind, OPERAND_MEMORY);
     assert_int_equal(store.destination.base, REGISTER_RSP);

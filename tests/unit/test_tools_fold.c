@@ -164,6 +164,37 @@ static void test_an_unknown_path_is_closed_to_what_was_observed(void **state) {
     document_free(&document);
 }
 
+/* A pattern with a part that comes from elsewhere is what an attacker would fill in. */
+static void test_an_open_pattern_is_closed_to_what_was_observed(void **state) {
+    (void)state;
+    static const struct fold_options none = {.pin = PIN_NONE};
+    for (unsigned round = 0; round < 2; round++) {
+        struct document document;
+        begin_document(&document);
+        struct site *site = add_site(&document, 0x10, API_system);
+        constraint_add(site_constraint(site, 0),
+                       (struct value){.origin = ORIGIN_STATIC, .kind = VALUE_GLOB, .text = xstrdup("getent hosts %s")});
+        allow_text(site, 0, ORIGIN_STATIC, "getent passwd");
+        struct recorder recorder = recorder_begin();
+        record_site(&recorder, 0x10, API_system);
+        record_text(&recorder, 0x10, API_system, 0, "getent hosts localhost");
+        record_text(&recorder, 0x10, API_system, 0, "uptime");
+        struct notes notes = fold_recorded(&document, &recorder, round == 0 ? &by_names : &none);
+        const struct constraint *command = constraint_of(&document, 0x10, API_system, 0);
+        assert_int_equal(notes.by_kind[NOTE_CONFLICT], 1);
+        assert_int_equal(command->value_count, 2);
+        if (round == 0) {
+            assert_value(command, 0, ORIGIN_LEARNED, VALUE_TEXT, "getent hosts localhost");
+            assert_value(command, 1, ORIGIN_STATIC, VALUE_TEXT, "getent passwd");
+        } else {
+            assert_value(command, 0, ORIGIN_STATIC, VALUE_TEXT, "getent passwd");
+            assert_value(command, 1, ORIGIN_STATIC, VALUE_GLOB, "getent hosts %s");
+        }
+        notes_free(&notes);
+        document_free(&document);
+    }
+}
+
 static void test_pin_decides_what_is_closed(void **state) {
     (void)state;
     static const struct {
@@ -225,7 +256,6 @@ static void test_every_form_of_static_values_is_closed(void **state) {
     allow(&document, 0x10, API_open, 0, ORIGIN_STATIC, "glob:/proc/%d/stat");
     allow(&document, 0x10, API_open, 1, ORIGIN_STATIC, "mask:O_WRONLY|O_CREAT");
     allow(&document, 0x20, API_bind, 1, ORIGIN_STATIC, "inet:*:80");
-    allow(&document, 0x30, API_open, 0, ORIGIN_STATIC, "glob:/run/%s");
     cleanup_free char *before = text_of(&document);
     struct sockaddr_in right = {.sin_family = AF_INET, .sin_port = htons(80)}, wrong = right;
     wrong.sin_port = htons(81);
@@ -236,7 +266,6 @@ static void test_every_form_of_static_values_is_closed(void **state) {
     record_number(&recorder, 0x10, API_open, 1, 01000);
     record_put(recorder.image, recorder.slot++, entry_of(0x20, API_bind, 1), &right, sizeof(right));
     record_put(recorder.image, recorder.slot++, entry_of(0x20, API_bind, 1), &wrong, sizeof(wrong));
-    record_text(&recorder, 0x30, API_open, 0, "/run/../tmp/x");
     struct notes notes = fold_recorded(&document, &recorder, &by_names);
     cleanup_free char *after = text_of(&document);
     assert_string_equal(before, after);
@@ -272,7 +301,7 @@ static void record_element(struct recorder *recorder, uint32_t offset, unsigned 
     record_put(recorder->image, recorder->slot++, entry, text == NULL ? "" : text, text == NULL ? 0 : strlen(text));
 }
 
-/* sh -c ANYTHING, and nothing shorter, longer or other. */
+/* sh -c ANYTHING, and nothing shorter, longer or other; what was observed for ANYTHING takes its place. */
 static void test_a_static_vector_is_closed_in_its_elements_and_its_length(void **state) {
     (void)state;
     static const struct {
@@ -294,7 +323,7 @@ static void test_a_static_vector_is_closed_in_its_elements_and_its_length(void *
             record_element(&recorder, 0x10, count, cases[i].elements[count]);
         record_element(&recorder, 0x10, count, NULL);
         struct notes notes = fold_recorded(&document, &recorder, &by_names);
-        if (notes.by_kind[NOTE_CONFLICT] != cases[i].conflicts || notes.count != cases[i].conflicts)
+        if (notes.by_kind[NOTE_CONFLICT] != cases[i].conflicts)
             fail_msg("case %zu: %zu conflicts, first: %s", i, notes.by_kind[NOTE_CONFLICT],
                      notes.count > 0 ? notes.items[0].text : "none");
         notes_free(&notes);
@@ -576,6 +605,7 @@ static void test_the_result_depends_on_no_order(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_unknown_path_is_closed_to_what_was_observed),
+        cmocka_unit_test(test_an_open_pattern_is_closed_to_what_was_observed),
         cmocka_unit_test(test_pin_decides_what_is_closed),
         cmocka_unit_test(test_what_static_analysis_rules_out_is_a_conflict),
         cmocka_unit_test(test_every_form_of_static_values_is_closed),
