@@ -334,12 +334,12 @@ static size_t count_by_gnu_hash(const struct object *object, uint64_t address) {
             last = read32(table + i * 4);
     }
     if (last < first)
-        return first <= MAX_SYMBOLS ? first : 0;
+        return first;
     for (;; last++) {
         const uint8_t *chain = object_at(object, chain_table + (last - first) * 4, 4);
-        if (chain == NULL || last > MAX_SYMBOLS)
+        if (chain == NULL)
             return 0;
-        if ((chain[0] & 1) != 0)
+        if ((chain[0] & 1) != 0 || last > MAX_SYMBOLS)
             return last + 1;
     }
 }
@@ -358,7 +358,7 @@ static size_t count_symbols(const struct object *object, const struct dynamic *d
         return 0;
     if (count > rest / sizeof(Elf64_Sym))
         count = rest / sizeof(Elf64_Sym);
-    return count > MAX_SYMBOLS ? MAX_SYMBOLS : count;
+    return count;
 }
 
 static int compare_spellings(const void *a, const void *b) {
@@ -407,6 +407,9 @@ static void read_symbol(const struct object *object, const struct dynamic *dynam
 
 static void read_symbols(struct object *object, const struct dynamic *dynamic, size_t least) {
     size_t count = dynamic->symbol_table == 0 ? 0 : count_symbols(object, dynamic, least);
+    object->excessive |= count > MAX_SYMBOLS;
+    if (object->excessive)
+        count = 0;
     object->symbols = xcalloc(count + 1, sizeof *object->symbols);
     object->symbol_count = count;
     const uint8_t *bytes = count == 0 ? NULL : object_at(object, dynamic->symbol_table, count * sizeof(Elf64_Sym));
@@ -424,8 +427,12 @@ static void read_symbols(struct object *object, const struct dynamic *dynamic, s
 /* ---- Relocations ---- */
 
 static void add_relocation(struct object *object, uint64_t address, uint32_t type, uint32_t symbol, int64_t addend) {
-    if (address > MAX_ADDRESS - 8 || object->relocation_count >= MAX_RELOCATIONS)
+    if (address > MAX_ADDRESS - 8)
         return;
+    if (object->relocation_count >= MAX_RELOCATIONS) {
+        object->excessive = true;
+        return;
+    }
     struct relocation *relocation = array_append(object->relocations, object->relocation_count);
     *relocation = (struct relocation){(uint32_t)address, type, symbol == 0 ? NO_SYMBOL : symbol, addend};
 }
@@ -542,6 +549,10 @@ static enum object_problem parse(const char *path, uint8_t *bytes, size_t size, 
     read_relocations(object, &dynamic);
     read_symbols(object, &dynamic, symbols_used(object));
     drop_bad_symbols(object);
+    if (object->excessive) {
+        object_close(object);
+        return OBJECT_DAMAGED;
+    }
     return OBJECT_FINE;
 }
 
@@ -603,7 +614,7 @@ const char *object_problem_text(enum object_problem problem) {
     case OBJECT_NOT_ELF: return "it is no program or library (no ELF file)";
     case OBJECT_SCRIPT: return "it is a script: name its interpreter, that is the program Pinion protects";
     case OBJECT_OTHER_MACHINE: return "it was built for another machine than 64-bit x86";
-    case OBJECT_DAMAGED: return "its program headers are damaged";
+    case OBJECT_DAMAGED: return "its headers are damaged, or its tables larger than any linker makes them";
     }
     return "unknown problem";
 }

@@ -65,6 +65,7 @@ struct object {
     uint32_t init, fini;                      /* DT_INIT, DT_FINI, or 0 */
     uint32_t frame_header, frame_header_size; /* PT_GNU_EH_FRAME */
     bool text_relocations;
+    bool excessive; /* more symbols or relocations than are looked at */
     bool has_dynamic;
     bool has_flags_pie;
     bool go;                                            /* holds a Go build-id note */
