@@ -328,12 +328,18 @@ bool module_copy(uint64_t address, struct mapped_module *copy) {
     }
 }
 
+/* The map may be replaced at any moment: what was read of two maps counts for nothing. */
 int modules_visit(int (*visit)(const struct mapped_module *module, void *context), void *context) {
     const struct module_map *map = STATE->modules;
-    for (uint64_t i = 0; map != NULL && i < map->count; i++) {
-        int result = visit(&map->modules[i], context);
-        if (result != 0)
+    if (map == NULL)
+        return 0;
+    for (;;) {
+        uint64_t sequence = __atomic_load_n(&map->sequence, __ATOMIC_ACQUIRE);
+        int result = 0;
+        for (uint64_t i = 0; result == 0 && i < map->count; i++)
+            result = visit(&map->modules[i], context);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&map->sequence, __ATOMIC_RELAXED) == sequence)
             return result;
     }
-    return 0;
 }

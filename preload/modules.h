@@ -77,7 +77,8 @@ static inline const struct mapped_module *module_in_map(const struct module_map 
     return address < found->code_high ? found : NULL;
 }
 
-/* Calls `visit` for every module until it returns nonzero; returns that. Reads a consistent map. */
+/* Calls `visit` for every module until it returns nonzero; returns that. Reads a consistent map: where that is replaced
+ * meanwhile, everything begins anew. */
 int modules_visit(int (*visit)(const struct mapped_module *module, void *context), void *context);
 
 /* Maps the first map. The loader's list is quiet at that time. Returns NULL when there is no memory or no list. */
