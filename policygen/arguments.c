@@ -16,10 +16,6 @@
 /* Of a function with more callers, all are taken together. */
 #define MAX_PASSED_CALLERS 256
 
-static const uint8_t argument_registers[API_MAX_ARGUMENTS] = {
-    REGISTER_RDI, REGISTER_RSI, REGISTER_RDX, REGISTER_RCX, REGISTER_R8, REGISTER_R9,
-};
-
 static enum shape shape_of(unsigned api, unsigned argument) {
     return argument_shape((enum argument_kind)api_table[api].arguments[argument].kind);
 }

@@ -7,6 +7,10 @@
 
 #include "runtime/util.h"
 
+const uint8_t argument_registers[ARGUMENT_REGISTERS] = {
+    REGISTER_RDI, REGISTER_RSI, REGISTER_RDX, REGISTER_RCX, REGISTER_R8, REGISTER_R9,
+};
+
 struct decoder {
     ZydisDecoder zydis;
 };

@@ -32,6 +32,10 @@ enum machine_register {
 };
 
 #define REGISTER_BIT(number) ((uint16_t)(1u << (number)))
+/* Those in which integers and pointers are passed, by argument. */
+#define ARGUMENT_REGISTERS 6
+extern const uint8_t argument_registers[ARGUMENT_REGISTERS];
+
 /* What a called function may change. */
 #define CALL_CHANGES                                                                                                   \
     (REGISTER_BIT(REGISTER_RAX) | REGISTER_BIT(REGISTER_RCX) | REGISTER_BIT(REGISTER_RDX) |                            \

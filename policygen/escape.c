@@ -70,14 +70,10 @@ bool escape_reaches_callee(const struct escape *escape, uint32_t call) {
     return callee_may_know(&escape->before[call]);
 }
 
-static const uint8_t argument_registers[] = {
-    REGISTER_RDI, REGISTER_RSI, REGISTER_RDX, REGISTER_RCX, REGISTER_R8, REGISTER_R9,
-};
-
 static void step_known_call(const struct flow *flow, struct escape_state *state, uint32_t index,
                             const struct effect *effect) {
     uint16_t arguments = 0;
-    for (size_t i = 0; i < sizeof argument_registers; i++)
+    for (size_t i = 0; i < ARGUMENT_REGISTERS; i++)
         arguments |= REGISTER_BIT(argument_registers[i]) & state->registers;
     bool to_frame = may_hold(flow, state, index, REGISTER_RDI), from_frame = may_hold(flow, state, index, REGISTER_RSI);
     if ((effect->flags & EFFECT_SENDS) != 0 && arguments != 0 && state->spilled)

@@ -66,17 +66,13 @@ static void add_write_through(struct memory_touch *touch, struct abstract pointe
     }
 }
 
-static const uint8_t argument_registers[] = {
-    REGISTER_RDI, REGISTER_RSI, REGISTER_RDX, REGISTER_RCX, REGISTER_R8, REGISTER_R9,
-};
-
 struct abstract memory_argument(struct memory *memory, uint32_t call, unsigned argument) {
-    if (argument < sizeof argument_registers)
+    if (argument < ARGUMENT_REGISTERS)
         return solver_register(memory->solver, call, argument_registers[argument]);
     int32_t depth = memory->flow->frames[call].depth;
     if (depth == NO_DEPTH || argument > 64 || memory->flow->instructions[call].operation != OPERATION_CALL)
         return value_unknown(UNKNOWN_STACK);
-    return memory_read(memory, call, depth + 8 * (int32_t)(argument - sizeof argument_registers), 8);
+    return memory_read(memory, call, depth + 8 * (int32_t)(argument - ARGUMENT_REGISTERS), 8);
 }
 
 /* The largest of some integers, or -1. */
