@@ -2,36 +2,8 @@
 # policygen diff on pairs of builds: a rebuild with an unrelated function says nothing, an upgrade that can do more is
 # named and ends with status 1, whatever the compiler made of the rest.
 set -uo pipefail
-cd "$(dirname "$0")/../.." || exit 2
-
-policygen=$PWD/build/policygen
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-
-report() {
-    if [ "$2" = 0 ]; then
-        echo "ok $1"
-    else
-        echo "not ok $1: ${3:-see the script}"
-        failed=1
-    fi
-}
-
-# expect NAME STATUS PATTERN COMMAND...: exit status, and a pattern in what it prints.
-expect() {
-    local name=$1 status=$2 pattern=$3 output got
-    shift 3
-    output=$("$@" 2>&1)
-    got=$?
-    if [ "$got" != "$status" ]; then
-        report "$name" 1 "exit status $got, not $status: ${output:0:400}"
-    elif ! grep -qE -- "$pattern" <<<"$output"; then
-        report "$name" 1 "no \"$pattern\" in: ${output:0:400}"
-    else
-        report "$name" 0
-    fi
-}
+# shellcheck source=tests/integration/common/expect.sh
+. "$(dirname "$0")/common/expect.sh" || exit 2
 
 # Every variant is this source with macros; UNRELATED stands before everything else, so that it moves all of it.
 cat >"$work/program.c" <<'C'

@@ -1,36 +1,8 @@
 #!/bin/bash
 # policygen exposure: what it says of policies of both sorts, of programs, and of a list of known payloads.
 set -uo pipefail
-cd "$(dirname "$0")/../.." || exit 2
-
-policygen=$PWD/build/policygen
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-
-report() {
-    if [ "$2" = 0 ]; then
-        echo "ok $1"
-    else
-        echo "not ok $1: ${3:-see the script}"
-        failed=1
-    fi
-}
-
-# expect NAME STATUS PATTERN COMMAND...: exit status, and a pattern in what it prints.
-expect() {
-    local name=$1 status=$2 pattern=$3 output got
-    shift 3
-    output=$("$@" 2>&1)
-    got=$?
-    if [ "$got" != "$status" ]; then
-        report "$name" 1 "exit status $got, not $status: ${output:0:400}"
-    elif ! grep -qE -- "$pattern" <<<"$output"; then
-        report "$name" 1 "no \"$pattern\" in: ${output:0:400}"
-    else
-        report "$name" 0
-    fi
-}
+# shellcheck source=tests/integration/common/expect.sh
+. "$(dirname "$0")/common/expect.sh" || exit 2
 
 for policy in tests/exposure/*.policy; do
     name=$(basename "$policy" .policy)

@@ -2,38 +2,8 @@
 # The command policygen as a user meets it: policies written, reports, messages and exit statuses, and that the same input
 # gives the same policy.
 set -uo pipefail
-cd "$(dirname "$0")/../.." || exit 2
-
-policygen=$PWD/build/policygen
-pinion=$PWD/build/pinion
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-
-# report NAME STATUS: from the exit status of the last check.
-report() {
-    if [ "$2" = 0 ]; then
-        echo "ok $1"
-    else
-        echo "not ok $1: ${3:-see the script}"
-        failed=1
-    fi
-}
-
-# expect NAME STATUS PATTERN COMMAND...: exit status, and a pattern in what it prints.
-expect() {
-    local name=$1 status=$2 pattern=$3 output got
-    shift 3
-    output=$("$@" 2>&1)
-    got=$?
-    if [ "$got" != "$status" ]; then
-        report "$name" 1 "exit status $got, not $status: ${output:0:200}"
-    elif ! grep -qE -- "$pattern" <<<"$output"; then
-        report "$name" 1 "no \"$pattern\" in: ${output:0:200}"
-    else
-        report "$name" 0
-    fi
-}
+# shellcheck source=tests/integration/common/expect.sh
+. "$(dirname "$0")/common/expect.sh" || exit 2
 
 cat >"$work/program.c" <<'C'
 #include <dlfcn.h>

@@ -2,39 +2,9 @@
 # policygen on whole images: a root that is put together from real programs and small ones, hostile links in it, the cache,
 # plug-ins, and what it says of files that cannot be protected.
 set -uo pipefail
-cd "$(dirname "$0")/../.." || exit 2
-
-policygen=$PWD/build/policygen
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
+# shellcheck source=tests/integration/common/expect.sh
+. "$(dirname "$0")/common/expect.sh" || exit 2
 root=$work/root
-
-report() {
-    if [ "$2" = 0 ]; then
-        echo "ok $1"
-    else
-        echo "not ok $1: ${3:-see the script}"
-        failed=1
-    fi
-}
-
-# expect NAME STATUS PATTERN COMMAND...: exit status, and a pattern in what it prints ("!pattern": must not be there).
-expect() {
-    local name=$1 status=$2 pattern=$3 output got
-    shift 3
-    output=$(timeout 60 "$@" 2>&1 </dev/null)
-    got=$?
-    if [ "$got" != "$status" ]; then
-        report "$name" 1 "exit status $got, not $status: ${output:0:300}"
-    elif [[ $pattern = !* ]]; then
-        ! grep -qE -- "${pattern#!}" <<<"$output"
-        report "$name" $? "\"${pattern#!}\" is in: ${output:0:300}"
-    else
-        grep -qE -- "$pattern" <<<"$output"
-        report "$name" $? "no \"$pattern\" in: ${output:0:300}"
-    fi
-}
 
 same() {
     local difference
