@@ -217,14 +217,14 @@ static const struct found_library *find_in_system(struct library_paths *paths, c
 
 char *closure_find(struct library_paths *paths, const struct loaded *needing, const struct loaded *program,
                    const char *name) {
-    const struct library *library = needing->library;
+    const struct library *library = needing->file;
     if (strchr(name, '/') != NULL)
         return is_usable(paths->root, name) ? xstrdup(name) : NULL;
     char *found = NULL;
     if (library->runpath == NULL) {
         found = find_in_list(paths->root, library->rpath, needing->path, name);
-        if (found == NULL && program != needing && program->library->runpath == NULL)
-            found = find_in_list(paths->root, program->library->rpath, program->path, name);
+        if (found == NULL && program != needing && program->file->runpath == NULL)
+            found = find_in_list(paths->root, program->file->rpath, program->path, name);
     } else {
         found = find_in_list(paths->root, library->runpath, needing->path, name);
     }

@@ -17,7 +17,7 @@ struct library_paths {
 
 /* A library as one program loads it. */
 struct loaded {
-    struct library *library;
+    struct library *file;
     char *path; /* owned: the name by which the loader finds it */
 };
 

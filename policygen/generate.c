@@ -178,7 +178,7 @@ static void link_one(void *context, void *made) {
 static size_t weight_of(const struct subject *subject) {
     size_t weight = 0;
     for (size_t i = 0; i < subject->module_count; i++)
-        weight += subject->modules[i].library->summary.header->size;
+        weight += subject->modules[i].file->summary.header->size;
     return weight;
 }
 

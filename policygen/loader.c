@@ -85,7 +85,7 @@ static struct library *open_library(struct loader *loader, const char *path, enu
 static size_t add_module(struct loading *loading, struct library *library, const char *path) {
     struct subject *subject = loading->subject;
     for (size_t i = 0; i < subject->module_count; i++) {
-        if (subject->modules[i].library == library)
+        if (subject->modules[i].file == library)
             return i;
     }
     queue(loading->loader, library);
@@ -96,7 +96,7 @@ static size_t add_module(struct loading *loading, struct library *library, const
 
 static bool is_loaded_name(const struct subject *subject, const char *name) {
     for (size_t i = 0; i < subject->module_count; i++) {
-        const char *soname = subject->modules[i].library->soname;
+        const char *soname = subject->modules[i].file->soname;
         if (soname != NULL && strcmp(soname, name) == 0)
             return true;
     }
@@ -134,7 +134,7 @@ static void add_needed(struct loading *loading, size_t needing, const char *name
 static void add_all_needed(struct loading *loading, size_t from) {
     const struct subject *subject = loading->subject;
     for (size_t i = from; i < subject->module_count; i++) {
-        const struct library *library = subject->modules[i].library;
+        const struct library *library = subject->modules[i].file;
         for (size_t j = 0; j < library->needed_count; j++)
             add_needed(loading, i, library->needed[j]);
     }
@@ -226,7 +226,7 @@ static void add_matching(struct loading *loading, const char *pattern) {
 }
 
 static void add_opened_by(struct loading *loading, size_t opener) {
-    const struct summary *summary = &loading->subject->modules[opener].library->summary;
+    const struct summary *summary = &loading->subject->modules[opener].file->summary;
     for (uint32_t i = 0; i < summary->calls_count + summary->jumps_count; i++) {
         const struct summary_call *call = summary_call_at(summary, i);
         if (call->api != API_dlopen && call->api != API_dlmopen)
@@ -248,7 +248,7 @@ static void add_opened_by(struct loading *loading, size_t opener) {
 
 static bool uses_name_services(const struct subject *subject) {
     for (size_t i = 0; i < subject->module_count; i++) {
-        if ((subject->modules[i].library->summary.header->flags & SUMMARY_USES_NAME_SERVICES) != 0)
+        if ((subject->modules[i].file->summary.header->flags & SUMMARY_USES_NAME_SERVICES) != 0)
             return true;
     }
     return false;
@@ -327,7 +327,7 @@ static bool grow(struct loader *loader, struct subject *subject) {
         return false;
     for (; subject->looked_at < count; subject->looked_at++) {
         add_opened_by(&loading, subject->looked_at);
-        plugins_of(&loader->plugins, subject->modules[subject->looked_at].library, add_folder, &loading);
+        plugins_of(&loader->plugins, subject->modules[subject->looked_at].file, add_folder, &loading);
     }
     if (subject->module_count == count && !subject->name_services && subject->paths == &loader->paths[0] &&
         uses_name_services(subject)) {
@@ -352,7 +352,7 @@ void loader_program(const struct subject *subject, struct program *program) {
     program->modules = xcalloc(subject->module_count, sizeof *program->modules);
     for (size_t i = 0; i < subject->module_count; i++)
         program->modules[i] = (struct program_module){.path = subject->modules[i].path,
-                                                      .summary = &subject->modules[i].library->summary,
+                                                      .summary = &subject->modules[i].file->summary,
                                                       .plugin = subject->plugins[i]};
 }
 
