@@ -136,6 +136,11 @@ size_t uses_from(const struct uses *uses, uint32_t key) {
     return low;
 }
 
+bool uses_has(const struct uses *uses, uint32_t key) {
+    size_t first = uses_from(uses, key);
+    return first < uses->count && uses->items[first].key == key;
+}
+
 static void index_by_function(struct analysis *analysis) {
     const struct scan *scan = &analysis->scan;
     const struct functions *functions = &analysis->functions;
@@ -231,11 +236,6 @@ static void add_resolver(const struct analysis *analysis, struct uses *resolvers
         add_use(resolvers, function, function);
 }
 
-static bool has_use(const struct uses *uses, uint32_t key) {
-    size_t first = uses_from(uses, key);
-    return first < uses->count && uses->items[first].key == key;
-}
-
 /* Which functions look for resolvers: they themselves, and what they call and jump to in order to choose. */
 static void find_choosers(const struct analysis *analysis, struct uses *choosers) {
     const struct object *object = &analysis->object;
@@ -252,11 +252,11 @@ static void find_choosers(const struct analysis *analysis, struct uses *choosers
     order_uses(&resolvers);
     for (size_t i = 0; resolvers.count > 0 && i < scan->call_count; i++) {
         uint32_t caller = functions_at(&analysis->functions, scan->calls[i].return_address - 1);
-        if (caller != NO_FUNCTION && has_use(&resolvers, caller))
+        if (caller != NO_FUNCTION && uses_has(&resolvers, caller))
             add_function_use(analysis, choosers, scan->calls[i].target, caller);
     }
     for (size_t i = 0; i < scan->jump_count; i++) {
-        if (has_use(&resolvers, scan->jumps[i].function))
+        if (uses_has(&resolvers, scan->jumps[i].function))
             add_function_use(analysis, choosers, scan->jumps[i].target, scan->jumps[i].function);
     }
     for (size_t i = 0; i < resolvers.count; i++)

@@ -98,5 +98,6 @@ size_t analysis_symbols_from(const struct analysis *analysis, const char *name);
 
 /* The first use of a key; they end where the key changes. */
 size_t uses_from(const struct uses *uses, uint32_t key);
+bool uses_has(const struct uses *uses, uint32_t key);
 
 #endif

@@ -202,11 +202,10 @@ static void call_rules(struct caller *caller, const struct api_call *call, struc
 static void passed_rules(struct analysis *analysis, struct flows *flows, uint32_t jump) {
     const struct api_call *call = &analysis->jumps[jump];
     uint32_t root = analysis->roots[call->function], start = analysis->functions.items[root].start;
-    size_t first = uses_from(&analysis->callers, root), end = first, jumped = uses_from(&analysis->jump_sites, root);
+    size_t first = uses_from(&analysis->callers, root), end = first;
     while (end < analysis->callers.count && analysis->callers.items[end].key == root)
         end++;
-    if (end - first > MAX_PASSED_CALLERS ||
-        (jumped < analysis->jump_sites.count && analysis->jump_sites.items[jumped].key == root))
+    if (end - first > MAX_PASSED_CALLERS || uses_has(&analysis->jump_sites, root))
         return;
     for (size_t i = first; i < end; i++) {
         uint32_t return_address = analysis->callers.items[i].value;

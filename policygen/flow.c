@@ -102,11 +102,9 @@ bool flow_never_returns(const struct analysis *analysis, const struct instructio
 /* ---- Which functions make up a graph ---- */
 
 static bool is_entered_elsewhere(const struct analysis *analysis, uint32_t function) {
-    size_t caller = uses_from(&analysis->callers, function), export = uses_from(&analysis->exports, function);
     const struct function *item = &analysis->functions.items[function];
-    return analysis->address_taken[function] ||
-           (caller < analysis->callers.count && analysis->callers.items[caller].key == function) ||
-           (export < analysis->exports.count && analysis->exports.items[export].key == function) ||
+    return analysis->address_taken[function] || uses_has(&analysis->callers, function) ||
+           uses_has(&analysis->exports, function) ||
            (analysis->object.entry >= item->start && analysis->object.entry < item->end);
 }
 

@@ -4,7 +4,6 @@
 #include "policygen/globals.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "policygen/scan.h"
 #include "runtime/util.h"
@@ -15,17 +14,8 @@
 /* ---- Sections ---- */
 
 static void add_regions(const struct object *object, struct globals *globals) {
-    Elf64_Ehdr header;
-    if (object->size < sizeof header)
-        return;
-    memcpy(&header, object->bytes, sizeof header);
-    size_t size = (size_t)header.e_shnum * sizeof(Elf64_Shdr);
-    if (header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shoff > object->size ||
-        size > object->size - header.e_shoff)
-        return;
-    for (size_t i = 0; i < header.e_shnum; i++) {
-        Elf64_Shdr section;
-        memcpy(&section, object->bytes + header.e_shoff + i * sizeof section, sizeof section);
+    Elf64_Shdr section;
+    for (size_t i = 0; object_section(object, i, &section); i++) {
         bool is_data = (section.sh_flags & (SHF_ALLOC | SHF_WRITE | SHF_TLS)) == (SHF_ALLOC | SHF_WRITE) &&
                        (section.sh_type == SHT_PROGBITS || section.sh_type == SHT_NOBITS);
         if (is_data && section.sh_addr < UINT32_MAX && section.sh_size < UINT32_MAX - section.sh_addr) {

@@ -201,17 +201,26 @@ static void add_code(struct object *object, uint64_t start, uint64_t end) {
         *array_append(object->code, object->code_count) = (struct range){(uint32_t)start, (uint32_t)end};
 }
 
-/* Sections tell code from the read-only data that older linkers put into the same segment. Nothing but precision
- * depends on them: where there are none, the whole segment is code. */
-static void add_code_sections(struct object *object, const struct segment *segment, const Elf64_Ehdr *header) {
+bool object_section(const struct object *object, size_t index, Elf64_Shdr *section) {
+    Elf64_Ehdr header;
+    if (object->size < sizeof header)
+        return false;
+    memcpy(&header, object->bytes, sizeof header);
+    size_t size = (size_t)header.e_shnum * sizeof *section;
+    if (index >= header.e_shnum || header.e_shentsize != sizeof *section || header.e_shoff > object->size ||
+        size > object->size - header.e_shoff)
+        return false;
+    memcpy(section, object->bytes + header.e_shoff + index * sizeof *section, sizeof *section);
+    return true;
+}
+
+/* Sections tell code from the read-only data that older linkers put into the same segment. Where there are none, the
+ * whole segment is code. */
+static void add_code_sections(struct object *object, const struct segment *segment) {
     size_t before = object->code_count;
     uint64_t low = segment->address, high = (uint64_t)segment->address + segment->file_size;
-    size_t size = (size_t)header->e_shnum * sizeof(Elf64_Shdr);
-    bool usable = header->e_shentsize == sizeof(Elf64_Shdr) && header->e_shoff <= object->size &&
-                  size <= object->size - header->e_shoff;
-    for (size_t i = 0; usable && i < header->e_shnum; i++) {
-        Elf64_Shdr section;
-        memcpy(&section, object->bytes + header->e_shoff + i * sizeof section, sizeof section);
+    Elf64_Shdr section;
+    for (size_t i = 0; object_section(object, i, &section); i++) {
         if ((section.sh_flags & (SHF_ALLOC | SHF_EXECINSTR)) != (SHF_ALLOC | SHF_EXECINSTR) ||
             section.sh_type != SHT_PROGBITS || section.sh_addr < low || section.sh_addr >= high)
             continue;
@@ -238,10 +247,10 @@ static void make_disjoint(struct object *object) {
     object->code_count = kept;
 }
 
-static void find_code(struct object *object, const Elf64_Ehdr *header) {
+static void find_code(struct object *object) {
     for (size_t i = 0; i < object->segment_count; i++) {
         if ((object->segments[i].flags & PF_X) != 0)
-            add_code_sections(object, &object->segments[i], header);
+            add_code_sections(object, &object->segments[i]);
     }
     make_disjoint(object);
 }
@@ -545,7 +554,7 @@ static enum object_problem parse(const char *path, uint8_t *bytes, size_t size, 
     read_dynamic(object, &dynamic, dynamic_address, dynamic_size);
     if (extent == OBJECT_HEADERS)
         return OBJECT_FINE;
-    find_code(object, &header);
+    find_code(object);
     read_relocations(object, &dynamic);
     read_symbols(object, &dynamic, symbols_used(object));
     drop_bad_symbols(object);

@@ -100,6 +100,9 @@ void object_close(struct object *object);
 
 const char *object_problem_text(enum object_problem problem);
 
+/* A section header; false behind the last. Headers may be missing or wrong: only precision may depend on them. */
+bool object_section(const struct object *object, size_t index, Elf64_Shdr *section);
+
 /* `length` bytes of the file's image at the address, or NULL. Bytes that the loader fills with zeros are not there. */
 const uint8_t *object_at(const struct object *object, uint64_t address, size_t length);
 /* The bytes from the address to the end of its segment. */

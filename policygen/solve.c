@@ -630,11 +630,6 @@ static struct abstract read_in_frame(struct solver *solver, uint32_t frame, uint
     return value;
 }
 
-static bool has_use(const struct uses *uses, uint32_t key) {
-    size_t first = uses_from(uses, key);
-    return first < uses->count && uses->items[first].key == key;
-}
-
 /* Why nothing can be said of what a function is called with, whoever its callers in the object are. */
 static enum unknown why_open(const struct analysis *analysis, uint32_t function) {
     const struct function *item = &analysis->functions.items[function];
@@ -642,8 +637,8 @@ static enum unknown why_open(const struct analysis *analysis, uint32_t function)
         return UNKNOWN_POINTED_PARAMETER;
     if (item->kind == FUNCTION_GAP || (analysis->object.entry >= item->start && analysis->object.entry < item->end))
         return UNKNOWN_ENTRY;
-    if (!has_use(&analysis->callers, function) && !has_use(&analysis->jump_sites, function))
-        return has_use(&analysis->exports, function) ? UNKNOWN_EXPORTED_PARAMETER : UNKNOWN_PARAMETER;
+    if (!uses_has(&analysis->callers, function) && !uses_has(&analysis->jump_sites, function))
+        return uses_has(&analysis->exports, function) ? UNKNOWN_EXPORTED_PARAMETER : UNKNOWN_PARAMETER;
     return UNKNOWN_NOTHING;
 }
 
@@ -702,7 +697,7 @@ struct solver *solver_called(struct flows *flows, uint32_t root, uint32_t return
         return NULL;
     }
     solver->asked = (uint32_t)solver->frame_count;
-    *array_append(solver->frames, solver->frame_count) = (struct frame){.root = root, .call = call};
+    *array_append(solver->frames, solver->frame_count) = (struct frame){.root = root, .caller = 0, .call = call};
     return solver;
 }
 
@@ -758,7 +753,7 @@ static struct abstract parameter(struct solver *solver, uint8_t number) {
     if (why != UNKNOWN_NOTHING)
         return value_unknown(why);
     struct abstract value = passed_by_callers(solver, root, number);
-    if (has_use(&analysis->exports, root))
+    if (uses_has(&analysis->exports, root))
         value =
             value_join(&solver->arena, value, value_unknown_through(&solver->arena, UNKNOWN_EXPORTED_PARAMETER, root));
     return value;
@@ -964,7 +959,7 @@ static struct abstract at_entry(struct solver *solver, const struct location *lo
     enum unknown why = UNKNOWN_PARAMETER;
     if (location->kind == LOCATION_SLOT && location->offset < 8)
         why = UNKNOWN_STACK;
-    else if (has_use(&analysis->exports, root))
+    else if (uses_has(&analysis->exports, root))
         why = UNKNOWN_EXPORTED_PARAMETER;
     else if (analysis->address_taken[root])
         why = UNKNOWN_POINTED_PARAMETER;

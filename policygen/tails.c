@@ -35,9 +35,7 @@ static void add_edge(struct graph *graph, uint32_t from, uint64_t target) {
 
 static bool has_strays(const struct analysis *analysis) {
     for (uint32_t i = 0; i < analysis->functions.count; i++) {
-        size_t jumper = uses_from(&analysis->jumpers, i);
-        bool jumped = jumper < analysis->jumpers.count && analysis->jumpers.items[jumper].key == i;
-        if (analysis->functions.items[i].fragment && !jumped && !analysis->address_taken[i])
+        if (analysis->functions.items[i].fragment && !uses_has(&analysis->jumpers, i) && !analysis->address_taken[i])
             return true;
     }
     return false;
