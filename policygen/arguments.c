@@ -72,7 +72,6 @@ struct caller {
     struct analysis *analysis;
     const struct flow *flow;
     struct solver *solver;
-    struct solver *names; /* for names that are looked up */
     struct memory **memory;
     uint32_t instruction;
 };
@@ -104,6 +103,16 @@ static void string_element(const struct caller *caller, struct element element, 
         rules_any(rule, is_address ? UNKNOWN_GLOBAL : UNKNOWN_COMPUTED);
 }
 
+/* A pointer that is not known may still lead to a text of which something is. */
+static void origin_rule(const struct caller *caller, struct abstract value, bool path, struct argument_rule *rule) {
+    bool known = value.origin_count > 0;
+    struct structure frame = in_frame(caller);
+    for (unsigned i = 0; i < value.origin_count; i++)
+        known = structure_text_from(&frame, value.origins[i], path, rule) && known;
+    if (!known)
+        rules_any(rule, (enum unknown)value.unknown);
+}
+
 static void string_rule(const struct caller *caller, struct abstract value, bool path, struct argument_rule *rule) {
     for (unsigned i = 0; i < value.count; i++)
         string_element(caller, value.elements[i], path, rule);
@@ -111,7 +120,7 @@ static void string_rule(const struct caller *caller, struct abstract value, bool
         add_entries(rule, value);
         rule->bits = UINT64_MAX;
     } else if (value.unknown != UNKNOWN_NOTHING) {
-        rules_any(rule, (enum unknown)value.unknown);
+        origin_rule(caller, value, path, rule);
     }
 }
 
@@ -160,44 +169,20 @@ static void structure_rule(const struct caller *caller, unsigned api, unsigned a
     }
 }
 
-static struct abstract argument_value(const struct caller *caller, struct solver *solver, unsigned argument,
-                                      unsigned size) {
-    struct operand operand = {
-        .kind = OPERAND_REGISTER, .size = size, .base = argument_registers[argument], .index = REGISTER_NONE};
-    return solver_operand(solver, caller->instruction, &operand);
-}
-
-static void empty_rule(struct argument_rule *rule) {
+static void argument_rule(const struct caller *caller, unsigned api, unsigned argument, struct argument_rule *rule) {
     free(rule->values);
     free(rule->entries);
     *rule = (struct argument_rule){.state = RULE_SET};
-}
-
-/* A name that is looked up. Where it comes from callers outside alone, none is looked up in a process without them. */
-static void name_rule(const struct caller *caller, unsigned argument, struct argument_rule *rule) {
-    struct abstract value = argument_value(caller, caller->names, argument, 8);
-    empty_rule(rule);
-    if (value_is_nothing(value))
-        rules_any(rule, UNKNOWN_ENTRY);
-    else if (value.count == 0 && value.entry_count > 0)
-        add_entries(rule, value);
-    else
-        string_rule(caller, value, false, rule);
-}
-
-static void argument_rule(const struct caller *caller, unsigned api, unsigned argument, struct argument_rule *rule) {
     enum shape shape = shape_of(api, argument);
-    if ((api == API_dlsym || api == API_dlvsym) && argument == 1) {
-        name_rule(caller, argument, rule);
-        return;
-    }
-    empty_rule(rule);
     if (shape == SHAPE_OPAQUE) {
         rule->state = RULE_OPAQUE;
         return;
     }
-    struct abstract value =
-        argument_value(caller, caller->solver, argument, shape == SHAPE_INT32 || shape == SHAPE_UINT32 ? 4 : 8);
+    struct operand operand = {.kind = OPERAND_REGISTER,
+                              .size = shape == SHAPE_INT32 || shape == SHAPE_UINT32 ? 4 : 8,
+                              .base = argument_registers[argument],
+                              .index = REGISTER_NONE};
+    struct abstract value = solver_operand(caller->solver, caller->instruction, &operand);
     if (value_is_nothing(value))
         rules_any(rule, UNKNOWN_ENTRY);
     else if (shape == SHAPE_PATH || shape == SHAPE_STRING)
@@ -218,12 +203,6 @@ static void call_rules(struct caller *caller, const struct api_call *call, struc
         if (rules->arguments[i].state != RULE_OPAQUE && !may_matter(call->api, i, rules))
             rules->arguments[i].state = RULE_MEANINGLESS;
     }
-}
-
-static void lookup_rule(struct caller *caller, struct lookup_call *lookup) {
-    caller->instruction = flow_instruction_at(caller->flow, lookup->address);
-    if (caller->instruction != UINT32_MAX)
-        name_rule(caller, lookup->argument, &lookup->name);
 }
 
 /* ---- Jumps, caller by caller ---- */
@@ -250,7 +229,7 @@ static void passed_rules(struct analysis *analysis, struct flows *flows, uint32_
         rules_unknown(&passed->rules, call->api, UNKNOWN_UNDECODED);
         struct memory *memory = NULL;
         struct caller caller = {
-            .analysis = analysis, .flow = flows_get(flows, root), .solver = solver, .names = solver, .memory = &memory};
+            .analysis = analysis, .flow = flows_get(flows, root), .solver = solver, .memory = &memory};
         call_rules(&caller, call, &passed->rules);
         memory_free(memory);
         solver_free(solver);
@@ -258,66 +237,42 @@ static void passed_rules(struct analysis *analysis, struct flows *flows, uint32_
 }
 
 struct pending {
-    uint32_t root, address;
+    uint32_t root;
     struct api_call *call;
-    struct lookup_call *lookup; /* where `call` is NULL */
 };
 
 static int compare_pending(const void *a, const void *b) {
     const struct pending *x = a, *y = b;
     if (x->root != y->root)
         return x->root < y->root ? -1 : 1;
-    return x->address < y->address ? -1 : x->address > y->address;
+    return x->call->address < y->call->address ? -1 : x->call->address > y->call->address;
 }
 
 static bool is_wanted(const struct analysis *analysis, const struct api_call *call) {
     return api_table[call->api].level == LEVEL_CHECKED && call->function < analysis->functions.count;
 }
 
-static struct pending *find_pending(const struct analysis *analysis, size_t *count) {
+void arguments_find(struct analysis *analysis) {
     struct pending *pending = NULL;
-    *count = 0;
+    size_t count = 0;
     for (size_t i = 0; i < analysis->call_count + analysis->jump_count; i++) {
         struct api_call *call =
             i < analysis->call_count ? &analysis->calls[i] : &analysis->jumps[i - analysis->call_count];
         if (is_wanted(analysis, call))
-            *array_append(pending, *count) =
-                (struct pending){.root = analysis->roots[call->function], .address = call->address, .call = call};
+            *array_append(pending, count) = (struct pending){analysis->roots[call->function], call};
     }
-    for (size_t i = 0; i < analysis->lookup_count; i++) {
-        struct lookup_call *lookup = &analysis->lookups[i];
-        if (!lookup->undecoded && lookup->function < analysis->functions.count)
-            *array_append(pending, *count) = (struct pending){
-                .root = analysis->roots[lookup->function], .address = lookup->address, .lookup = lookup};
-    }
-    if (*count > 0)
-        qsort(pending, *count, sizeof *pending, compare_pending);
-    return pending;
-}
-
-static void pending_rules(struct caller *caller, const struct pending *pending) {
-    if (pending->call != NULL)
-        call_rules(caller, pending->call, &pending->call->rules);
-    else
-        lookup_rule(caller, pending->lookup);
-}
-
-void arguments_find(struct analysis *analysis) {
-    size_t count;
-    cleanup_free struct pending *pending = find_pending(analysis, &count);
+    if (count > 0)
+        qsort(pending, count, sizeof *pending, compare_pending);
     struct flows *flows = flows_new(analysis);
     for (size_t i = 0; i < count;) {
         const struct flow *flow = flows_get(flows, pending[i].root);
         struct solver *solver = solver_across(flows, pending[i].root);
-        struct solver *names = solver_names(flows, pending[i].root);
         struct memory *memory = NULL;
-        struct caller caller = {
-            .analysis = analysis, .flow = flow, .solver = solver, .names = names, .memory = &memory};
+        struct caller caller = {.analysis = analysis, .flow = flow, .solver = solver, .memory = &memory};
         size_t next = i;
         for (; next < count && pending[next].root == pending[i].root; next++)
-            pending_rules(&caller, &pending[next]);
+            call_rules(&caller, pending[next].call, &pending[next].call->rules);
         memory_free(memory);
-        solver_free(names);
         solver_free(solver);
         flows_trim(flows);
         i = next;
@@ -328,4 +283,5 @@ void arguments_find(struct analysis *analysis) {
         flows_trim(flows);
     }
     flows_free(flows);
+    free(pending);
 }

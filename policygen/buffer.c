@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policygen/heap.h"
 #include "runtime/util.h"
 
 #define MAX_DEPTH 5
 #define MAX_CONSTANT 512
+#define MAX_ORIGINS 64 /* of one pointer, directly or not */
 
 static struct templates any(struct memory *memory) {
     struct templates texts = {.count = 0};
@@ -291,4 +293,99 @@ void buffer_texts(struct memory *memory, uint32_t before, int32_t offset, struct
         templates_join(&memory->arena, texts, &rest);
     }
     memory->texts--;
+}
+
+/* ---- Pointers ---- */
+
+/* What pointers lead to. */
+struct pointed {
+    struct memory *memory;
+    uint32_t before;
+    struct templates *texts;
+    bool null; /* one of them may be NULL */
+    unsigned origins;
+};
+
+static void point_to(struct pointed *pointed, struct templates texts) {
+    for (unsigned i = 0; i < texts.count; i++)
+        templates_add(&pointed->memory->arena, pointed->texts, texts.items[i]);
+}
+
+static struct templates printed_or_copied(struct memory *memory, uint32_t call) {
+    const struct effect *effect = memory->escape->effects[call];
+    switch (effect == NULL ? EFFECT_OTHER : (enum effect_model)effect->model) {
+    case EFFECT_NEW_TEXT: return texts_of_argument(memory, call, 0);
+    case EFFECT_NEW_PRINT: return print(memory, call, 0, 1);
+    case EFFECT_LEAVE_PRINT: return print(memory, call, 1, 2);
+    case EFFECT_LEAVE_PRINT_CHECKED: return print(memory, call, 2, 3);
+    default: return any(memory);
+    }
+}
+
+/* What a call made in new memory, where there was any. Behind a call that failed to leave an address, C does not define
+ * what is there; some put NULL there. */
+static void point_to_new(struct pointed *pointed, uint32_t call) {
+    struct memory *memory = pointed->memory;
+    bool untouched = heap_is_untouched(memory, call, pointed->before);
+    point_to(pointed, untouched ? printed_or_copied(memory, call) : any(memory));
+    pointed->null = true;
+}
+
+static bool leaves_new(const struct memory *memory, const struct memory_source *source) {
+    const struct effect *effect = memory->escape->effects[source->instruction];
+    return effect != NULL && (effect->model == EFFECT_LEAVE_PRINT || effect->model == EFFECT_LEAVE_PRINT_CHECKED);
+}
+
+static void follow_origin(struct pointed *pointed, struct pointer_origin origin);
+
+static void follow_value(struct pointed *pointed, struct abstract value) {
+    if (value.unknown != UNKNOWN_NOTHING && value.origin_count == 0)
+        point_to(pointed, any(pointed->memory));
+    for (unsigned i = 0; i < value.origin_count; i++)
+        follow_origin(pointed, value.origins[i]);
+    for (unsigned i = 0; i < value.count; i++) {
+        if (value.elements[i].kind == ELEMENT_INTEGER && value.elements[i].value == 0) {
+            pointed->null = true;
+            continue;
+        }
+        struct abstract one = {.elements = &value.elements[i], .count = 1};
+        point_to(pointed, texts_of_value(pointed->memory, pointed->before, one));
+    }
+}
+
+/* A pointer that was loaded is what the writes before put there. */
+static void follow_load(struct pointed *pointed, struct pointer_origin origin) {
+    struct memory_sources sources = memory_sources(pointed->memory, origin.instruction, origin.offset, 8);
+    if (!sources.known)
+        point_to(pointed, any(pointed->memory));
+    for (size_t i = 0; i < sources.count && sources.known; i++) {
+        const struct memory_source *source = &sources.items[i];
+        unsigned skipped = (unsigned)(origin.offset - source->write.offset);
+        if (skipped == 0 && leaves_new(pointed->memory, source))
+            point_to_new(pointed, source->instruction);
+        else
+            follow_value(pointed, memory_source_value(pointed->memory, source, skipped, 8));
+    }
+    free(sources.items);
+}
+
+static void follow_origin(struct pointed *pointed, struct pointer_origin origin) {
+    if (pointed->memory->texts >= MAX_DEPTH || ++pointed->origins > MAX_ORIGINS) {
+        point_to(pointed, any(pointed->memory));
+        return;
+    }
+    pointed->memory->texts++;
+    if (origin.offset == POINTER_RESULT)
+        point_to_new(pointed, origin.instruction);
+    else
+        follow_load(pointed, origin);
+    pointed->memory->texts--;
+}
+
+void buffer_texts_from(struct memory *memory, uint32_t before, struct pointer_origin origin, struct templates *texts,
+                       bool *null) {
+    struct pointed pointed = {.memory = memory, .before = before, .texts = texts};
+    *texts = (struct templates){.count = 0};
+    follow_origin(&pointed, origin);
+    *null = pointed.null;
 }

@@ -13,19 +13,23 @@
 /* How the bytes that it writes come about; OTHER: nothing is known of them. The arguments stand at fixed places. */
 enum effect_model {
     EFFECT_OTHER,
-    EFFECT_FILL,              /* to, byte, size */
-    EFFECT_COPY,              /* to, from, size */
-    EFFECT_TEXT,              /* to, from */
-    EFFECT_TEXT_PADDED,       /* to, from, size: strncpy */
-    EFFECT_TEXT_CUT,          /* to, from, size: strlcpy */
-    EFFECT_APPEND,            /* to, from */
-    EFFECT_APPEND_PART,       /* to, from, most bytes of `from`: strncat */
-    EFFECT_APPEND_CUT,        /* to, from, size of `to`: strlcat */
-    EFFECT_PRINT,             /* to, format, ... */
-    EFFECT_PRINT_CHECKED,     /* to, flag, size of the object, format, ... */
-    EFFECT_PRINT_CUT,         /* to, size, format, ... */
-    EFFECT_PRINT_CUT_CHECKED, /* to, size, flag, size of the object, format, ... */
-    EFFECT_SWAP16,            /* writes nothing: returns the argument's bytes in the other order */
+    EFFECT_FILL,                /* to, byte, size */
+    EFFECT_COPY,                /* to, from, size */
+    EFFECT_TEXT,                /* to, from */
+    EFFECT_TEXT_PADDED,         /* to, from, size: strncpy */
+    EFFECT_TEXT_CUT,            /* to, from, size: strlcpy */
+    EFFECT_APPEND,              /* to, from */
+    EFFECT_APPEND_PART,         /* to, from, most bytes of `from`: strncat */
+    EFFECT_APPEND_CUT,          /* to, from, size of `to`: strlcat */
+    EFFECT_PRINT,               /* to, format, ... */
+    EFFECT_PRINT_CHECKED,       /* to, flag, size of the object, format, ... */
+    EFFECT_PRINT_CUT,           /* to, size, format, ... */
+    EFFECT_PRINT_CUT_CHECKED,   /* to, size, flag, size of the object, format, ... */
+    EFFECT_NEW_TEXT,            /* from; returns a copy in new memory, or NULL */
+    EFFECT_NEW_PRINT,           /* format, ...; returns the text in new memory, or NULL */
+    EFFECT_LEAVE_PRINT,         /* where, format, ...; leaves the address of the text in new memory there */
+    EFFECT_LEAVE_PRINT_CHECKED, /* where, flag, format, ... */
+    EFFECT_SWAP16,              /* writes nothing: returns the argument's bytes in the other order */
     EFFECT_SWAP32,
 };
 

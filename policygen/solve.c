@@ -69,7 +69,6 @@ struct solver {
     struct flows *flows; /* NULL: only one graph is looked at */
     bool optimistic;
     bool absolute; /* addresses are integers */
-    bool names;    /* see solver_names */
     struct arena arena;
     struct node *nodes;
     size_t node_count;
@@ -316,10 +315,13 @@ static bool is_taken(const struct flow *flow, int32_t offset, unsigned size) {
     return false;
 }
 
-/* A slot whose very address is known elsewhere may change at any time: in a signal handler, say. */
+/* A slot whose very address is known elsewhere may change at any time: in a signal handler, say. Of a pointer it is told
+ * where it comes from: for the texts that it leads to, memory is looked at as a whole. */
 static struct abstract read_slot(struct solver *solver, uint32_t before, int32_t offset, unsigned size) {
     if (size == 0 || size > 8)
         return value_unknown(UNKNOWN_STACK);
+    if (is_taken(solver->flow, offset, size) && size == 8)
+        return value_unknown_from(&solver->arena, UNKNOWN_STACK, (struct pointer_origin){before, offset});
     if (is_taken(solver->flow, offset, size))
         return value_unknown_bits(UNKNOWN_STACK, width_mask(size));
     return read_location(solver, before,
@@ -556,6 +558,8 @@ static struct abstract returned_by_import(struct solver *solver, uint32_t call, 
     struct abstract value;
     if (effect != NULL && computed_by_import(solver, call, effect, &value))
         return value;
+    if (effect != NULL && (effect->model == EFFECT_NEW_TEXT || effect->model == EFFECT_NEW_PRINT))
+        return value_unknown_from(&solver->arena, UNKNOWN_HEAP, (struct pointer_origin){call, POINTER_RESULT});
     for (size_t i = 0; allocators[i] != NULL; i++) {
         if (strcmp(called->name, allocators[i]) == 0)
             return value_unknown(UNKNOWN_HEAP);
@@ -687,12 +691,6 @@ struct solver *solver_across(struct flows *flows, uint32_t root) {
     return solver;
 }
 
-struct solver *solver_names(struct flows *flows, uint32_t root) {
-    struct solver *solver = solver_across(flows, root);
-    solver->names = true;
-    return solver;
-}
-
 struct solver *solver_called(struct flows *flows, uint32_t root, uint32_t return_address) {
     uint32_t caller = root_at(flows_analysis(flows), return_address - 1);
     if (caller == NO_FUNCTION)
@@ -757,8 +755,6 @@ static struct abstract parameter(struct solver *solver, uint8_t number) {
     enum unknown why = why_open(analysis, root);
     if (why == UNKNOWN_NOTHING && frame->level == MAX_LEVEL)
         why = UNKNOWN_DEPTH;
-    if (why == UNKNOWN_EXPORTED_PARAMETER && solver->names)
-        return value_unknown_through(&solver->arena, why, root);
     if (why != UNKNOWN_NOTHING)
         return value_unknown(why);
     struct abstract value = passed_by_callers(solver, root, number);
@@ -1075,7 +1071,7 @@ struct abstract solver_register(struct solver *solver, uint32_t instruction, uin
 }
 
 struct abstract solver_result(struct solver *solver, uint32_t instruction) {
-    enter(solver, 0);
+    enter(solver, solver->asked);
     struct abstract value = refuse(solver->flow);
     if (!value_is_nothing(value))
         return value;
@@ -1084,20 +1080,20 @@ struct abstract solver_result(struct solver *solver, uint32_t instruction) {
         return solver_operand(solver, instruction, &made->source);
     do {
         run(solver);
-        enter(solver, 0);
+        enter(solver, solver->asked);
         value = result_of(solver, instruction);
     } while (solver->work_count > 0);
     return value;
 }
 
 struct abstract solver_address(struct solver *solver, uint32_t instruction, const struct operand *operand) {
-    enter(solver, 0);
+    enter(solver, solver->asked);
     struct abstract value = refuse(solver->flow);
     if (!value_is_nothing(value))
         return value;
     do {
         run(solver);
-        enter(solver, 0);
+        enter(solver, solver->asked);
         value = address_of(solver, instruction, operand);
     } while (solver->work_count > 0);
     return value;

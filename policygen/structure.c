@@ -69,6 +69,17 @@ void structure_text(const struct structure *at, int32_t offset, bool path, struc
         rules_any(rule, UNKNOWN_LOCAL_BUFFER);
 }
 
+bool structure_text_from(const struct structure *at, struct pointer_origin origin, bool path,
+                         struct argument_rule *rule) {
+    struct templates texts;
+    bool null = false;
+    buffer_texts_from(at->memory, at->instruction, origin, &texts, &null);
+    bool known = add_texts(at, &texts, path, 0, rule);
+    if (known && null)
+        rules_add(rule, (struct rule_value){.kind = RULE_NULL});
+    return known;
+}
+
 /* ---- Socket addresses ---- */
 
 static void add_address(struct argument_rule *rule, struct policy_address address, const char *text) {

@@ -15,6 +15,9 @@ struct structure {
 
 /* The texts that a buffer at this place of the frame may hold. */
 void structure_text(const struct structure *at, int32_t offset, bool path, struct argument_rule *rule);
+/* The texts to which a pointer leads that comes from here; false where they are not all known. */
+bool structure_text_from(const struct structure *at, struct pointer_origin origin, bool path,
+                         struct argument_rule *rule);
 /* A struct sockaddr, whose length is in the argument behind. */
 void structure_socket(const struct structure *at, unsigned argument, struct argument_rule *rule);
 /* A struct msghdr, of which msg_name counts. */

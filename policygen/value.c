@@ -50,15 +50,19 @@ struct builder {
     uint64_t maybe, must;
     uint32_t entries[VALUE_MAX_ENTRIES];
     unsigned entry_count; /* 0: the unknown part, if there is one, depends on nothing */
+    struct pointer_origin origins[VALUE_MAX_ORIGINS];
+    unsigned origin_count; /* 0: where the unknown part, if there is one, comes from is not known */
 };
 
-/* An unknown part: its bits, why, and through which entries it comes in. */
+/* An unknown part: its bits, why, through which entries it comes in, and where it was got. */
 struct bits {
     uint64_t maybe, must;
     enum unknown why;
     const uint32_t *entries;
     unsigned entry_count;
     bool extended;
+    const struct pointer_origin *origins;
+    unsigned origin_count;
 };
 
 static int compare(struct element a, struct element b) {
@@ -92,8 +96,40 @@ static void add_entries(struct builder *builder, const uint32_t *entries, unsign
     }
 }
 
+static int compare_origins(struct pointer_origin a, struct pointer_origin b) {
+    if (a.instruction != b.instruction)
+        return a.instruction < b.instruction ? -1 : 1;
+    return a.offset < b.offset ? -1 : a.offset > b.offset;
+}
+
+static void add_origin(struct builder *builder, struct pointer_origin origin) {
+    unsigned at = builder->origin_count;
+    while (at > 0 && compare_origins(builder->origins[at - 1], origin) > 0)
+        at--;
+    if (at > 0 && compare_origins(builder->origins[at - 1], origin) == 0)
+        return;
+    if (builder->origin_count == VALUE_MAX_ORIGINS) {
+        builder->origin_count = 0;
+        return;
+    }
+    memmove(&builder->origins[at + 1], &builder->origins[at], (builder->origin_count - at) * sizeof origin);
+    builder->origins[at] = origin;
+    builder->origin_count++;
+}
+
+static void add_origins(struct builder *builder, const struct pointer_origin *origins, unsigned count) {
+    bool known = count > 0 && (builder->unknown == UNKNOWN_NOTHING || builder->origin_count > 0);
+    if (!known)
+        builder->origin_count = 0;
+    for (unsigned i = 0; known && i < count; i++) {
+        add_origin(builder, origins[i]);
+        known = builder->origin_count > 0;
+    }
+}
+
 static void add_unknown(struct builder *builder, struct bits bits) {
     add_entries(builder, bits.entries, bits.entry_count);
+    add_origins(builder, bits.origins, bits.origin_count);
     builder->extended = bits.extended && (builder->unknown == UNKNOWN_NOTHING || builder->extended);
     if (builder->unknown == UNKNOWN_NOTHING) {
         builder->maybe = bits.maybe;
@@ -117,7 +153,8 @@ static struct bits bits_of_element(struct element element) {
 }
 
 static struct bits bits_of_unknown(struct abstract value) {
-    return (struct bits){value.maybe, value.must, value.unknown, value.entries, value.entry_count, value.extended};
+    return (struct bits){value.maybe,       value.must,     value.unknown, value.entries,
+                         value.entry_count, value.extended, value.origins, value.origin_count};
 }
 
 /* Too many: what is left of the set are its bits, and those only of integers. */
@@ -183,12 +220,24 @@ static struct abstract finish(struct arena *arena, const struct builder *builder
         value.entries = entries;
         value.entry_count = (uint8_t)builder->entry_count;
     }
+    if (builder->unknown != UNKNOWN_NOTHING && builder->origin_count > 0) {
+        struct pointer_origin *origins = arena_take(arena, builder->origin_count * sizeof *origins);
+        memcpy(origins, builder->origins, builder->origin_count * sizeof *origins);
+        value.origins = origins;
+        value.origin_count = (uint8_t)builder->origin_count;
+    }
     return value;
 }
 
 struct abstract value_unknown_through(struct arena *arena, enum unknown why, uint32_t entry) {
     struct builder builder = {.count = 0};
-    add_unknown(&builder, (struct bits){UINT64_MAX, 0, why, &entry, 1, false});
+    add_unknown(&builder, (struct bits){.maybe = UINT64_MAX, .why = why, .entries = &entry, .entry_count = 1});
+    return finish(arena, &builder);
+}
+
+struct abstract value_unknown_from(struct arena *arena, enum unknown why, struct pointer_origin origin) {
+    struct builder builder = {.count = 0};
+    add_unknown(&builder, (struct bits){.maybe = UINT64_MAX, .why = why, .origins = &origin, .origin_count = 1});
     return finish(arena, &builder);
 }
 
@@ -206,10 +255,21 @@ struct abstract value_of(struct arena *arena, enum element_kind kind, int64_t va
     return finish(arena, &builder);
 }
 
+static bool same_origins(struct abstract a, struct abstract b) {
+    if (a.origin_count != b.origin_count)
+        return false;
+    for (unsigned i = 0; i < a.origin_count; i++) {
+        if (compare_origins(a.origins[i], b.origins[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
 bool value_equal(struct abstract a, struct abstract b) {
     if (a.count != b.count || a.unknown != b.unknown || a.derived != b.derived || a.extended != b.extended ||
         a.maybe != b.maybe || a.must != b.must || a.entry_count != b.entry_count ||
-        (a.entry_count > 0 && memcmp(a.entries, b.entries, a.entry_count * sizeof *a.entries) != 0))
+        (a.entry_count > 0 && memcmp(a.entries, b.entries, a.entry_count * sizeof *a.entries) != 0) ||
+        !same_origins(a, b))
         return false;
     for (unsigned i = 0; i < a.count; i++) {
         if (compare(a.elements[i], b.elements[i]) != 0)
@@ -356,7 +416,7 @@ static void operate_bits(struct builder *builder, enum value_operation operation
     /* The result is there only if both are: the condition of either will do. */
     const struct bits *condition = a.entry_count > 0 ? &a : &b;
     add_bits(builder, (struct bits){maybe, must, a.why > b.why ? a.why : b.why, condition->entries,
-                                    condition->entry_count, false});
+                                    condition->entry_count, false, NULL, 0});
 }
 
 /* As an operation on no more than 32 bits sees it. */
@@ -415,7 +475,7 @@ struct abstract value_truncate(struct arena *arena, struct abstract value, unsig
     uint64_t mask = width_mask(size);
     if (value.unknown != UNKNOWN_NOTHING)
         add_bits(&builder, (struct bits){value.maybe & mask, value.must & mask, value.unknown, value.entries,
-                                         value.entry_count, false});
+                                         value.entry_count, false, NULL, 0});
     for (unsigned i = 0; i < value.count; i++) {
         struct element element = low_element(value.elements[i]);
         if (element.kind == ELEMENT_INTEGER)
@@ -434,7 +494,7 @@ struct abstract value_sign_extend(struct arena *arena, struct abstract value, un
     struct abstract low = value_truncate(arena, value, from);
     if (low.unknown != UNKNOWN_NOTHING)
         add_bits(&builder, (struct bits){sign_extend(low.maybe, from) & mask, sign_extend(low.must, from) & mask,
-                                         low.unknown, low.entries, low.entry_count, from <= 4 && to == 8});
+                                         low.unknown, low.entries, low.entry_count, from <= 4 && to == 8, NULL, 0});
     for (unsigned i = 0; i < low.count; i++) {
         struct element element = low.elements[i];
         if (element.kind == ELEMENT_INTEGER)
@@ -450,8 +510,10 @@ struct abstract value_not(struct arena *arena, struct abstract value, unsigned s
 
 struct abstract value_without_stack(struct arena *arena, struct abstract value) {
     struct builder builder = {.count = 0, .derived = value.derived};
+    struct bits unknown = bits_of_unknown(value);
+    unknown.origin_count = 0;
     if (value.unknown != UNKNOWN_NOTHING)
-        add_unknown(&builder, bits_of_unknown(value));
+        add_unknown(&builder, unknown);
     for (unsigned i = 0; i < value.count; i++) {
         if (value.elements[i].kind == ELEMENT_STACK)
             add_unknown(&builder, (struct bits){.maybe = UINT64_MAX, .why = UNKNOWN_LOCAL_BUFFER});

@@ -23,6 +23,14 @@ struct element {
     int64_t value;
 };
 
+/* Of a pointer that is not known, where the function itself got it: from memory of its frame, or as the result of a call. */
+struct pointer_origin {
+    uint32_t instruction; /* that loaded it, or the call */
+    int32_t offset;       /* where it lay in the frame; POINTER_RESULT */
+};
+
+#define POINTER_RESULT INT32_MAX
+
 struct abstract {
     const struct element *elements; /* ordered; in the arena */
     uint8_t count;
@@ -35,9 +43,13 @@ struct abstract {
      * them; none: it is always there. Ordered; in the arena. */
     const uint32_t *entries;
     uint8_t entry_count;
+    /* The unknown part is one of what these gave, unchanged; none: nobody knows. Ordered; in the arena. */
+    uint8_t origin_count;
+    const struct pointer_origin *origins;
 };
 
 #define VALUE_MAX_ENTRIES 8
+#define VALUE_MAX_ORIGINS 8
 
 /* Memory that is given back all at once. */
 struct arena {
@@ -61,6 +73,8 @@ struct abstract value_unknown(enum unknown why);
 struct abstract value_unknown_bits(enum unknown why, uint64_t maybe);
 /* Unknown, but only if something outside the object calls the exported function. */
 struct abstract value_unknown_through(struct arena *arena, enum unknown why, uint32_t entry);
+/* 8 bytes that are not known, and where they come from. */
+struct abstract value_unknown_from(struct arena *arena, enum unknown why, struct pointer_origin origin);
 struct abstract value_of(struct arena *arena, enum element_kind kind, int64_t value);
 struct abstract value_join(struct arena *arena, struct abstract a, struct abstract b);
 bool value_equal(struct abstract a, struct abstract b);
@@ -91,7 +105,7 @@ struct abstract value_where(struct arena *arena, struct abstract value, enum con
                             uint64_t constant, unsigned size);
 /* What is left of it where these bits are all clear, or are not. */
 struct abstract value_where_bits(struct arena *arena, struct abstract value, uint64_t bits, bool clear, unsigned size);
-/* The value as another function sees it: places in the frame mean nothing there. */
+/* The value as another function sees it: places in the frame mean nothing there, nor do origins. */
 struct abstract value_without_stack(struct arena *arena, struct abstract value);
 
 /* All bits that the value may have, if it is an integer. */

@@ -35,14 +35,13 @@
 .endm
 
 /* The slow path of a counted call, out of the way of the fast one: r10 and r11 are free at a function's entry
- * but for nested functions, which no API is. r10 tells it where the call was counted. */
+ * but for nested functions, which no API is. */
 .macro counted name, api, spelling
         begin   \name, \spelling
         count   \api
         js      1f
         jmp     *pinion_real+8*\spelling(%rip)
-1:      movq    %r11, %r10
-        movl    $(SPENT | \api << 16 | \spelling), %r11d
+1:      movl    $(SPENT | \api << 16 | \spelling), %r11d
         jmp     pinion_enter_count
         finish  \name
 .endm
@@ -50,28 +49,17 @@
 .macro checked name, api, spelling, enter
         begin   \name, \spelling
         count   \api
-        js      1f
         movl    $(\api << 16 | \spelling), %r11d
-        jmp     \enter
-1:      movq    %r11, %r10
+        jns     \enter
         movl    $(SPENT | \api << 16 | \spelling), %r11d
         jmp     \enter
         finish  \name
-.endm
-
-/* A counted call that may block, or end the process. */
-.macro visiting name, api, spelling
-        checked \name, \api, \spelling, pinion_enter_count
 .endm
 
 /* ---- the table ---- */
 
         .set    next_api, 0
         .set    next_spelling, 0
-
-#define WAITS(name) .set visits_##name, 1;
-#define LEAVES(name) .set visits_##name, 1;
-#include "runtime/apis.def"
 
 #define ENTER_EXEC pinion_enter_deep
 #define ENTER_CODE pinion_enter_deep
@@ -84,11 +72,7 @@
 #define ENTER_COUNT pinion_enter
 
 .macro row_COUNTED name, enter
-        .ifdef  visits_\name
-        visiting \name, next_api, next_spelling
-        .else
         counted \name, next_api, next_spelling
-        .endif
         .set    level_\name, 0
         .set    next_spelling, next_spelling + 1
 .endm
@@ -96,7 +80,7 @@
         .ifc    \name, dlclose
         checked \name, next_api, next_spelling, pinion_enter_call
         .else
-        checked_by \enter, \name, \name, next_api
+        checked \name, next_api, next_spelling, \enter
         .endif
         .set    level_\name, 1
         .set    next_spelling, next_spelling + 1
@@ -104,32 +88,15 @@
 .macro row_RAW name, enter
 .endm
 
-/* The deep checks visit by themselves. */
-.macro checked_by enter, name, canonical, api
-        .ifdef  visits_\canonical
-        .ifc    \enter, pinion_enter
-        checked \name, \api, next_spelling, pinion_enter_visiting
-        .else
-        checked \name, \api, next_spelling, \enter
-        .endif
-        .else
-        checked \name, \api, next_spelling, \enter
-        .endif
-.endm
-
 .macro alias canonical, name
         .if     level_\canonical
         .if     deep_\canonical
-        checked_by pinion_enter_deep, \name, \canonical, api_\canonical
+        checked \name, api_\canonical, next_spelling, pinion_enter_deep
         .else
-        checked_by pinion_enter, \name, \canonical, api_\canonical
+        checked \name, api_\canonical, next_spelling, pinion_enter
         .endif
-        .else
-        .ifdef  visits_\canonical
-        visiting \name, api_\canonical, next_spelling
         .else
         counted \name, api_\canonical, next_spelling
-        .endif
         .endif
         .set    next_spelling, next_spelling + 1
 .endm
@@ -235,7 +202,6 @@
 .endm
 
         entry_point pinion_enter, pinion_check, 0
-        entry_point pinion_enter_visiting, pinion_check_visiting, 0
         entry_point pinion_enter_deep, pinion_check_fully, 1
 
 /* dlclose is called, not jumped to: the module map must be made anew when it has returned. */

@@ -25,8 +25,7 @@
 #define SLOT_BUDGET 0
 #define SLOT_COUNTS 8
 
-/* In registers.spelling, where bits 16 to 30 hold the API: the slot's budget is spent; r10 tells which slot. */
+/* In registers.spelling, where bits 16 to 30 hold the API: the slot's budget is spent. */
 #define SPENT 0x80000000
-#define API_BITS 0x7fff
 
 #endif
