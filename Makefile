@@ -68,7 +68,7 @@ TOOL_CFLAGS := -O2 -g -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -fPIE -fstack-protector-
 	-fcf-protection -fno-strict-aliasing $(WARNINGS) $(INCLUDES) $(CFLAGS)
 TOOL_LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed $(LDFLAGS)
 POLICYGEN_LIBS := -lconfig -ljansson -ldw -lelf -lZydis -lcrypto
-PINION_LIBS := -lconfig -ljansson -ldw -lelf -lZydis -lcrypto
+PINION_LIBS := -lconfig -ljansson -ldw -lelf -lZydis -lcrypto -lm
 
 # The shim runs under any libc and so sees none: musl's headers for the shapes of ELF, the kernel's, the
 # compiler's, and libunwind's. Not with _GNU_SOURCE, under which musl's define open64 and its kin as macros. The

@@ -4,30 +4,13 @@
 #define _GNU_SOURCE 1
 #include "runtime/document.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <libconfig.h>
-#include <stdarg.h>
 #include <string.h>
 
+#include "runtime/text.h"
 #include "runtime/util.h"
 
-#define MAX_TEXT_BYTES (64u << 20)
 #define TEXT_FORMAT 1
-
-/* What a key's value may be, as bits; libconfig's types are small numbers. */
-#define TYPE_GROUP (1u << CONFIG_TYPE_GROUP)
-#define TYPE_LIST (1u << CONFIG_TYPE_LIST)
-#define TYPE_ARRAY (1u << CONFIG_TYPE_ARRAY)
-#define TYPE_STRING (1u << CONFIG_TYPE_STRING)
-#define TYPE_BOOL (1u << CONFIG_TYPE_BOOL)
-#define TYPE_NUMBER (1u << CONFIG_TYPE_INT | 1u << CONFIG_TYPE_INT64)
-
-struct key {
-    const char *name; /* NULL ends a table */
-    unsigned types;
-    bool required;
-};
 
 static const struct key document_keys[] = {
     {"format", TYPE_NUMBER, true},
@@ -104,24 +87,7 @@ struct reader {
 
 /* ---- Mistakes ---- */
 
-/* A message is one line of printable text whatever the file holds. */
-static void clean_message(char *text) {
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
-}
-
-static bool __attribute__((format(printf, 3, 4)))
-fail_at(struct reader *reader, unsigned line, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(reader->mistake->text, sizeof(reader->mistake->text), format, arguments);
-    va_end(arguments);
-    clean_message(reader->mistake->text);
-    reader->mistake->line = line;
-    return false;
-}
-
+#define fail_at(reader, line, ...) text_mistake((reader)->mistake, line, __VA_ARGS__)
 #define fail(reader, setting, ...) fail_at(reader, config_setting_source_line(setting), __VA_ARGS__)
 
 /* An unknown word, with the known one that was meant. */
@@ -132,80 +98,10 @@ static bool fail_unknown(struct reader *reader, const config_setting_t *setting,
     return fail(reader, setting, "unknown %s \"%.80s\"", what, word);
 }
 
-static const char *types_text(unsigned types) {
-    switch (types) {
-    case TYPE_GROUP: return "a group in { }";
-    case TYPE_LIST: return "a list in ( )";
-    case TYPE_ARRAY: return "an array in [ ]";
-    case TYPE_STRING: return "a text in quotes";
-    case TYPE_BOOL: return "true or false";
-    default: return "a whole number";
-    }
-}
-
-/* ---- Keys ---- */
-
-static const struct key *find_key(const struct key *keys, const char *name) {
-    for (; keys->name != NULL; keys++)
-        if (strcmp(keys->name, name) == 0)
-            return keys;
-    return NULL;
-}
-
-static bool check_key(struct reader *reader, const config_setting_t *setting, const struct key *key) {
-    if ((1u << config_setting_type(setting) & key->types) != 0)
-        return true;
-    return fail(reader, setting, "\"%s\" must be %s", key->name, types_text(key->types));
-}
-
-static bool check_required(struct reader *reader, const config_setting_t *group, const struct key *keys,
-                           const char *what) {
-    for (; keys->name != NULL; keys++)
-        if (keys->required && config_setting_get_member(group, keys->name) == NULL)
-            return fail(reader, group, "%s has no \"%s\"", what, keys->name);
-    return true;
-}
-
-static const char *nearest_key(const struct key *keys, const char *name) {
-    struct nearest nearest = nearest_begin(name);
-    for (; keys->name != NULL; keys++)
-        nearest_offer(&nearest, keys->name);
-    return nearest.best;
-}
-
-/* The group holds the required keys, no unknown ones, and each of the right type. */
-static bool check_keys(struct reader *reader, const config_setting_t *group, const struct key *keys, const char *what) {
-    unsigned count = (unsigned)config_setting_length(group);
-    for (unsigned i = 0; i < count; i++) {
-        const config_setting_t *setting = config_setting_get_elem(group, i);
-        const char *name = config_setting_name(setting);
-        const struct key *key = find_key(keys, name);
-        if (key == NULL)
-            return fail_unknown(reader, setting, "key", name, nearest_key(keys, name));
-        if (!check_key(reader, setting, key))
-            return false;
-    }
-    return check_required(reader, group, keys, what);
-}
-
 /* ---- Scalars; keys that are left out keep the value that is there ---- */
 
-static const char *text_of(const config_setting_t *group, const char *name) {
-    const config_setting_t *setting = config_setting_get_member(group, name);
-    return setting != NULL ? config_setting_get_string(setting) : NULL;
-}
-
-/* libconfig reads a short hexadecimal number such as 0xf0000000 as a negative one. */
-static int64_t number_of(const config_setting_t *setting) {
-    if (config_setting_type(setting) == CONFIG_TYPE_INT && config_setting_get_format(setting) == CONFIG_FORMAT_HEX)
-        return (uint32_t)config_setting_get_int(setting);
-    if (config_setting_type(setting) == CONFIG_TYPE_INT)
-        return config_setting_get_int(setting);
-    return config_setting_get_int64(setting);
-}
-
 static bool read_offset(struct reader *reader, const config_setting_t *setting, uint32_t *offset) {
-    int64_t number = number_of(setting);
+    int64_t number = text_number(setting);
     if (number < 0 || number > UINT32_MAX)
         return fail(reader, setting, "%" PRId64 " is no offset in a program or library", number);
     *offset = (uint32_t)number;
@@ -357,14 +253,14 @@ static bool read_constraint(struct reader *reader, const config_setting_t *group
                     "is written \"site_mode\")",
                     api->name);
     if (config_setting_type(group) != CONFIG_TYPE_GROUP)
-        return fail(reader, group, "\"%s\" must be %s", name, types_text(TYPE_GROUP));
+        return fail(reader, group, "\"%s\" must be %s", name, text_type_words(TYPE_GROUP));
     enum argument_kind kind = api->arguments[index].kind;
     if (argument_shape(kind) == SHAPE_OPAQUE)
         return fail(reader, group, "argument \"%s\" of \"%s\" is never checked", name, api->name);
-    if (!check_keys(reader, group, constraint_keys, "the argument"))
+    if (!text_check_keys(reader->mistake, group, constraint_keys, "the argument"))
         return false;
     struct constraint *constraint = site_constraint(site, (uint8_t)index);
-    const char *why = text_of(group, "any");
+    const char *why = text_member(group, "any");
     constraint->any = why != NULL;
     constraint->why_any = why != NULL ? xstrdup(why) : NULL;
     return read_all_values(reader, group, kind, constraint);
@@ -374,7 +270,7 @@ static bool read_children(struct reader *reader, const config_setting_t *group, 
     if (group == NULL)
         return true;
     struct constraint children = {0};
-    bool good = check_keys(reader, group, children_keys, "\"children\"") &&
+    bool good = text_check_keys(reader->mistake, group, children_keys, "\"children\"") &&
                 read_all_values(reader, group, KIND_PATH, &children);
     site->children = children.values;
     site->child_count = children.value_count;
@@ -385,8 +281,8 @@ static bool read_arguments(struct reader *reader, const config_setting_t *group,
     unsigned count = (unsigned)config_setting_length(group);
     for (unsigned i = 0; i < count; i++) {
         const config_setting_t *setting = config_setting_get_elem(group, i);
-        const struct key *key = find_key(site_keys, config_setting_name(setting));
-        if (key != NULL ? !check_key(reader, setting, key) : !read_constraint(reader, setting, site))
+        const struct key *key = text_find_key(site_keys, config_setting_name(setting));
+        if (key != NULL ? !text_check_key(reader->mistake, setting, key) : !read_constraint(reader, setting, site))
             return false;
     }
     return true;
@@ -414,11 +310,11 @@ static bool read_fingerprint(struct reader *reader, const config_setting_t *grou
 
 /* What names the site must be good before anything else is looked at. */
 static bool read_site_name(struct reader *reader, const config_setting_t *group, uint32_t *offset, uint16_t *api) {
-    if (!check_required(reader, group, site_keys, "the site"))
+    if (!text_check_required(reader->mistake, group, site_keys, "the site"))
         return false;
     const config_setting_t *at = config_setting_get_member(group, "at");
-    return check_key(reader, at, find_key(site_keys, "at")) &&
-           check_key(reader, config_setting_get_member(group, "api"), find_key(site_keys, "api")) &&
+    return text_check_key(reader->mistake, at, text_find_key(site_keys, "at")) &&
+           text_check_key(reader->mistake, config_setting_get_member(group, "api"), text_find_key(site_keys, "api")) &&
            read_offset(reader, at, offset) && read_api(reader, group, api);
 }
 
@@ -431,7 +327,7 @@ static bool read_site(struct reader *reader, const config_setting_t *group, stru
     struct site *site = module_site(module, offset, api);
     if (module->site_count == count)
         return fail(reader, group, "the site of \"%s\" at 0x%x is there twice", api_table[api].name, offset);
-    const char *function = text_of(group, "in");
+    const char *function = text_member(group, "in");
     if (!read_arguments(reader, group, site) || !read_origin(reader, group, &site->origin) ||
         !read_fingerprint(reader, group, &site->fingerprint))
         return false;
@@ -445,10 +341,10 @@ static bool read_site(struct reader *reader, const config_setting_t *group, stru
 
 static bool read_loose(struct reader *reader, const config_setting_t *group, struct module *module) {
     uint16_t api = API_NONE;
-    if (!check_keys(reader, group, loose_keys, "the entry") || !read_api(reader, group, &api))
+    if (!text_check_keys(reader->mistake, group, loose_keys, "the entry") || !read_api(reader, group, &api))
         return false;
     int how = read_word(reader, config_setting_get_member(group, "after"), "kind of call", loose_words);
-    const char *why = text_of(group, "why");
+    const char *why = text_member(group, "why");
     if (how < 0)
         return false;
     for (size_t i = 0; i < module->loose_count; i++)
@@ -491,7 +387,7 @@ static bool read_returns(struct reader *reader, const config_setting_t *returns,
 
 static bool read_tail(struct reader *reader, const config_setting_t *group, struct module *module) {
     uint32_t target = 0;
-    if (!check_keys(reader, group, tail_keys, "the tail call") ||
+    if (!text_check_keys(reader->mistake, group, tail_keys, "the tail call") ||
         !read_offset(reader, config_setting_get_member(group, "target"), &target))
         return false;
     struct tail *tail = module_add_tail(module, target);
@@ -520,12 +416,12 @@ static bool read_list(struct reader *reader, const config_setting_t *list, struc
 static bool read_module(struct reader *reader, const config_setting_t *group, struct module *unused) {
     (void)unused;
     struct identity identity;
-    if (!check_keys(reader, group, module_keys, "the module") || !read_identity(reader, group, &identity))
+    if (!text_check_keys(reader->mistake, group, module_keys, "the module") || !read_identity(reader, group, &identity))
         return false;
     size_t count = reader->document->module_count;
-    struct module *module = document_module(reader->document, &identity, text_of(group, "path"));
+    struct module *module = document_module(reader->document, &identity, text_member(group, "path"));
     if (reader->document->module_count == count)
-        return fail(reader, group, "module \"%.80s\" has the same build-id as \"%.80s\"", text_of(group, "path"),
+        return fail(reader, group, "module \"%.80s\" has the same build-id as \"%.80s\"", text_member(group, "path"),
                     module->path);
     module->has_tails = read_flag(group, "tails_complete");
     return read_list(reader, config_setting_get_member(group, "sites"), module, read_site) &&
@@ -548,68 +444,30 @@ static bool read_verdicts(struct reader *reader, const config_setting_t *root) {
 }
 
 static bool read_root(struct reader *reader, const config_setting_t *root) {
-    if (!check_keys(reader, root, document_keys, "the policy"))
+    if (!text_check_keys(reader->mistake, root, document_keys, "the policy"))
         return false;
     const config_setting_t *format = config_setting_get_member(root, "format");
-    if (number_of(format) != TEXT_FORMAT)
-        return fail(reader, format, "format %" PRId64 " is not known (this version reads format %d)", number_of(format),
-                    TEXT_FORMAT);
-    reader->document->program = xstrdup(text_of(root, "program"));
+    if (text_number(format) != TEXT_FORMAT)
+        return fail(reader, format, "format %" PRId64 " is not known (this version reads format %d)",
+                    text_number(format), TEXT_FORMAT);
+    reader->document->program = xstrdup(text_member(root, "program"));
     return read_identity(reader, root, &reader->document->identity) && read_verdicts(reader, root) &&
            read_list(reader, config_setting_get_member(root, "modules"), NULL, read_module);
 }
 
-/* libconfig would follow an include directive to any file, and end a text at an escaped NUL. */
-static bool check_text(struct reader *reader, const char *text) {
-    unsigned line = 1;
-    bool line_start = true, escaped = false;
-    for (const char *at = text; *at != '\0'; at++) {
-        if (line_start && strncmp(at + strspn(at, " \t"), "@include", strlen("@include")) == 0)
-            return fail_at(reader, line, "a policy includes no other files");
-        if (escaped && strncmp(at, "x00", 3) == 0)
-            return fail_at(reader, line, "a text cannot hold the byte \"\\x00\"");
-        escaped = *at == '\\' && !escaped;
-        line_start = *at == '\n';
-        line += line_start;
-    }
-    return true;
-}
-
-static bool parse(struct reader *reader, config_t *config, const char *text) {
-    if (config_read_string(config, text))
-        return read_root(reader, config_root_setting(config));
-    const char *problem = config_error_text(config);
-    return fail_at(reader, (unsigned)config_error_line(config),
-                   "%s (is a quote, bracket or \";\" missing here or "
-                   "just before?)",
-                   problem != NULL ? problem : "syntax error");
+static bool read_config(struct mistake *mistake, const config_setting_t *root, void *document) {
+    struct reader reader = {.document = document, .mistake = mistake};
+    return read_root(&reader, root);
 }
 
 bool document_parse_text(const char *text, struct document *document, struct mistake *mistake) {
-    struct reader reader = {.document = document, .mistake = mistake};
-    *mistake = (struct mistake){0};
-    if (!check_text(&reader, text))
-        return false;
-    config_t config;
-    config_init(&config);
-    bool good = parse(&reader, &config, text);
-    config_destroy(&config);
+    bool good = text_parse(text, mistake, read_config, document);
     if (good)
         document_sort(document);
     return good;
 }
 
 bool document_read_text(const char *path, struct document *document, struct mistake *mistake) {
-    struct reader reader = {.document = document, .mistake = mistake};
-    size_t size;
-    cleanup_free char *text = file_read(path, MAX_TEXT_BYTES, &size);
-    if (text == NULL && errno == EINVAL)
-        return fail_at(&reader, 0, "it is no regular file");
-    if (text == NULL)
-        return fail_at(&reader, 0, "%s", strerror(errno));
-    if (size >= sizeof(POLICY_MAGIC) && memcmp(text, POLICY_MAGIC, sizeof(POLICY_MAGIC) - 1) == 0)
-        return fail_at(&reader, 0, "it is a compiled policy, not the text of one");
-    if (strlen(text) != size)
-        return fail_at(&reader, 0, "it is no text: it holds a zero byte");
-    return document_parse_text(text, document, mistake);
+    cleanup_free char *text = text_read(path, POLICY_MAGIC, "it is a compiled policy, not the text of one", mistake);
+    return text != NULL && document_parse_text(text, document, mistake);
 }

@@ -7,74 +7,23 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "runtime/text.h"
 #include "runtime/util.h"
 
 #define LINE_WIDTH 120
 
 static const char *const origin_names[ORIGIN_COUNT] = {"static", "learned", "manual"};
 
-/* The length of the valid UTF-8 sequence at `text`, or 0. */
-static size_t utf8_length(const unsigned char *text) {
-    size_t length = text[0] >= 0xc2 && text[0] < 0xe0 ? 2 : text[0] >= 0xe0 && text[0] < 0xf0 ? 3 : 4;
-    if (text[0] < 0xc2 || text[0] > 0xf4)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
-    bool too_large = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
-    bool control = text[0] == 0xc2 && text[1] < 0xa0;
-    return overlong || too_large || control ? 0 : length;
-}
-
-static void put_escaped(unsigned char byte, FILE *out) {
-    switch (byte) {
-    case '\n': fputs("\\n", out); break;
-    case '\t': fputs("\\t", out); break;
-    case '\r': fputs("\\r", out); break;
-    case '"': fputs("\\\"", out); break;
-    case '\\': fputs("\\\\", out); break;
-    default: fprintf(out, "\\x%02x", byte); break;
-    }
-}
-
-/* How many bytes from here on are written as they are. */
-static size_t plain_length(const unsigned char *at) {
-    size_t length = 0;
-    while (true) {
-        unsigned char byte = at[length];
-        size_t more = byte >= 0x80 ? utf8_length(at + length) : byte >= 0x20 && byte < 0x7f;
-        if (more == 0 || byte == '"' || byte == '\\')
-            return length;
-        length += more;
-    }
-}
-
-/* A text in quotes; bytes that are not printable are escaped. */
-static void put_text(const char *text, FILE *out) {
-    const unsigned char *at = (const unsigned char *)text;
-    fputs("\"", out);
-    while (*at != '\0') {
-        size_t length = plain_length(at);
-        if (length > 0)
-            fwrite(at, length, 1, out);
-        else
-            put_escaped(*at, out);
-        at += length > 0 ? length : 1;
-    }
-    fputs("\"", out);
-}
-
 static void put_value(const struct value *value, enum argument_kind kind, FILE *out) {
     char text[512];
     size_t length = value_format(value, kind, text, sizeof(text));
     if (length < sizeof(text)) {
-        put_text(text, out);
+        text_put(text, out);
         return;
     }
     cleanup_free char *longer = xmalloc(length + 1);
     value_format(value, kind, longer, length + 1);
-    put_text(longer, out);
+    text_put(longer, out);
 }
 
 /* ---- Values of an argument: " static = [ ... ];" ---- */
@@ -151,7 +100,7 @@ static void put_constraint(const struct constraint *constraint, const struct api
     fprintf(out, "\n        %s = {", argument->name);
     if (constraint->any) {
         fputs(" any = ", out);
-        put_text(constraint->why_any != NULL ? constraint->why_any : "", out);
+        text_put(constraint->why_any != NULL ? constraint->why_any : "", out);
         fputc(';', out);
     }
     put_all_values(&values, out);
@@ -163,7 +112,7 @@ static void put_site(const struct site *site, FILE *out) {
     fprintf(out, "\n      { at = 0x%xL; api = \"%s\";", site->offset, api->name);
     if (site->function != NULL) {
         fputs(" in = ", out);
-        put_text(site->function, out);
+        text_put(site->function, out);
         fputc(';', out);
     }
     if (site->fingerprint != 0)
@@ -191,7 +140,7 @@ static void put_site(const struct site *site, FILE *out) {
 static void put_loose(const struct loose *loose, FILE *out) {
     fprintf(out, "\n      { api = \"%s\"; after = \"%s call\"; why = ", api_table[loose->api].name,
             loose->how == LOOSE_AFTER_INDIRECT_CALL ? "indirect" : "any");
-    put_text(loose->why != NULL ? loose->why : "", out);
+    text_put(loose->why != NULL ? loose->why : "", out);
     fputs("; }", out);
 }
 
@@ -216,7 +165,7 @@ static void put_tail(const struct tail *tail, FILE *out) {
 
 static void put_key_text(const char *indent, const char *key, const char *text, FILE *out) {
     fprintf(out, "%s%s = ", indent, key);
-    put_text(text, out);
+    text_put(text, out);
     fputs(";\n", out);
 }
 
@@ -254,7 +203,7 @@ static void put_module(const struct module *module, FILE *out) {
 
 static void put_head(const struct document *document, FILE *out) {
     fputs("# Policy of ", out);
-    put_text(document->program, out);
+    text_put(document->program, out);
     fputs(", in the form that policygen writes.\n"
           "#\n"
           "# Each site is one place from which a function may be called: \"at\" is the return address,\n"

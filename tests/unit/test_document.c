@@ -416,7 +416,7 @@ static void test_each_mistake_has_its_line_and_hint(void **state) {
         {"format = 1;\nprogram = \"x\n", 3, "syntax error (is a quote, bracket or \";\" missing here or just before?)"},
         {"format = 1;\nformat = 1;\n", 2,
          "duplicate setting name (is a quote, bracket or \";\" missing here or just before?)"},
-        {"# x\n  @include \"/etc/passwd\"\n", 2, "a policy includes no other files"},
+        {"# x\n  @include \"/etc/passwd\"\n", 2, "no other file can be included"},
         {"format = 1;\nprogram = \"/bin/x\\x00y\";\n", 2, "a text cannot hold the byte \"\\x00\""},
         {"format = 1;\nprogam = \"/bin/x\";\n", 2, "unknown key \"progam\" (did you mean \"program\"?)"},
         {"format = 1;\nprogram = 7;\n", 2, "\"program\" must be a text in quotes"},

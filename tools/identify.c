@@ -1,0 +1,309 @@
+/* Looking up evidence. An entry is the mean of its recordings, a vector over calls; calls that rise in the attacks on many
+ * vulnerabilities weigh little (as words do that stand in every document), and nearness is the cosine. What
+ * is nearest must be clearly nearer than the next, as Lowe asks of matching image features (IJCV 60, 2004).
+ */
+#include "tools/identify.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "runtime/util.h"
+
+#define NEAR_LEAST 0.6          /* similarity that names */
+#define EXACT_LEAST 0.5         /* with the digest of a recording of the nearest entry */
+#define DISTANCE_MOST (2.0 / 3) /* to the nearest, as a share of that to the next */
+#define LEAST_DISTANCE 0.01
+#define WEIGHT_LEAST 0.1
+
+struct identifier {
+    const struct signatures *signatures;
+    char **calls; /* ordered; all that rose in any recording. Borrowed */
+    size_t call_count;
+    double *weights;
+    double unknown_weight; /* of a call that rose in no recording */
+    double *means;         /* weighted, one row of call_count for each entry */
+    double *lengths;
+};
+
+/* ---- preparation ---- */
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void collect_calls(struct identifier *identifier) {
+    const struct signatures *signatures = identifier->signatures;
+    for (size_t i = 0; i < signatures->count; i++)
+        for (size_t j = 0; j < signatures->entries[i].recording_count; j++) {
+            const struct evidence *evidence = &signatures->entries[i].recordings[j];
+            for (size_t k = 0; k < evidence->risen_count; k++)
+                *array_append(identifier->calls, identifier->call_count) = evidence->risen[k].name;
+        }
+    if (identifier->call_count == 0)
+        return;
+    qsort(identifier->calls, identifier->call_count, sizeof *identifier->calls, compare_names);
+    size_t kept = 1;
+    for (size_t i = 1; i < identifier->call_count; i++)
+        if (strcmp(identifier->calls[i], identifier->calls[kept - 1]) != 0)
+            identifier->calls[kept++] = identifier->calls[i];
+    identifier->call_count = kept;
+}
+
+/* The place of a call, or call_count. */
+static size_t find_call(const struct identifier *identifier, const char *name) {
+    if (identifier->call_count == 0)
+        return 0;
+    char **found = bsearch(&name, identifier->calls, identifier->call_count, sizeof *identifier->calls, compare_names);
+    return found != NULL ? (size_t)(found - identifier->calls) : identifier->call_count;
+}
+
+static double *row_of(const struct identifier *identifier, size_t entry) {
+    return identifier->means + entry * identifier->call_count;
+}
+
+static void average(struct identifier *identifier, size_t index) {
+    const struct signature_entry *entry = &identifier->signatures->entries[index];
+    for (size_t i = 0; i < entry->recording_count; i++)
+        for (size_t j = 0; j < entry->recordings[i].risen_count; j++) {
+            const struct risen_call *risen = &entry->recordings[i].risen[j];
+            row_of(identifier, index)[find_call(identifier, risen->name)] +=
+                risen->rise / (double)entry->recording_count;
+        }
+}
+
+static double weight(double entries, double entries_with_call) {
+    return log((entries + 1) / (entries_with_call + 1)) + WEIGHT_LEAST;
+}
+
+static void weigh(struct identifier *identifier) {
+    size_t entries = identifier->signatures->count;
+    for (size_t call = 0; call < identifier->call_count; call++) {
+        double with_call = 0;
+        for (size_t i = 0; i < entries; i++)
+            with_call += row_of(identifier, i)[call];
+        identifier->weights[call] = weight((double)entries, with_call);
+        for (size_t i = 0; i < entries; i++)
+            row_of(identifier, i)[call] *= identifier->weights[call];
+    }
+    identifier->unknown_weight = weight((double)entries, 0);
+    for (size_t i = 0; i < entries; i++) {
+        double square = 0;
+        for (size_t call = 0; call < identifier->call_count; call++)
+            square += row_of(identifier, i)[call] * row_of(identifier, i)[call];
+        identifier->lengths[i] = sqrt(square);
+    }
+}
+
+struct identifier *identifier_new(const struct signatures *signatures) {
+    struct identifier *identifier = xcalloc(1, sizeof *identifier);
+    identifier->signatures = signatures;
+    collect_calls(identifier);
+    identifier->weights = xcalloc(identifier->call_count + 1, sizeof *identifier->weights);
+    identifier->means = xcalloc((identifier->call_count + 1) * (signatures->count + 1), sizeof *identifier->means);
+    identifier->lengths = xcalloc(signatures->count + 1, sizeof *identifier->lengths);
+    for (size_t i = 0; i < signatures->count; i++)
+        average(identifier, i);
+    weigh(identifier);
+    return identifier;
+}
+
+void identifier_free(struct identifier *identifier) {
+    if (identifier == NULL)
+        return;
+    free(identifier->calls);
+    free(identifier->weights);
+    free(identifier->means);
+    free(identifier->lengths);
+    free(identifier);
+}
+
+/* ---- similarity ---- */
+
+/* The evidence as a weighted vector over the calls, and its length. */
+static double project(const struct identifier *identifier, const struct evidence *evidence, double *vector) {
+    double square = 0;
+    for (size_t i = 0; i < evidence->risen_count; i++) {
+        size_t call = find_call(identifier, evidence->risen[i].name);
+        bool known = call < identifier->call_count;
+        double value = evidence->risen[i].rise * (known ? identifier->weights[call] : identifier->unknown_weight);
+        if (known)
+            vector[call] = value;
+        square += value * value;
+    }
+    return sqrt(square);
+}
+
+static double similarity(const struct identifier *identifier, size_t entry, const double *vector, double length) {
+    double product = 0;
+    for (size_t call = 0; call < identifier->call_count; call++)
+        product += vector[call] * row_of(identifier, entry)[call];
+    double lengths = length * identifier->lengths[entry];
+    return lengths > 0 ? fmin(product / lengths, 1) : 0;
+}
+
+static bool has_digest(const struct signature_entry *entry, const uint8_t *digest) {
+    for (size_t i = 0; i < entry->recording_count; i++)
+        if (entry->recordings[i].top_count > 0 && memcmp(entry->recordings[i].digest, digest, SHA256_BYTES) == 0)
+            return true;
+    return false;
+}
+
+static int compare_candidates(const void *a, const void *b) {
+    const struct candidate *left = a, *right = b;
+    if (left->similarity != right->similarity)
+        return left->similarity > right->similarity ? -1 : 1;
+    return strcmp(left->entry->name, right->entry->name);
+}
+
+/* All entries, nearest first. */
+static void rank(const struct identifier *identifier, const struct evidence *evidence, struct answer *answer) {
+    const struct signatures *signatures = identifier->signatures;
+    cleanup_free double *vector = xcalloc(identifier->call_count + 1, sizeof *vector);
+    double length = project(identifier, evidence, vector);
+    for (size_t i = 0; i < signatures->count; i++)
+        *array_append(answer->candidates, answer->candidate_count) =
+            (struct candidate){.entry = &signatures->entries[i],
+                               .similarity = similarity(identifier, i, vector, length),
+                               .exact = has_digest(&signatures->entries[i], evidence->digest)};
+    if (answer->candidate_count > 0)
+        qsort(answer->candidates, answer->candidate_count, sizeof *answer->candidates, compare_candidates);
+}
+
+/* ---- the answer ---- */
+
+/* Two entries of one CVE do not contradict each other. */
+static bool same_vulnerability(const struct signature_entry *a, const struct signature_entry *b) {
+    return a == b || (a->cve != NULL && b->cve != NULL && strcmp(a->cve, b->cve) == 0);
+}
+
+static double next_similarity(const struct answer *answer) {
+    for (size_t i = 1; i < answer->candidate_count; i++)
+        if (!same_vulnerability(answer->candidates[i].entry, answer->candidates[0].entry))
+            return answer->candidates[i].similarity;
+    return 0;
+}
+
+/* Whether an entry of this similarity is too near the best for telling them apart. No distance is known more exactly
+ * than in hundredths. */
+static bool rivals(double best, double other) {
+    return fmax(1 - best, LEAST_DISTANCE) > DISTANCE_MOST * (1 - other);
+}
+
+/* How near, times how much nearer than the next. */
+static double confidence_in(double best, double next) {
+    return next < best ? best * (1 - (1 - best) / (1 - next)) : 0;
+}
+
+static void decide(struct answer *answer) {
+    const struct candidate *best = &answer->candidates[0];
+    double next = next_similarity(answer);
+    bool exact = best->exact && best->similarity >= EXACT_LEAST;
+    answer->kind = ANSWER_UNKNOWN;
+    if (exact || (best->similarity >= NEAR_LEAST && !rivals(best->similarity, next)))
+        answer->kind = ANSWER_NAMED;
+    else if (best->similarity >= NEAR_LEAST)
+        answer->kind = ANSWER_AMBIGUOUS;
+    if (answer->kind == ANSWER_NAMED)
+        answer->confidence = exact ? best->similarity : confidence_in(best->similarity, next);
+}
+
+/* Of the candidates those stay that speak against the first, and in any case the first itself. */
+static void keep_rivals(struct answer *answer) {
+    double best = answer->candidates[0].similarity;
+    size_t kept = 1;
+    for (size_t i = 1; i < answer->candidate_count; i++)
+        if (answer->candidates[i].similarity > 0 && rivals(best, answer->candidates[i].similarity))
+            answer->candidates[kept++] = answer->candidates[i];
+    answer->candidate_count = kept;
+}
+
+void identify(const struct identifier *identifier, const struct evidence *evidence, struct answer *answer) {
+    *answer = (struct answer){.kind = ANSWER_UNKNOWN};
+    rank(identifier, evidence, answer);
+    if (answer->candidate_count == 0)
+        return;
+    decide(answer);
+    if (answer->candidates[0].similarity == 0)
+        answer->candidate_count = 0;
+    else
+        keep_rivals(answer);
+}
+
+void answer_free(struct answer *answer) {
+    free(answer->candidates);
+    *answer = (struct answer){0};
+}
+
+const char *answer_word(enum answer_kind kind) {
+    static const char *const words[] = {
+        [ANSWER_NAMED] = "named", [ANSWER_AMBIGUOUS] = "ambiguous", [ANSWER_UNKNOWN] = "unknown"};
+    return words[kind];
+}
+
+/* ---- measuring ---- */
+
+struct tally {
+    size_t right, wrong, absent_named, false_alarms, false_alarms_named;
+};
+
+/* What the containers but this one have taught; without one of the vulnerabilities, unless `absent` is NULL. */
+static void learn_others(const struct sighting *sightings, size_t count, unsigned container, const char *absent,
+                         struct signatures *signatures) {
+    for (size_t i = 0; i < count; i++) {
+        const char *name = sightings[i].vulnerability;
+        if (name != NULL && sightings[i].container != container && (absent == NULL || strcmp(name, absent) != 0))
+            signatures_learn(signatures, name, &sightings[i].evidence);
+    }
+}
+
+/* The name, or NULL. It is one of the sightings' own. */
+static const char *look_up(const struct sighting *sightings, size_t count, size_t which, const char *absent,
+                           unsigned top) {
+    struct signatures signatures;
+    struct answer answer;
+    const char *name = NULL;
+    signatures_init(&signatures);
+    signatures.top = top;
+    learn_others(sightings, count, sightings[which].container, absent, &signatures);
+    struct identifier *identifier = identifier_new(&signatures);
+    identify(identifier, &sightings[which].evidence, &answer);
+    for (size_t i = 0; i < count && answer.kind == ANSWER_NAMED && name == NULL; i++)
+        if (sightings[i].vulnerability != NULL &&
+            strcmp(sightings[i].vulnerability, answer.candidates[0].entry->name) == 0)
+            name = sightings[i].vulnerability;
+    answer_free(&answer);
+    identifier_free(identifier);
+    signatures_free(&signatures);
+    return name;
+}
+
+static void measure_one(const struct sighting *sightings, size_t count, size_t which, unsigned top,
+                        struct tally *tally) {
+    const char *expected = sightings[which].vulnerability;
+    const char *name = look_up(sightings, count, which, NULL, top);
+    if (expected == NULL) {
+        tally->false_alarms++;
+        tally->false_alarms_named += name != NULL;
+        return;
+    }
+    tally->right += name != NULL && strcmp(name, expected) == 0;
+    tally->wrong += name != NULL && strcmp(name, expected) != 0;
+    tally->absent_named += look_up(sightings, count, which, expected, top) != NULL;
+}
+
+static double percent(size_t part, size_t whole) {
+    return whole > 0 ? 100.0 * (double)part / (double)whole : 0;
+}
+
+struct identification identification_measure(const struct sighting *sightings, size_t count, size_t attack_count,
+                                             unsigned top) {
+    struct tally tally = {0};
+    for (size_t i = 0; i < count; i++)
+        measure_one(sightings, count, i, top, &tally);
+    return (struct identification){
+        .right_pct = percent(tally.right, attack_count),
+        .wrong_pct = percent(tally.wrong, attack_count),
+        .absent_named_pct = percent(tally.absent_named, attack_count),
+        .false_alarm_named_pct = percent(tally.false_alarms_named, tally.false_alarms),
+    };
+}
