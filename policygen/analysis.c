@@ -7,6 +7,8 @@
 #include "policygen/arguments.h"
 #include "policygen/flow.h"
 #include "policygen/held.h"
+#include "policygen/lookups.h"
+#include "policygen/names.h"
 #include "policygen/tails.h"
 #include "runtime/api.h"
 #include "runtime/util.h"
@@ -49,7 +51,8 @@ static void take_import(struct analysis *analysis, uint32_t symbol, uint32_t sou
 }
 
 /* Which slots of the global offset table some decoded instruction uses in a way that the scan followed. A slot of an
- * intercepted function that nothing is seen to use counts as read by code that was not understood. */
+ * intercepted function, or of one that hands names on to dlsym, that nothing is seen to use counts as read by code that
+ * was not understood. */
 static void take_unused_slots(struct analysis *analysis) {
     const struct object *object = &analysis->object;
     cleanup_free bool *used = xcalloc(object->symbol_count + 1, sizeof *used);
@@ -63,9 +66,10 @@ static void take_unused_slots(struct analysis *analysis) {
         const struct relocation *relocation = &object->relocations[i];
         if (relocation->symbol == NO_SYMBOL)
             continue;
-        bool is_api = object->symbols[relocation->symbol].api != API_NONE;
+        const struct symbol *symbol = &object->symbols[relocation->symbol];
+        bool matters = symbol->api != API_NONE || lookups_hands_on(symbol->name);
         if (relocation->type == R_X86_64_64 ||
-            (relocation->type == R_X86_64_GLOB_DAT && is_api && !used[relocation->symbol]))
+            (relocation->type == R_X86_64_GLOB_DAT && !used[relocation->symbol] && matters))
             take_import(analysis, relocation->symbol, relocation->address, true);
     }
 }
@@ -360,6 +364,7 @@ void analysis_make(struct analysis *analysis) {
     analysis->twice_by_pointer = flow_twice_by_pointer(analysis);
     held_find(analysis);
     find_taken_imports(analysis);
+    names_find(analysis);
     index_by_symbol(analysis);
     settle_jumps(analysis);
     arguments_find(analysis);
@@ -373,6 +378,11 @@ void analysis_free(struct analysis *analysis) {
         rules_free(&analysis->jumps[i].rules);
     for (size_t i = 0; i < analysis->passed_count; i++)
         rules_free(&analysis->passed[i].rules);
+    for (size_t i = 0; i < analysis->lookup_count; i++) {
+        free(analysis->lookups[i].name.values);
+        free(analysis->lookups[i].name.entries);
+    }
+    free(analysis->lookups);
     free(analysis->passed);
     for (size_t i = 0; i < analysis->text_count; i++)
         free(analysis->texts[i]);

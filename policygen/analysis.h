@@ -17,6 +17,16 @@ struct api_call {
     struct call_rules rules;
 };
 
+/* A place that gives a name to dlsym by way of a function that hands it on (lookups.def), or through a pointer. */
+struct lookup_call {
+    uint32_t address;        /* of the call or jump instruction; where a pointer is taken, of that place */
+    uint32_t return_address; /* of a call */
+    uint32_t function;
+    unsigned argument; /* that is the name */
+    bool undecoded;    /* or a pointer, so that nothing is known of the name */
+    struct argument_rule name;
+};
+
 /* What a jump to an intercepted function passes for one caller of its function. */
 struct passed_call {
     uint32_t jump; /* index into jumps */
@@ -60,6 +70,8 @@ struct analysis {
     size_t call_count;
     struct api_call *jumps;
     size_t jump_count;
+    struct lookup_call *lookups;
+    size_t lookup_count;
     struct passed_call *passed; /* ordered by jump, then return address */
     size_t passed_count;
     struct taken_import *taken;

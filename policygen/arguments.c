@@ -72,6 +72,7 @@ struct caller {
     struct analysis *analysis;
     const struct flow *flow;
     struct solver *solver;
+    struct solver *names; /* for names that are looked up */
     struct memory **memory;
     uint32_t instruction;
 };
@@ -169,20 +170,44 @@ static void structure_rule(const struct caller *caller, unsigned api, unsigned a
     }
 }
 
-static void argument_rule(const struct caller *caller, unsigned api, unsigned argument, struct argument_rule *rule) {
+static struct abstract argument_value(const struct caller *caller, struct solver *solver, unsigned argument,
+                                      unsigned size) {
+    struct operand operand = {
+        .kind = OPERAND_REGISTER, .size = size, .base = argument_registers[argument], .index = REGISTER_NONE};
+    return solver_operand(solver, caller->instruction, &operand);
+}
+
+static void empty_rule(struct argument_rule *rule) {
     free(rule->values);
     free(rule->entries);
     *rule = (struct argument_rule){.state = RULE_SET};
+}
+
+/* A name that is looked up. Where it comes from callers outside alone, none is looked up in a process without them. */
+static void name_rule(const struct caller *caller, unsigned argument, struct argument_rule *rule) {
+    struct abstract value = argument_value(caller, caller->names, argument, 8);
+    empty_rule(rule);
+    if (value_is_nothing(value))
+        rules_any(rule, UNKNOWN_ENTRY);
+    else if (value.count == 0 && value.entry_count > 0)
+        add_entries(rule, value);
+    else
+        string_rule(caller, value, false, rule);
+}
+
+static void argument_rule(const struct caller *caller, unsigned api, unsigned argument, struct argument_rule *rule) {
     enum shape shape = shape_of(api, argument);
+    if ((api == API_dlsym || api == API_dlvsym) && argument == 1) {
+        name_rule(caller, argument, rule);
+        return;
+    }
+    empty_rule(rule);
     if (shape == SHAPE_OPAQUE) {
         rule->state = RULE_OPAQUE;
         return;
     }
-    struct operand operand = {.kind = OPERAND_REGISTER,
-                              .size = shape == SHAPE_INT32 || shape == SHAPE_UINT32 ? 4 : 8,
-                              .base = argument_registers[argument],
-                              .index = REGISTER_NONE};
-    struct abstract value = solver_operand(caller->solver, caller->instruction, &operand);
+    struct abstract value =
+        argument_value(caller, caller->solver, argument, shape == SHAPE_INT32 || shape == SHAPE_UINT32 ? 4 : 8);
     if (value_is_nothing(value))
         rules_any(rule, UNKNOWN_ENTRY);
     else if (shape == SHAPE_PATH || shape == SHAPE_STRING)
@@ -203,6 +228,12 @@ static void call_rules(struct caller *caller, const struct api_call *call, struc
         if (rules->arguments[i].state != RULE_OPAQUE && !may_matter(call->api, i, rules))
             rules->arguments[i].state = RULE_MEANINGLESS;
     }
+}
+
+static void lookup_rule(struct caller *caller, struct lookup_call *lookup) {
+    caller->instruction = flow_instruction_at(caller->flow, lookup->address);
+    if (caller->instruction != UINT32_MAX)
+        name_rule(caller, lookup->argument, &lookup->name);
 }
 
 /* ---- Jumps, caller by caller ---- */
@@ -229,7 +260,7 @@ static void passed_rules(struct analysis *analysis, struct flows *flows, uint32_
         rules_unknown(&passed->rules, call->api, UNKNOWN_UNDECODED);
         struct memory *memory = NULL;
         struct caller caller = {
-            .analysis = analysis, .flow = flows_get(flows, root), .solver = solver, .memory = &memory};
+            .analysis = analysis, .flow = flows_get(flows, root), .solver = solver, .names = solver, .memory = &memory};
         call_rules(&caller, call, &passed->rules);
         memory_free(memory);
         solver_free(solver);
@@ -237,42 +268,66 @@ static void passed_rules(struct analysis *analysis, struct flows *flows, uint32_
 }
 
 struct pending {
-    uint32_t root;
+    uint32_t root, address;
     struct api_call *call;
+    struct lookup_call *lookup; /* where `call` is NULL */
 };
 
 static int compare_pending(const void *a, const void *b) {
     const struct pending *x = a, *y = b;
     if (x->root != y->root)
         return x->root < y->root ? -1 : 1;
-    return x->call->address < y->call->address ? -1 : x->call->address > y->call->address;
+    return x->address < y->address ? -1 : x->address > y->address;
 }
 
 static bool is_wanted(const struct analysis *analysis, const struct api_call *call) {
     return api_table[call->api].level == LEVEL_CHECKED && call->function < analysis->functions.count;
 }
 
-void arguments_find(struct analysis *analysis) {
+static struct pending *find_pending(const struct analysis *analysis, size_t *count) {
     struct pending *pending = NULL;
-    size_t count = 0;
+    *count = 0;
     for (size_t i = 0; i < analysis->call_count + analysis->jump_count; i++) {
         struct api_call *call =
             i < analysis->call_count ? &analysis->calls[i] : &analysis->jumps[i - analysis->call_count];
         if (is_wanted(analysis, call))
-            *array_append(pending, count) = (struct pending){analysis->roots[call->function], call};
+            *array_append(pending, *count) =
+                (struct pending){.root = analysis->roots[call->function], .address = call->address, .call = call};
     }
-    if (count > 0)
-        qsort(pending, count, sizeof *pending, compare_pending);
+    for (size_t i = 0; i < analysis->lookup_count; i++) {
+        struct lookup_call *lookup = &analysis->lookups[i];
+        if (!lookup->undecoded && lookup->function < analysis->functions.count)
+            *array_append(pending, *count) = (struct pending){
+                .root = analysis->roots[lookup->function], .address = lookup->address, .lookup = lookup};
+    }
+    if (*count > 0)
+        qsort(pending, *count, sizeof *pending, compare_pending);
+    return pending;
+}
+
+static void pending_rules(struct caller *caller, const struct pending *pending) {
+    if (pending->call != NULL)
+        call_rules(caller, pending->call, &pending->call->rules);
+    else
+        lookup_rule(caller, pending->lookup);
+}
+
+void arguments_find(struct analysis *analysis) {
+    size_t count;
+    cleanup_free struct pending *pending = find_pending(analysis, &count);
     struct flows *flows = flows_new(analysis);
     for (size_t i = 0; i < count;) {
         const struct flow *flow = flows_get(flows, pending[i].root);
         struct solver *solver = solver_across(flows, pending[i].root);
+        struct solver *names = solver_names(flows, pending[i].root);
         struct memory *memory = NULL;
-        struct caller caller = {.analysis = analysis, .flow = flow, .solver = solver, .memory = &memory};
+        struct caller caller = {
+            .analysis = analysis, .flow = flow, .solver = solver, .names = names, .memory = &memory};
         size_t next = i;
         for (; next < count && pending[next].root == pending[i].root; next++)
-            call_rules(&caller, pending[next].call, &pending[next].call->rules);
+            pending_rules(&caller, &pending[next]);
         memory_free(memory);
+        solver_free(names);
         solver_free(solver);
         flows_trim(flows);
         i = next;
@@ -283,5 +338,4 @@ void arguments_find(struct analysis *analysis) {
         flows_trim(flows);
     }
     flows_free(flows);
-    free(pending);
 }

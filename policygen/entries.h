@@ -7,17 +7,28 @@
 #include "policygen/map.h"
 #include "policygen/program.h"
 
+/* A call of dlsym, or of a function that hands names on to it, whose names the code does not show. */
+struct lookup {
+    uint32_t module;
+    const struct summary_call *call;
+    bool described; /* lookups.def tells them */
+};
+
 struct entries {
     const struct program *program;
-    struct map names;  /* that some object hands to dlsym */
-    bool unknown;      /* some object hands names to it that are not known */
+    struct map names;      /* that some object hands to dlsym */
+    const char **patterns; /* of such names */
+    size_t pattern_count;
+    struct lookup *lookups;
+    size_t lookup_count;
+    bool unknown;      /* some are not described: any name may be looked up */
     struct map wanted; /* name -> whether some object uses it */
 };
 
 void entries_find(struct entries *entries, const struct program *program);
 void entries_free(struct entries *entries);
 
-/* Whether the name is one that is certainly looked up while the program runs; with `unknown`, any other may be. */
+/* Whether the name is one that is looked up while the program runs; with `unknown`, any other may be. */
 bool entries_is_named(const struct entries *entries, const char *name);
 
 enum entry {
@@ -26,8 +37,5 @@ enum entry {
     ENTRY_CERTAIN,
 };
 enum entry entries_kind(struct entries *entries, uint32_t module, uint32_t function);
-
-/* Whether a call is one of dlsym or dlvsym with names that are not all known. */
-bool entries_is_unknown_call(const struct summary *summary, const struct summary_call *call);
 
 #endif

@@ -2,6 +2,7 @@
 #include "policygen/library.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,6 +58,12 @@ void library_free(struct library *library) {
     free(library->interpreter);
     free(library->memory);
     free(library);
+}
+
+bool library_is_named(const char *path, const char *soname, const char *pattern) {
+    const char *slash = strrchr(path, '/');
+    return fnmatch(pattern, slash == NULL ? path : slash + 1, 0) == 0 ||
+           (soname != NULL && fnmatch(pattern, soname, 0) == 0);
 }
 
 static void *analyse(const struct library *library, int fd, size_t *size) {

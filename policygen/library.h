@@ -25,6 +25,9 @@ struct library {
 struct library *library_open(const struct root *root, const char *path, enum object_problem *problem);
 void library_free(struct library *library);
 
+/* Whether the pattern matches the name of the file or the soname, which may be NULL. */
+bool library_is_named(const char *path, const char *soname, const char *pattern);
+
 /* Analyses the file, or takes the summary from the cache, where that is not NULL. Different libraries may be summarised
  * at the same time. */
 struct cache;

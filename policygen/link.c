@@ -92,7 +92,8 @@ static bool is_loosened(struct linker *linker, uint32_t module, const struct sum
         enum entry kind = entries_kind(&linker->entries, module, summary->entries[rule->first_entry + i]);
         worst = kind > worst ? kind : worst;
     }
-    linker->coverage[module].loosened += worst == ENTRY_UNKNOWN_NAME && rule->state == RULE_SET;
+    linker->coverage[module].loosened +=
+        worst == ENTRY_UNKNOWN_NAME && rule->state == RULE_SET && rule->value_count > 0;
     return worst != ENTRY_NONE;
 }
 
@@ -111,7 +112,7 @@ static void add_rule(struct linker *linker, uint32_t module, struct site *site, 
     }
     for (unsigned i = 0; i < rule->value_count; i++)
         constraint_add(constraint, make_value(summary, &summary->values[rule->first_value + i]));
-    if (rule->state == RULE_ANY || loosened)
+    if (rule->state == RULE_ANY || loosened || rule->value_count == 0)
         make_any(constraint, rule->unknown);
 }
 
@@ -272,11 +273,10 @@ static bool is_checked(unsigned api) {
 }
 
 static void link_names(struct linker *linker) {
-    for (size_t i = 0; i < linker->entries.names.capacity; i++) {
-        const char *name = linker->entries.names.items[i].name;
-        unsigned spelling = name == NULL ? SPELLING_COUNT : spelling_by_name(name);
-        if (spelling < SPELLING_COUNT && is_checked(spelling_table[spelling].api))
-            note_taken(linker, spelling_table[spelling].api, "its name is given to dlsym");
+    for (unsigned spelling = 0; spelling < SPELLING_COUNT; spelling++) {
+        const struct spelling_row *row = &spelling_table[spelling];
+        if (is_checked(row->api) && entries_is_named(&linker->entries, row->name))
+            note_taken(linker, row->api, "its name is given to dlsym");
     }
 }
 
@@ -289,11 +289,8 @@ static void link_unknown_names(struct linker *linker) {
         linker->taken[api] = true;
         linker->coverage[0].loosened_apis += !linker->named[api];
     }
-    for (uint32_t i = 0; i < linker->program->module_count; i++) {
-        const struct summary *summary = linker->program->modules[i].summary;
-        for (uint32_t j = 0; j < summary->calls_count + summary->jumps_count; j++)
-            linker->coverage[i].unknown_lookups += entries_is_unknown_call(summary, summary_call_at(summary, j));
-    }
+    for (size_t i = 0; i < linker->entries.lookup_count; i++)
+        linker->coverage[linker->entries.lookups[i].module].unknown_lookups += !linker->entries.lookups[i].described;
 }
 
 /* Who may be on the stack when something was entered through a pointer without an indirect call: the callers of

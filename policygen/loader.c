@@ -227,7 +227,7 @@ static void add_matching(struct loading *loading, const char *pattern) {
 
 static void add_opened_by(struct loading *loading, size_t opener) {
     const struct summary *summary = &loading->subject->modules[opener].file->summary;
-    for (uint32_t i = 0; i < summary->calls_count + summary->jumps_count; i++) {
+    for (uint32_t i = 0; i < summary_call_count(summary); i++) {
         const struct summary_call *call = summary_call_at(summary, i);
         if (call->api != API_dlopen && call->api != API_dlmopen)
             continue;
@@ -352,6 +352,7 @@ void loader_program(const struct subject *subject, struct program *program) {
     program->modules = xcalloc(subject->module_count, sizeof *program->modules);
     for (size_t i = 0; i < subject->module_count; i++)
         program->modules[i] = (struct program_module){.path = subject->modules[i].path,
+                                                      .soname = subject->modules[i].file->soname,
                                                       .summary = &subject->modules[i].file->summary,
                                                       .plugin = subject->plugins[i]};
 }

@@ -110,20 +110,14 @@ static bool is_libc(const struct library *library) {
            (strncmp(library->soname, "libc.", 5) == 0 || strncmp(library->soname, "ld-", 3) == 0);
 }
 
-static bool has_name(const struct library *library, const char *pattern) {
-    const char *slash = strrchr(library->path, '/');
-    return fnmatch(pattern, slash == NULL ? library->path : slash + 1, 0) == 0 ||
-           (library->soname != NULL && fnmatch(pattern, library->soname, 0) == 0);
-}
-
 void plugins_of(struct plugins *plugins, const struct library *library,
                 void (*found)(void *context, const struct folder *folder), void *context) {
     struct search search = {plugins, found, context};
     const struct summary *summary = &library->summary;
     for (uint32_t i = 0; !is_libc(library) && i < summary->folders_count; i++)
         search_folder(&search, summary_text(summary, summary->folders[i]));
-#define PLUGINS(object, directories) \
-    if (has_name(library, object))   \
+#define PLUGINS(object, directories)                              \
+    if (library_is_named(library->path, library->soname, object)) \
         root_match(plugins->root, directories, search_folder, &search);
 #include "policygen/plugins.def"
 }

@@ -7,6 +7,7 @@
 
 struct program_module {
     const char *path;
+    const char *soname; /* NULL when absent */
     const struct summary *summary;
     bool plugin; /* loaded by the program itself, so its exports are reached through pointers */
 };

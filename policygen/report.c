@@ -52,60 +52,54 @@ static void print_row(FILE *out, const char *name, const struct coverage *covera
 
 /* ---- What dlsym with names that are not known costs ---- */
 
-struct lookup {
-    const char *module, *function; /* the function may be without a name */
-    uint32_t return_address;
-};
-
-static void find_lookups(const struct program_module *module, struct lookup **lookups, size_t *count) {
+static char *describe_lookup(const struct program *program, const struct lookup *lookup) {
+    const struct program_module *module = &program->modules[lookup->module];
     const struct summary *summary = module->summary;
-    for (uint32_t i = 0; i < summary->calls_count + summary->jumps_count; i++) {
-        const struct summary_call *call = summary_call_at(summary, i);
-        if (!entries_is_unknown_call(summary, call))
+    const struct summary_call *call = lookup->call;
+    const char *slash = strrchr(module->path, '/'), *name = slash == NULL ? module->path : slash + 1;
+    const char *function =
+        call->function < summary->functions_count ? summary_text(summary, summary->functions[call->function].name) : "";
+    if (function[0] != 0)
+        return xasprintf("%s in %s", function, name);
+    return xasprintf("0x%x in %s", call->return_address, name);
+}
+
+static void print_places(FILE *out, const struct entries *entries, bool described) {
+    const char *separator = " ";
+    for (size_t i = 0; i < entries->lookup_count; i++) {
+        if (entries->lookups[i].described != described)
             continue;
-        const char *slash = strrchr(module->path, '/');
-        struct lookup *lookup = array_append(*lookups, *count);
-        lookup->module = slash == NULL ? module->path : slash + 1;
-        lookup->return_address = call->return_address;
-        if (call->function < summary->functions_count)
-            lookup->function = summary_text(summary, summary->functions[call->function].name);
-    }
-}
-
-static struct lookup *all_lookups(const struct program *program, size_t *count) {
-    struct lookup *lookups = NULL;
-    *count = 0;
-    for (size_t i = 0; i < program->module_count; i++)
-        find_lookups(&program->modules[i], &lookups, count);
-    return lookups;
-}
-
-static char *describe_lookup(const struct lookup *lookup) {
-    if (lookup->function != NULL && lookup->function[0] != 0)
-        return xasprintf("%s in %s", lookup->function, lookup->module);
-    return xasprintf("0x%x in %s", lookup->return_address, lookup->module);
-}
-
-static void print_lookups(FILE *out, const struct program *program, const struct coverage *sum) {
-    size_t count;
-    cleanup_free struct lookup *lookups = all_lookups(program, &count);
-    if (count == 0)
-        return;
-    fprintf(out, "dlsym with names that are not known makes %zu functions loose and %zu arguments unknown:",
-            sum->loosened_apis, sum->loosened);
-    for (size_t i = 0; i < count; i++) {
-        cleanup_free char *text = describe_lookup(&lookups[i]);
-        fprintf(out, "%s%s", i == 0 ? " " : ", ", text);
+        cleanup_free char *text = describe_lookup(entries->program, &entries->lookups[i]);
+        fprintf(out, "%s%s", separator, text);
+        separator = ", ";
     }
     fprintf(out, "\n");
 }
 
-static json_t *lookups_json(const struct program *program) {
-    size_t count;
-    cleanup_free struct lookup *lookups = all_lookups(program, &count);
+static void print_lookups(FILE *out, const struct program *program, const struct coverage *sum) {
+    struct entries entries;
+    bool described = false;
+    entries_find(&entries, program);
+    for (size_t i = 0; i < entries.lookup_count; i++)
+        described |= entries.lookups[i].described;
+    if (described) {
+        fprintf(out, "taken from lookups.def, which names are given to dlsym:");
+        print_places(out, &entries, true);
+    }
+    if (entries.unknown) {
+        fprintf(out, "dlsym with names that are not known makes %zu functions loose and %zu arguments unknown:",
+                sum->loosened_apis, sum->loosened);
+        print_places(out, &entries, false);
+    }
+    entries_free(&entries);
+}
+
+static json_t *lookups_json(const struct entries *entries, bool described) {
     json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) {
-        cleanup_free char *text = describe_lookup(&lookups[i]);
+    for (size_t i = 0; i < entries->lookup_count; i++) {
+        if (entries->lookups[i].described != described)
+            continue;
+        cleanup_free char *text = describe_lookup(entries->program, &entries->lookups[i]);
         json_array_append_new(list, json_string(text));
     }
     return list;
@@ -165,16 +159,21 @@ static json_t *counts_json(const struct coverage *coverage) {
 
 json_t *report_json(const struct program *program, const struct coverage *coverage, bool lacks_plugins) {
     struct coverage sum = total(program, coverage);
+    struct entries entries;
     json_t *modules = json_array();
     for (size_t i = 0; i < program->module_count; i++) {
         json_t *counts = counts_json(&coverage[i]);
         json_object_set_new(counts, "path", json_string(program->modules[i].path));
         json_array_append_new(modules, counts);
     }
-    return json_pack("{s:s, s:o, s:b, s:o, s:I, s:I, s:o}", "program", program->modules[0].path, "total",
-                     counts_json(&sum), "lacks_plugins", lacks_plugins, "unknown_lookups", lookups_json(program),
-                     "loosened_functions", (json_int_t)sum.loosened_apis, "loosened_arguments",
-                     (json_int_t)sum.loosened, "modules", modules);
+    entries_find(&entries, program);
+    json_t *report =
+        json_pack("{s:s, s:o, s:b, s:o, s:o, s:I, s:I, s:o}", "program", program->modules[0].path, "total",
+                  counts_json(&sum), "lacks_plugins", lacks_plugins, "unknown_lookups", lookups_json(&entries, false),
+                  "described_lookups", lookups_json(&entries, true), "loosened_functions",
+                  (json_int_t)sum.loosened_apis, "loosened_arguments", (json_int_t)sum.loosened, "modules", modules);
+    entries_free(&entries);
+    return report;
 }
 
 json_t *report_problem_json(const char *path, const char *problem) {

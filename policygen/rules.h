@@ -43,7 +43,8 @@ struct rule_value {
 };
 
 /* A rule may rest on exported functions being called from inside their object alone. Where the process has other
- * callers of one of `entries`, the rule is as RULE_ANY, or, if `bits` are not all, as a mask of them. */
+ * callers of one of `entries`, the rule is as RULE_ANY, or, if `bits` are not all, as a mask of them. Of a name given
+ * to dlsym it may rest on that alone: then it has no values. */
 struct argument_rule {
     uint8_t state;   /* enum rule_state */
     uint8_t unknown; /* enum unknown, when any or with entries */

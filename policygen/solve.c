@@ -69,6 +69,7 @@ struct solver {
     struct flows *flows; /* NULL: only one graph is looked at */
     bool optimistic;
     bool absolute; /* addresses are integers */
+    bool names;    /* see solver_names */
     struct arena arena;
     struct node *nodes;
     size_t node_count;
@@ -691,6 +692,12 @@ struct solver *solver_across(struct flows *flows, uint32_t root) {
     return solver;
 }
 
+struct solver *solver_names(struct flows *flows, uint32_t root) {
+    struct solver *solver = solver_across(flows, root);
+    solver->names = true;
+    return solver;
+}
+
 struct solver *solver_called(struct flows *flows, uint32_t root, uint32_t return_address) {
     uint32_t caller = root_at(flows_analysis(flows), return_address - 1);
     if (caller == NO_FUNCTION)
@@ -755,6 +762,8 @@ static struct abstract parameter(struct solver *solver, uint8_t number) {
     enum unknown why = why_open(analysis, root);
     if (why == UNKNOWN_NOTHING && frame->level == MAX_LEVEL)
         why = UNKNOWN_DEPTH;
+    if (why == UNKNOWN_EXPORTED_PARAMETER && solver->names)
+        return value_unknown_through(&solver->arena, why, root);
     if (why != UNKNOWN_NOTHING)
         return value_unknown(why);
     struct abstract value = passed_by_callers(solver, root, number);

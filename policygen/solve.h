@@ -17,6 +17,9 @@ struct solver;
 struct solver *solver_new(const struct flow *flow, bool optimistic);
 /* Follows values across functions. The graph that questions are about is flows_get(flows, root). */
 struct solver *solver_across(struct flows *flows, uint32_t root);
+/* The same for names that are looked up: an exported function that nothing in the object calls is an entry like others.
+ * Elsewhere the bits of what it is given are worth more. */
+struct solver *solver_names(struct flows *flows, uint32_t root);
 /* The same for one call alone, the direct one that returns to this address and calls the start of the root. Its caller is
  * in a graph of its own. */
 struct solver *solver_called(struct flows *flows, uint32_t root, uint32_t return_address);

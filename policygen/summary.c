@@ -139,7 +139,8 @@ static const char *check_contents(const struct summary *summary) {
     if (!all_uses_are_valid(summary))
         return "its graph is damaged";
     if (!calls_are_valid(summary, summary->calls, summary->calls_count) ||
-        !calls_are_valid(summary, summary->jumps, summary->jumps_count) || !passed_are_valid(summary))
+        !calls_are_valid(summary, summary->jumps, summary->jumps_count) ||
+        !calls_are_valid(summary, summary->lookups, summary->lookups_count) || !passed_are_valid(summary))
         return "its calls are damaged";
     if (!rules_are_valid(summary) || !values_are_valid(summary) || !sockets_are_valid(summary))
         return "its rules are damaged";

@@ -95,6 +95,7 @@ struct summary_tail {
     SECTION(calls, struct summary_call) /* of checked functions */                              \
     SECTION(jumps, struct summary_call) /* to checked functions */                              \
     SECTION(passed, struct summary_passed)                                                      \
+    SECTION(lookups, struct summary_call) /* as if of dlsym, see struct lookup_call */          \
     SECTION(rules, struct summary_rule)                                                         \
     SECTION(values, struct summary_value)                                                       \
     SECTION(sockets, struct policy_address)                                                     \
@@ -164,6 +165,10 @@ uint32_t summary_passed_rules(const struct summary *summary, const struct summar
 /* Goes through the calls and jumps alike. */
 static inline const struct summary_call *summary_call_at(const struct summary *summary, uint32_t index) {
     return index < summary->calls_count ? &summary->calls[index] : &summary->jumps[index - summary->calls_count];
+}
+
+static inline uint32_t summary_call_count(const struct summary *summary) {
+    return summary->calls_count + summary->jumps_count;
 }
 
 static inline const struct summary_rule *summary_rule(const struct summary *summary, const struct summary_call *call,

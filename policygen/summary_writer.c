@@ -78,6 +78,11 @@ static void mark_walked(const struct writer *writer) {
     free(queue);
 }
 
+static void mark_entries(const struct writer *writer, const struct argument_rule *rule) {
+    for (size_t i = 0; i < rule->entry_count; i++)
+        mark(writer, writer->exported, rule->entries[i]);
+}
+
 static void mark_exported(const struct writer *writer) {
     const struct analysis *analysis = writer->analysis;
     for (size_t i = 0; i < analysis->functions.count; i++)
@@ -87,11 +92,11 @@ static void mark_exported(const struct writer *writer) {
     for (size_t i = 0; i < analysis->call_count + analysis->jump_count; i++) {
         const struct api_call *call =
             i < analysis->call_count ? &analysis->calls[i] : &analysis->jumps[i - analysis->call_count];
-        for (unsigned j = 0; j < api_table[call->api].argument_count; j++) {
-            for (size_t k = 0; k < call->rules.arguments[j].entry_count; k++)
-                mark(writer, writer->exported, call->rules.arguments[j].entries[k]);
-        }
+        for (unsigned j = 0; j < api_table[call->api].argument_count; j++)
+            mark_entries(writer, &call->rules.arguments[j]);
     }
+    for (size_t i = 0; i < analysis->lookup_count; i++)
+        mark_entries(writer, &analysis->lookups[i].name);
 }
 
 static void mark_named(const struct writer *writer) {
@@ -291,6 +296,22 @@ static bool is_checked(unsigned api) {
     return api != API_NONE && api_table[api].level == LEVEL_CHECKED;
 }
 
+/* In the form of calls of dlsym, whose second argument is the name. */
+static void add_lookups(struct writer *writer) {
+    const struct analysis *analysis = writer->analysis;
+    for (size_t i = 0; i < analysis->lookup_count; i++) {
+        const struct lookup_call *lookup = &analysis->lookups[i];
+        *array_append(writer->lookups, writer->lookups_count) =
+            (struct summary_call){.return_address = lookup->return_address,
+                                  .function = lookup->function,
+                                  .first_rule = (uint32_t)writer->rules_count,
+                                  .api = API_dlsym,
+                                  .undecoded = lookup->undecoded};
+        add_rule(writer, &(struct argument_rule){.state = RULE_OPAQUE});
+        add_rule(writer, &lookup->name);
+    }
+}
+
 static void add_calls(struct writer *writer) {
     const struct analysis *analysis = writer->analysis;
     for (size_t i = 0; i < analysis->call_count; i++) {
@@ -306,6 +327,7 @@ static void add_calls(struct writer *writer) {
             *array_append(writer->jumps, writer->jumps_count) = made;
         }
     }
+    add_lookups(writer);
     bool seen[API_COUNT] = {false};
     for (size_t i = 0; i < analysis->taken_count; i++) {
         unsigned api = analysis->object.symbols[analysis->taken[i].symbol].api;

@@ -6,8 +6,10 @@
 #include "preload/check.h"
 
 #include <asm/errno.h>
+#include <linux/prctl.h>
 
 #include "preload/copy.h"
+#include "preload/counts.h"
 #include "preload/layout.h"
 #include "preload/libc.h"
 #include "preload/log.h"
@@ -33,6 +35,7 @@ enum special {
     SPECIAL_REGISTER = 16, /* tells of a stack */
     SPECIAL_PATH = 32,     /* opens files for writing: /proc/self/mem */
     SPECIAL_SYSCALL = 64,
+    SPECIAL_FILTER = 128, /* may set a filter of system calls */
 };
 
 #define STACK_EXEC SPECIAL_STACK
@@ -91,6 +94,8 @@ static const uint8_t own_special[API_COUNT] = {
     [API_freopen] = SPECIAL_PATH,
     [API_setmntent] = SPECIAL_PATH,
     [API_truncate] = SPECIAL_PATH,
+    [API_prctl] = SPECIAL_FILTER,
+    [API_seccomp] = SPECIAL_FILTER,
     [API_syscall] = SPECIAL_SYSCALL,
 };
 
@@ -431,6 +436,8 @@ static bool check_special(struct call *call, unsigned special) {
         return false;
     if (special & SPECIAL_REGISTER)
         register_stack(call);
+    if (special & SPECIAL_FILTER && (call->index == API_seccomp || call->arguments[0] == PR_SET_SECCOMP))
+        counts_filtered();
     return true;
 }
 
@@ -467,7 +474,9 @@ static bool check_system_call(struct call *call) {
     if (call->module != NULL && call->module->rules != NULL)
         inner.site = site_of(call->module, call->registers->return_address, meant);
     inner.loose = inner.site == NULL; /* the site's own rule, which names the number, has allowed it */
-    call->slot->counts[meant]++;
+    count_call(call->slot, meant);
+    if (counts_may_leave(meant))
+        counts_leave();
     if (!check_one(&inner, special_of(meant) & ~(unsigned)SPECIAL_STACK)) {
         call->target = NULL;
         return false;
@@ -497,6 +506,7 @@ static COLD void *check_slowly(struct registers *registers, unsigned spelling, u
     };
     if (call.slot == NULL)
         return without_slot(&call);
+    counts_visit(call.slot);
     copy_begin(call.slot, registers);
     site_find(&call);
     unsigned special = special_of(index);
@@ -504,6 +514,8 @@ static COLD void *check_slowly(struct registers *registers, unsigned spelling, u
         return call.target;
     if (special & SPECIAL_SYSCALL)
         check_system_call(&call);
+    if (counts_may_leave(index))
+        counts_leave();
     return call.target;
 }
 
@@ -511,13 +523,13 @@ static COLD void *check_slowly(struct registers *registers, unsigned spelling, u
  * seen to first. */
 void *pinion_check_fully(struct registers *registers) {
     if (registers->spelling & SPENT)
-        thread_spent(registers->spelling >> 16 & 0x7fff);
+        thread_spent(registers->spelling >> 16 & API_BITS, (const void *)registers->r10);
     if (__atomic_load_n(&STATE->ready, __ATOMIC_ACQUIRE) != READY)
         pinion_start();
     unsigned spelling = registers->spelling & 0xffff;
     if (STATE->mode == MODE_OFF)
         return pinion_real[spelling];
-    return check_slowly(registers, spelling, registers->spelling >> 16 & 0x7fff);
+    return check_slowly(registers, spelling, registers->spelling >> 16 & API_BITS);
 }
 
 /* ---- the hot path: no call but the last, so that little needs saving ---- */
@@ -571,4 +583,12 @@ void *pinion_check(struct registers *registers) {
     if (unlikely(__atomic_load_n(&map->sequence, __ATOMIC_ACQUIRE) != sequence))
         return pinion_check_fully(registers);
     return pinion_real[packed & 0xffff];
+}
+
+/* A call that is checked and may block. */
+void *pinion_check_visiting(struct registers *registers) {
+    struct thread_slot *slot = thread_registered();
+    if (likely(slot != NULL))
+        counts_visit(slot);
+    return pinion_check(registers);
 }

@@ -41,9 +41,10 @@ struct violation {
     bool built_in;                              /* no mode and no verdict of the policy loosens it */
 };
 
-/* Entered from the stubs, the first for classes without a stack check. Return where the call goes on, or NULL when it
+/* Entered from the stubs, the last for classes with a stack check, the second for calls that may block. Return where the call goes on, or NULL when it
  * ends with registers->rax. */
 void *pinion_check(struct registers *registers);
+void *pinion_check_visiting(struct registers *registers);
 void *pinion_check_fully(struct registers *registers);
 
 /* Decides, logs, and where the verdict says so ends the call (call->target becomes NULL) or the process. Returns whether the

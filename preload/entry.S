@@ -35,13 +35,14 @@
 .endm
 
 /* The slow path of a counted call, out of the way of the fast one: r10 and r11 are free at a function's entry
- * but for nested functions, which no API is. */
+ * but for nested functions, which no API is. r10 tells it where the call was counted. */
 .macro counted name, api, spelling
         begin   \name, \spelling
         count   \api
         js      1f
         jmp     *pinion_real+8*\spelling(%rip)
-1:      movl    $(SPENT | \api << 16 | \spelling), %r11d
+1:      movq    %r11, %r10
+        movl    $(SPENT | \api << 16 | \spelling), %r11d
         jmp     pinion_enter_count
         finish  \name
 .endm
@@ -49,17 +50,28 @@
 .macro checked name, api, spelling, enter
         begin   \name, \spelling
         count   \api
+        js      1f
         movl    $(\api << 16 | \spelling), %r11d
-        jns     \enter
+        jmp     \enter
+1:      movq    %r11, %r10
         movl    $(SPENT | \api << 16 | \spelling), %r11d
         jmp     \enter
         finish  \name
+.endm
+
+/* A counted call that may block, or end the process. */
+.macro visiting name, api, spelling
+        checked \name, \api, \spelling, pinion_enter_count
 .endm
 
 /* ---- the table ---- */
 
         .set    next_api, 0
         .set    next_spelling, 0
+
+#define WAITS(name) .set visits_##name, 1;
+#define LEAVES(name) .set visits_##name, 1;
+#include "runtime/apis.def"
 
 #define ENTER_EXEC pinion_enter_deep
 #define ENTER_CODE pinion_enter_deep
@@ -72,7 +84,11 @@
 #define ENTER_COUNT pinion_enter
 
 .macro row_COUNTED name, enter
+        .ifdef  visits_\name
+        visiting \name, next_api, next_spelling
+        .else
         counted \name, next_api, next_spelling
+        .endif
         .set    level_\name, 0
         .set    next_spelling, next_spelling + 1
 .endm
@@ -80,7 +96,7 @@
         .ifc    \name, dlclose
         checked \name, next_api, next_spelling, pinion_enter_call
         .else
-        checked \name, next_api, next_spelling, \enter
+        checked_by \enter, \name, \name, next_api
         .endif
         .set    level_\name, 1
         .set    next_spelling, next_spelling + 1
@@ -88,15 +104,32 @@
 .macro row_RAW name, enter
 .endm
 
+/* The deep checks visit by themselves. */
+.macro checked_by enter, name, canonical, api
+        .ifdef  visits_\canonical
+        .ifc    \enter, pinion_enter
+        checked \name, \api, next_spelling, pinion_enter_visiting
+        .else
+        checked \name, \api, next_spelling, \enter
+        .endif
+        .else
+        checked \name, \api, next_spelling, \enter
+        .endif
+.endm
+
 .macro alias canonical, name
         .if     level_\canonical
         .if     deep_\canonical
-        checked \name, api_\canonical, next_spelling, pinion_enter_deep
+        checked_by pinion_enter_deep, \name, \canonical, api_\canonical
         .else
-        checked \name, api_\canonical, next_spelling, pinion_enter
+        checked_by pinion_enter, \name, \canonical, api_\canonical
         .endif
         .else
+        .ifdef  visits_\canonical
+        visiting \name, api_\canonical, next_spelling
+        .else
         counted \name, api_\canonical, next_spelling
+        .endif
         .endif
         .set    next_spelling, next_spelling + 1
 .endm
@@ -202,6 +235,7 @@
 .endm
 
         entry_point pinion_enter, pinion_check, 0
+        entry_point pinion_enter_visiting, pinion_check_visiting, 0
         entry_point pinion_enter_deep, pinion_check_fully, 1
 
 /* dlclose is called, not jumped to: the module map must be made anew when it has returned. */

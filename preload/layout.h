@@ -25,7 +25,8 @@
 #define SLOT_BUDGET 0
 #define SLOT_COUNTS 8
 
-/* In registers.spelling, where bits 16 to 30 hold the API: the slot's budget is spent. */
+/* In registers.spelling, where bits 16 to 30 hold the API: the slot's budget is spent; r10 tells which slot. */
 #define SPENT 0x80000000
+#define API_BITS 0x7fff
 
 #endif

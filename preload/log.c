@@ -10,6 +10,7 @@
 #include <linux/time.h>
 
 #include "preload/copy.h"
+#include "preload/counts.h"
 #include "preload/libc.h"
 #include "preload/raw.h"
 #include "preload/state.h"
@@ -529,6 +530,7 @@ void log_process(enum reason reason, enum verdict verdict, const char *detail) {
 }
 
 void end_process(void) {
+    counts_leave();
     raw(__NR_exit_group, 137);
     for (;;)
         __asm__ volatile("hlt");

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <sys/auxv.h>
 
+#include "preload/clock.h"
 #include "preload/imports.h"
 #include "preload/libc.h"
 #include "preload/log.h"
@@ -17,6 +18,7 @@
 #include "preload/resolve.h"
 #include "preload/stack.h"
 #include "preload/state.h"
+#include "runtime/counts.h"
 
 #define DEFAULT_POLICY_DIRECTORY "/etc/pinion"
 #define POLICY_SUFFIX ".pinion"
@@ -48,7 +50,7 @@ static void refuse_to_start(enum reason reason, const char *detail) {
 /* ---- settings ---- */
 
 struct settings {
-    const char *policy, *policy_directory, *log, *mode, *record, *preload;
+    const char *policy, *policy_directory, *log, *mode, *record, *counts, *interval, *preload;
 };
 
 static const struct {
@@ -60,6 +62,8 @@ static const struct {
     {"PINION_LOG=", offsetof(struct settings, log)},
     {"PINION_MODE=", offsetof(struct settings, mode)},
     {"PINION_RECORD=", offsetof(struct settings, record)},
+    {"PINION_COUNTS=", offsetof(struct settings, counts)},
+    {"PINION_INTERVAL=", offsetof(struct settings, interval)},
     {"LD_PRELOAD=", offsetof(struct settings, preload)},
 };
 
@@ -298,6 +302,25 @@ static void map_record(struct state *state, const char *path) {
     state->record_bytes = (uint64_t)status.st_size;
 }
 
+/* ---- counting ---- */
+
+/* Milliseconds; 0 where it is no number that can be used. */
+static uint64_t read_interval(const char *text) {
+    uint64_t value = 0;
+    for (; *text >= '0' && *text <= '9' && value <= COUNTS_MOST_MS; text++)
+        value = 10 * value + (uint64_t)(*text - '0');
+    return *text == '\0' && value >= COUNTS_LEAST_MS && value <= COUNTS_MOST_MS ? value : 0;
+}
+
+static void prepare_counting(struct state *state, const struct settings *settings) {
+    uint64_t interval = settings->interval != NULL ? read_interval(settings->interval) : COUNTS_DEFAULT_MS;
+    if (interval == 0)
+        log_process(REASON_BAD_SETTING, VERDICT_LOG, "PINION_INTERVAL is no number of milliseconds from 10 to 3600000");
+    state->interval = (interval != 0 ? interval : COUNTS_DEFAULT_MS) * 1000000;
+    state->counts_path = settings->counts != NULL ? keep(state, settings->counts, "") : NULL;
+    clock_start(state);
+}
+
 /* ---- the sequence ---- */
 
 static void find_imports(struct state *state) {
@@ -338,6 +361,7 @@ static void protect(struct state *state, const struct link_map *first, const str
         if (state->policy == NULL && state->record == NULL)
             log_process(REASON_NO_POLICY, VERDICT_ALLOW, state->program_path);
     }
+    prepare_counting(state, &settings);
     modules_bind();
     if (state->mode == MODE_ENFORCE && state->policy != NULL)
         __atomic_store_n(&state->quick, state->modules, __ATOMIC_RELEASE);

@@ -18,10 +18,13 @@
 #define COLD __attribute__((cold, noinline))
 
 struct module_map;
+struct timespec;
+
+typedef int clock_function(int clock, struct timespec *now);
 struct r_debug;
 
 /* What a child must be given so that it is as protected as this process: complete "NAME=value" strings. */
-#define INHERITED_MAX 6
+#define INHERITED_MAX 8
 
 struct state {
     const struct policy_header *policy; /* NULL: the program has none */
@@ -45,6 +48,9 @@ struct state {
     uint64_t first_thread;      /* its thread pointer; with the next two, set by stack_start */
     uint64_t first_stack_low;   /* as far as its stack may grow */
     uint64_t first_stack_start; /* no frame of its outermost function lies lower */
+    clock_function *clock;      /* of the vDSO, or NULL */
+    uint64_t interval;          /* nanoseconds, where this process makes the page of counts */
+    const char *counts_path;    /* PINION_COUNTS; NULL: the default */
     char ***environment;        /* libc's environ */
     int *(*errno_location)(void);
     const char *inherited[INHERITED_MAX];

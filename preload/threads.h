@@ -8,9 +8,9 @@
 
 #include <stdint.h>
 
-#include "runtime/api.h"
+#include "runtime/counts.h"
 
-#define SLOT_WIPED_BYTES 4096 /* a page */
+#define SLOT_WIPED_BYTES 8192 /* pages */
 #define COPY_RECORDS 64
 #define COPY_BYTES (128u << 10) /* of address space: only what is used is memory */
 
@@ -22,7 +22,13 @@ struct thread_slot {
     /* Wiped on fork: a child counts from zero, and registers again. entry.S counts here. */
     int64_t budget; /* calls until the slow path runs again; negative: spent */
     uint64_t counts[API_COUNT];
-    uint32_t thread; /* kernel's number of the owner; 0 after fork */
+    uint32_t thread;          /* kernel's number of the owner; 0 after fork */
+    uint32_t process;         /* and of its process */
+    uint64_t tick;            /* the clock at the last visit, see counts.c */
+    uint64_t tells;           /* in that tick */
+    uint64_t closing;         /* when this thread began to close an interval, or 0 */
+    uint64_t told[API_COUNT]; /* so much of the counts is on the page; atomic */
+    uint64_t switches_told;   /* of the process: first slot only; atomic */
 
     /* Kept on fork: the child goes on with the same stacks, and perhaps in the middle of a call. */
     _Alignas(SLOT_WIPED_BYTES) struct stack_range stack; /* the thread's own, or zero while it is not known */
@@ -40,12 +46,25 @@ struct thread_slot {
         uint32_t alternate;
     } copy_records[COPY_RECORDS];
     char copies[COPY_BYTES];
+    uint64_t interval_counts[COUNTS_ENTRIES]; /* of the interval that this thread is closing */
 };
 
 /* The calling thread's slot; registers the thread if need be. NULL when no slot can be had. */
 struct thread_slot *thread_slot(void);
 
-/* The slow path of counting: the call of `api` that just happened found the budget spent. */
-void thread_spent(unsigned api);
+/* The slow path of counting: the call of `api` that just happened was counted in `counted` and found its budget spent. */
+void thread_spent(unsigned api, const void *counted);
+
+/* Whether a thread has counted: false on the sink. */
+struct thread_slot *thread_registered(void);
+
+/* All slots, in the order in which they were mapped; NULL for one that is free or not mapped yet. */
+uint32_t threads_count(void);
+struct thread_slot *threads_slot(uint32_t index);
+
+/* One more call, beside what the stub counts. One instruction, so that a signal handler's calls are not lost. */
+static inline void count_call(struct thread_slot *slot, unsigned api) {
+    __asm__ volatile("incq %0" : "+m"(slot->counts[api]) : : "cc");
+}
 
 #endif

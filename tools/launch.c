@@ -69,4 +69,6 @@ void launch_prepare(const struct launch *launch) {
     if (launch->mode)
         set("PINION_MODE", launch->mode);
     set_path("PINION_RECORD", launch->record);
+    if (launch->counts)
+        set_path("PINION_COUNTS", launch->counts);
 }

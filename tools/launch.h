@@ -1,4 +1,4 @@
-/* Setting up the environment under which a program is protected; shared by `run` and `learn`. */
+/* Setting up the environment under which a program is protected; shared by `run`, `learn` and `record`. */
 #ifndef PINION_TOOLS_LAUNCH_H
 #define PINION_TOOLS_LAUNCH_H
 
@@ -11,6 +11,7 @@ struct launch {
     const char *log;       /* PINION_LOG, or NULL: as it is, else standard error */
     const char *mode;      /* PINION_MODE, or NULL: as it is, else that of the policies */
     const char *record;    /* PINION_RECORD, or NULL */
+    const char *counts;    /* PINION_COUNTS, or NULL: as it is */
 };
 
 /* Sets LD_PRELOAD (the shim first, what was there behind it) and the PINION_ variables in our own environment; all

@@ -12,6 +12,8 @@ static const struct verb verbs[] = {
     {"check", "look for mistakes in policies and compile them", verb_check},
     {"show", "print what a policy allows", verb_show},
     {"explain", "say what a denial means and what to do", verb_explain},
+    {"counts", "show live what a process or a container calls", verb_counts},
+    {"record", "run a program and write what it calls, interval by interval", verb_record},
     {"doctor", "say whether programs can be protected, and whether they are", verb_doctor},
 };
 

@@ -22,5 +22,7 @@ verb_handler verb_check;
 verb_handler verb_show;
 verb_handler verb_explain;
 verb_handler verb_doctor;
+verb_handler verb_counts;
+verb_handler verb_record;
 
 #endif

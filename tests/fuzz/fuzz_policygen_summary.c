@@ -37,7 +37,7 @@ int LLVMFuzzerInitialize(int *count, char ***arguments) {
 }
 
 static void link_summary(const struct summary *summary, bool plugin) {
-    struct program_module modules[] = {{"fuzzed", summary, false}, {"twice", summary, plugin}};
+    struct program_module modules[] = {{"fuzzed", NULL, summary, false}, {"twice", NULL, summary, plugin}};
     struct program program = {modules, 2};
     struct document document;
     struct coverage coverage[2] = {0};

@@ -17,11 +17,6 @@
 #define CALLS 100000
 #define OPENS 500
 
-struct entry {
-    uint32_t thread;
-    struct thread_slot *slot;
-};
-
 static uint64_t base_of(const char *name) {
     char line[4096];
     uint64_t base = 0;
@@ -54,15 +49,14 @@ static void *find(const char *file, uint64_t base, const char *wanted, uint64_t 
     exit(77);
 }
 
-static volatile struct entry *slots;
-static volatile uint64_t *overflow;
+static volatile struct counts_slot *slots;
 static size_t slots_max;
 
 static uint64_t total(unsigned api) {
-    uint64_t sum = overflow[api];
+    uint64_t sum = 0;
     for (size_t i = 0; i < slots_max; i++)
-        if (slots[i].slot != NULL)
-            sum += slots[i].slot->counts[api];
+        if (slots[i].address != NULL)
+            sum += ((struct thread_slot *)slots[i].address)->counts[api];
     return sum;
 }
 
@@ -76,12 +70,11 @@ static void *work(void *unused) {
 
 int main(int count, char **arguments) {
     pthread_t threads[THREADS];
-    uint64_t size, unused, calls, opens;
+    uint64_t size, calls, opens;
     int status = 1;
     EXPECT(count == 2);
     elf_version(EV_CURRENT);
     slots = find(arguments[1], base_of("libpinion.so"), "slots", &size);
-    overflow = find(arguments[1], base_of("libpinion.so"), "overflow", &unused);
     slots_max = size / sizeof *slots;
     calls = total(API_getppid);
     opens = total(API_open);

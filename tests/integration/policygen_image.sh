@@ -190,10 +190,14 @@ cat >"$work/uses.c" <<'C'
 #define _GNU_SOURCE
 #include <dlfcn.h>
 int used(void);
+void *(*volatile pointer)(void *, const char *);
 int main(int count, char **arguments) {
     int result = used();
 #ifdef LOOKUP
     int (*found)(const char *) = dlsym(RTLD_DEFAULT, LOOKUP);
+#ifdef POINTER
+    pointer = POINTER;
+#endif
     return found == 0 ? 1 : found(arguments[1]);
 #endif
     return result;
@@ -219,6 +223,95 @@ expect dlsym_loosens_all 0 'loose system after an indirect call \(dlsym with unk
     "$work/unknown_name"
 expect dlsym_cost_is_told 0 'dlsym with names that are not known makes [1-9][0-9]* functions loose' "$policygen" \
     "$work/unknown_name"
+variant dlsym_pointer '-DLOOKUP="strlen"' -DPOINTER=dlsym
+expect dlsym_by_pointer 0 'loose system after an indirect call \(dlsym with unknown names\)' "$policygen" --print-sites \
+    "$work/dlsym_pointer"
+
+# ---- Functions that hand names on to dlsym ----
+
+# In the shape of OpenSSL: the names come through a table, and from memory.
+cat >"$work/hands_on.c" <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+static void *bind(void *object, const char *name) { return dlsym(object, name); }
+static void *look_up(const char *name) { return dlsym(dlopen(NULL, RTLD_LAZY), name); }
+static struct { void *(*bind)(void *, const char *); void *(*look_up)(const char *); } method = {bind, look_up};
+void *DSO_METHOD_openssl(void) { return &method; }
+void *DSO_bind_func(void *object, const char *name) { return method.bind(object, name); }
+void *DSO_global_lookup(const char *name) { return method.look_up(name); }
+struct context { void *object; const char *check, *bind; };
+struct context *context_new(void) {
+    struct context *context = calloc(1, sizeof *context);
+    context->check = "v_check";
+    context->bind = "bind_engine";
+    return context;
+}
+int context_load(struct context *context) {
+    return DSO_bind_func(context->object, context->check) == 0 || DSO_bind_func(context->object, context->bind) == 0;
+}
+#ifdef ANOTHER
+void *another(const char **names) { return dlsym(NULL, names[1]); }
+#endif
+C
+cat >"$work/asks.c" <<'C'
+int used(void);
+void *DSO_bind_func(void *, const char *);
+void *DSO_global_lookup(const char *);
+void *(*volatile pointer)(const char *);
+int main(int count, char **arguments) {
+    int result = used();
+#ifdef POINTER
+    pointer = DSO_global_lookup;
+#endif
+#ifdef NAME
+    result += DSO_bind_func(0, NAME) != 0;
+#endif
+    return result;
+}
+C
+# hands_on SONAME FLAGS...: libhands.so by that name, and programs that use it
+hands_on() {
+    gcc -O2 -w -shared -fPIC "-Wl,-soname,$1" "${@:2}" -o "$work/$1" "$work/hands_on.c" && ln -sf "$1" "$work/libhands.so" || exit 1
+}
+# asks NAME FLAGS...
+asks() {
+    # shellcheck disable=SC2016 # $ORIGIN is the loader's
+    gcc -O2 -w "${@:2}" -o "$work/$1" "$work/asks.c" -L"$work" -lentry -Wl,--no-as-needed -lhands -Wl,-rpath,'$ORIGIN' || exit 1
+}
+closed='entry open path=/etc/known flags'
+opened='entry open path=(/etc/known,)?any'
+hands_on libcrypto.so.3
+asks asks_nothing
+asks asks_constant '-DNAME="strlen"'
+asks asks_entry '-DNAME="entry"'
+asks asks_unknown '-DNAME=arguments[1]'
+asks asks_pointer -DPOINTER
+expect names_described 0 "$closed" "$policygen" --print-sites "$work/asks_nothing"
+expect names_description_is_told 0 'from lookups.def.* in libcrypto.so.3' "$policygen" "$work/asks_nothing"
+expect names_constant 0 "$closed" "$policygen" --print-sites "$work/asks_constant"
+expect names_entry 0 "$opened" "$policygen" --print-sites "$work/asks_entry"
+expect names_unknown 0 "$opened" "$policygen" --print-sites "$work/asks_unknown"
+expect names_pointer 0 "$opened" "$policygen" --print-sites "$work/asks_pointer"
+hands_on libcrypto.so.3 -DANOTHER
+expect names_of_another_shape 0 "$opened" "$policygen" --print-sites "$work/asks_constant"
+hands_on libunread.so.3
+asks asks_unread '-DNAME="strlen"'
+expect names_of_another_object 0 "$opened" "$policygen" --print-sites "$work/asks_unread"
+
+# Names that a function takes from callers alone: none, where the process has no caller.
+cat >"$work/hands_on.c" <<'C'
+#include <dlfcn.h>
+void *finds(const char *name) { return dlsym(0, name); }
+C
+hands_on libfinds.so.1
+asks finds_nothing
+expect names_without_caller 0 "$closed" "$policygen" --print-sites "$work/finds_nothing"
+asks finds_unknown '-DDSO_bind_func(object,name)=finds(name)' '-DNAME=arguments[1]'
+expect names_of_caller 0 "$opened" "$policygen" --print-sites "$work/finds_unknown"
+asks finds_found '-DDSO_bind_func(object,name)=dlsym(object,name)' '-DNAME="finds"'
+expect names_of_found 0 "$opened" "$policygen" --print-sites "$work/finds_found"
+
 # ---- A plug-in that only learning finds ----
 
 pinion=$PWD/build/pinion
