@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policygen/address_list.h"
 #include "policygen/solve.h"
 #include "runtime/util.h"
 
@@ -845,5 +846,6 @@ void flow_free(struct flow *flow) {
         free(flow->tables[i].targets);
     free(flow->tables);
     free(flow->strays);
+    address_lists_free(flow->lists);
     free(flow);
 }

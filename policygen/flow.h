@@ -8,6 +8,8 @@
 #include "policygen/analysis.h"
 #include "policygen/decode.h"
 
+struct address_lists;
+
 #define NO_DEPTH INT32_MIN
 #define NO_BLOCK UINT32_MAX
 
@@ -62,6 +64,7 @@ struct flow {
     size_t table_count;
     uint32_t *strays; /* targets of tables in moved-away parts that nothing else refers to */
     size_t stray_count;
+    struct address_lists *lists; /* of getaddrinfo, where values are followed across functions */
 };
 
 /* Which function's graph each function belongs to, itself for most; per function, to be freed. */

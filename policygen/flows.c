@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "policygen/address_list.h"
 #include "runtime/util.h"
 
 /* Some 30 MB. */
@@ -47,8 +48,10 @@ void flows_free(struct flows *flows) {
 
 const struct flow *flows_get(struct flows *flows, uint32_t root) {
     if (flows->by_root[root] == NULL) {
-        flows->by_root[root] = flow_build(flows->analysis, flows->decoder, root);
-        flows->instruction_count += flows->by_root[root]->instruction_count;
+        struct flow *flow = flow_build(flows->analysis, flows->decoder, root);
+        flow->lists = address_lists_find(flow);
+        flows->by_root[root] = flow;
+        flows->instruction_count += flow->instruction_count;
         *array_append(flows->held, flows->held_count) = root;
     }
     return flows->by_root[root];

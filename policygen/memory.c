@@ -8,17 +8,9 @@
 #include "policygen/template.h"
 #include "runtime/util.h"
 
-#define MAX_WRITES 8
 #define MAX_STEPS 100000
 #define MAX_SOURCES 64
 #define MAX_LANE_STEPS 256
-
-/* What an instruction does to the frame. */
-struct memory_touch {
-    bool unknown; /* may write anywhere */
-    unsigned count;
-    struct memory_write writes[MAX_WRITES];
-};
 
 struct memory *memory_new(const struct flow *flow, struct solver *solver) {
     struct memory *memory = xcalloc(1, sizeof *memory);
@@ -45,7 +37,7 @@ void memory_free(struct memory *memory) {
 /* ---- What one instruction writes ---- */
 
 static void add_write(struct memory_touch *touch, int64_t offset, int64_t size, bool certain) {
-    if (touch->count == MAX_WRITES || offset > INT32_MAX / 4 || offset < INT32_MIN / 4) {
+    if (touch->count == MEMORY_MAX_WRITES || offset > INT32_MAX / 4 || offset < INT32_MIN / 4) {
         touch->unknown = true;
         return;
     }
@@ -156,7 +148,7 @@ static void touch_by_store(struct memory *memory, uint32_t index, struct memory_
         add_write_through(touch, solver_address(memory->solver, index, operand), size, true);
 }
 
-static const struct memory_touch *touch_of(struct memory *memory, uint32_t index) {
+const struct memory_touch *memory_touch(struct memory *memory, uint32_t index) {
     static const struct memory_touch nothing = {0};
     const struct instruction *instruction = &memory->flow->instructions[index];
     bool pushes = instruction->operation == OPERATION_PUSH;
@@ -234,7 +226,7 @@ static bool meet_write(struct walk *walk, uint32_t index, const struct memory_wr
 }
 
 static bool meet(struct walk *walk, uint32_t index, int64_t *limit) {
-    const struct memory_touch *touch = touch_of(walk->memory, index);
+    const struct memory_touch *touch = memory_touch(walk->memory, index);
     const struct flow *flow = walk->memory->flow;
     bool below = flow->instructions[index].operation == OPERATION_CALL && walk->offset < flow->frames[index].depth;
     if (touch->unknown || below) {

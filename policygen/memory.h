@@ -10,12 +10,20 @@
 
 #define MEMORY_NO_END INT32_MAX
 #define MEMORY_NO_LIMIT INT64_MAX
+#define MEMORY_MAX_WRITES 8
 
 /* One write into the frame: [offset, end), relative to the stack pointer at entry. */
 struct memory_write {
     int32_t offset;
     int32_t end;  /* at most; MEMORY_NO_END: not known */
     bool certain; /* goes there whenever the instruction runs */
+};
+
+/* What an instruction does to the frame. */
+struct memory_touch {
+    bool unknown; /* may write anywhere */
+    unsigned count;
+    struct memory_write writes[MEMORY_MAX_WRITES];
 };
 
 /* A write that may have made what is there now. */
@@ -43,6 +51,9 @@ struct memory {
 
 struct memory *memory_new(const struct flow *flow, struct solver *solver);
 void memory_free(struct memory *memory);
+
+/* Valid as long as the memory is. */
+const struct memory_touch *memory_touch(struct memory *memory, uint32_t index);
 
 /* Writes that made the bytes [offset, offset + size), or the text that begins at `offset` (size 0). */
 struct memory_sources memory_sources(struct memory *memory, uint32_t before, int32_t offset, unsigned size);

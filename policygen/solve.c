@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policygen/address_list.h"
 #include "policygen/effects.h"
 #include "runtime/util.h"
 
@@ -441,11 +442,13 @@ static bool read_table_entry(struct solver *solver, uint32_t before, const struc
 static struct abstract read_memory(struct solver *solver, uint32_t before, const struct operand *operand) {
     int32_t offset;
     unsigned size = operand->size;
+    struct abstract value;
+    if (address_lists_load(solver->flow->lists, &solver->arena, before, size, &value))
+        return value;
     if (frame_place(solver, before, operand, &offset))
         return read_slot(solver, before, offset, size);
     if (operand->segment || size == 0 || size > 8)
         return value_unknown_bits(UNKNOWN_MEMORY, width_mask(size == 0 ? 8 : size));
-    struct abstract value;
     if (read_table_entry(solver, before, operand, size, &value))
         return value;
     struct abstract at = address_of(solver, before, operand);
