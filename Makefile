@@ -144,6 +144,14 @@ build/shim/%.o: %.S build/flags $(KERNEL_HEADERS)/stamp
 build/exports.map: preload/exports.map.in $(wildcard runtime/*.def) build/flags
 	$(call say,GEN,$@)$(CC) -E -P -undef $(INCLUDES) -x c $< -o $@
 
+# The shim has the fingerprint of the API table as a constant.
+build/fingerprint.h: runtime/api.c runtime/api.h $(wildcard runtime/*.def) build/flags
+	$(call say,GEN,$@)printf '#include <stdio.h>\n#include "runtime/api.h"\nint main(void) {\n\
+	printf("#define API_TABLE_FINGERPRINT 0x%%lxu\\n", (unsigned long)api_table_fingerprint());\n}\n' | \
+		$(CC) $(TOOL_CFLAGS) -x c - -x c runtime/api.c -o build/fingerprint && build/fingerprint >$@
+
+build/shim/runtime/api.o: build/fingerprint.h
+
 build/libpinion.so: $(SHIM_OBJECTS) $(LIBUNWIND) build/exports.map
 	$(call say,LINK,$@)$(CC) $(SHIM_LDFLAGS) -Wl,--version-script=build/exports.map $(SHIM_OBJECTS) $(LIBUNWIND) \
 		$(shell $(CC) -print-libgcc-file-name) -o $@

@@ -13,7 +13,7 @@
 #include "preload/state.h"
 
 /* A thread runs this many calls between two visits to the slow path, unless they may block. */
-#define BUDGET 1024
+#define BUDGET 4096
 
 #define SLOTS_MAX 4096
 /* A new thread looks at so many slots for one whose owner has died before it maps another. */
@@ -37,8 +37,9 @@ static struct counts_slot slots[SLOTS_MAX];
 static uint32_t slots_used; /* entries ever used; atomic */
 
 /* For those who look on from outside. */
-__attribute__((used)) static const struct counts_locator locator = {
+__attribute__((used, retain)) static const struct counts_locator locator = {
     .magic = COUNTS_LOCATOR_MAGIC,
+    .self = &locator,
     .bytes = sizeof locator,
     .entries = API_COUNT,
     .table = api_table,
@@ -132,8 +133,10 @@ static void forget_owner(struct thread_slot *slot) {
 
 static COLD struct thread_slot *register_thread(void) {
     uint32_t thread = (uint32_t)raw(__NR_gettid);
-    struct thread_slot *slot = NULL;
-    if (pinion_slot != (void *)&sink) {
+    struct thread_slot *slot = pinion_slot;
+    if (slot != (void *)&sink && slot->thread != 0)
+        return slot; /* a signal handler was faster */
+    if (slot != (void *)&sink) {
         slot = reclaim_own(thread);
     } else {
         slot = take_over(thread);

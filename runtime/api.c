@@ -83,31 +83,20 @@ static bool same_text(const char *a, const char *b) {
     return *a == *b;
 }
 
-/* FNV-1a over words, with a rotation that brings the high bits down. In four lanes, so that the multiplications
- * overlap: the shim computes the fingerprint at every program start. */
-static inline uint64_t hash_word(uint64_t hash, uint64_t word) {
-    hash ^= word;
-    return (hash << 29 | hash >> 35) * FNV_PRIME;
-}
+#ifdef PINION_SHIM
+/* Hashing the tables would take some microseconds of every program's start: the build has done it. */
+#include "build/fingerprint.h"
 
-static inline uint64_t word_at(const char *bytes) {
-    uint64_t word;
-    __builtin_memcpy(&word, bytes, sizeof word);
-    return word;
+uint64_t api_table_fingerprint(void) {
+    return API_TABLE_FINGERPRINT;
 }
-
+#else
+/* FNV-1a. */
 static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size) {
-    const char *bytes = data;
-    uint64_t first = hash, second = 1, third = 2, fourth = 3;
-    for (; size >= 32; bytes += 32, size -= 32) {
-        first = hash_word(first, word_at(bytes));
-        second = hash_word(second, word_at(bytes + 8));
-        third = hash_word(third, word_at(bytes + 16));
-        fourth = hash_word(fourth, word_at(bytes + 24));
-    }
+    const unsigned char *bytes = data;
     for (; size > 0; bytes++, size--)
-        first = hash_word(first, (unsigned char)*bytes);
-    return hash_word(hash_word(hash_word(first, second), third), fourth);
+        hash = (hash ^ *bytes) * FNV_PRIME;
+    return hash;
 }
 
 /* Neither table holds padding: names are filled up with zeros. A row of kinds.def changes policies as well. */
@@ -116,6 +105,7 @@ _Static_assert(sizeof(struct argument) == 24 && sizeof(struct api) == 38 + API_M
 uint64_t api_table_fingerprint(void) {
     return hash_bytes(hash_bytes(FNV_OFFSET_BASIS, api_table, sizeof api_table), kind_table, sizeof kind_table);
 }
+#endif
 
 unsigned spelling_by_name(const char *name) {
     for (unsigned i = 0; i < SPELLING_COUNT; i++)

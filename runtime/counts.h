@@ -73,11 +73,13 @@ const char *counts_name(unsigned entry);
 
 /* ---- the counts of one process, which lie in its own memory ---- */
 
-/* Lies in the shim's read-only data; found there by its magic from outside. */
+/* Lies in the shim's read-only data; found there from outside by its magic, and by its own address, which a copy of the
+ * file's bytes does not have. */
 #define COUNTS_LOCATOR_MAGIC "PINSLOTS"
 
 struct counts_locator {
     char magic[8];
+    const struct counts_locator *self;
     uint32_t bytes;             /* of this structure */
     uint32_t entries;           /* counters of a slot */
     const struct api *table;    /* their names, in this order */

@@ -19,12 +19,12 @@ static bool read_memory(pid_t pid, const void *from, void *to, size_t size) {
     return process_vm_readv(pid, &local, 1, &remote, 1, 0) == (ssize_t)size;
 }
 
-static bool search(const char *bytes, size_t size, struct counts_locator *locator) {
+static bool search(const char *bytes, size_t size, uint64_t low, struct counts_locator *locator) {
     static const char magic[8] = COUNTS_LOCATOR_MAGIC;
     for (size_t at = 0; at + sizeof *locator <= size; at += 8) {
         memcpy(locator, bytes + at, sizeof *locator);
-        if (memcmp(locator->magic, magic, sizeof magic) == 0 && locator->bytes == sizeof *locator &&
-            locator->entries <= ENTRIES_MAX && locator->slots_max <= SLOTS_MAX)
+        if (memcmp(locator->magic, magic, sizeof magic) == 0 && (uint64_t)locator->self == low + at &&
+            locator->bytes == sizeof *locator && locator->entries <= ENTRIES_MAX && locator->slots_max <= SLOTS_MAX)
             return true;
     }
     return false;
@@ -36,7 +36,7 @@ static bool search_mapping(pid_t pid, uint64_t low, uint64_t high, struct counts
     if (size > (64u << 20))
         return false;
     cleanup_free char *bytes = xmalloc(size);
-    return read_memory(pid, (const void *)low, bytes, size) && search(bytes, size, locator);
+    return read_memory(pid, (const void *)low, bytes, size) && search(bytes, size, low, locator);
 }
 
 static bool find_locator(pid_t pid, struct counts_locator *locator) {
