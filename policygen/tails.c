@@ -41,17 +41,60 @@ static bool has_strays(const struct analysis *analysis) {
     return false;
 }
 
-/* Rare: a switch some of whose cases were moved away whole. */
+enum tables {
+    TABLES_NONE,   /* none is known */
+    TABLES_INSIDE, /* all lead into the own graph */
+    TABLES_LEAVE,  /* some may lead into a part of another */
+};
+
+/* Reads on until an entry leads neither into the graph nor into a part of another: too far at worst. */
+static enum tables read_table(const struct analysis *analysis, uint32_t root, uint32_t start) {
+    const struct object *object = &analysis->object;
+    for (uint64_t at = start; object_is_constant(object, at, 4); at += 4) {
+        const uint8_t *entry = object_at(object, at, 4);
+        uint64_t target = entry == NULL ? 0 : start + (uint64_t)(int64_t)(int32_t)read32(entry);
+        uint32_t function = functions_at(&analysis->functions, target);
+        bool inside = function != NO_FUNCTION && analysis->roots[function] == root;
+        if (!inside && function != NO_FUNCTION && analysis->functions.items[function].fragment)
+            return TABLES_LEAVE;
+        if (!inside)
+            return at == start ? TABLES_NONE : TABLES_INSIDE;
+    }
+    return TABLES_NONE;
+}
+
+/* Per function whose flow graph has a switch: where the tables lead whose addresses its code computes. */
+static uint8_t *find_tables(const struct analysis *analysis) {
+    const struct scan *scan = &analysis->scan;
+    uint8_t *tables = xcalloc(analysis->functions.count + 1, sizeof *tables);
+    cleanup_free bool *switches = xcalloc(analysis->functions.count + 1, sizeof *switches);
+    for (size_t i = 0; i < scan->indirect_jump_count; i++)
+        switches[analysis->roots[scan->indirect_jumps[i].function]] |= scan->indirect_jumps[i].table;
+    for (size_t i = 0; i < scan->taken_data_count; i++) {
+        uint32_t source = functions_at(&analysis->functions, scan->taken_data[i].source);
+        uint32_t root = source == NO_FUNCTION ? NO_FUNCTION : analysis->roots[source];
+        if (root == NO_FUNCTION || !switches[root] || tables[root] == TABLES_LEAVE)
+            continue;
+        enum tables found = read_table(analysis, root, scan->taken_data[i].target);
+        tables[root] = found > tables[root] ? (uint8_t)found : tables[root];
+    }
+    return tables;
+}
+
+/* Rare: a switch some of whose cases were moved away whole. A flow graph costs much, and most tables show by themselves
+ * that they stay inside. */
 static void add_strays(struct graph *graph) {
-    const struct scan *scan = &graph->analysis->scan;
-    cleanup_free bool *done = xcalloc(graph->analysis->functions.count + 1, sizeof *done);
+    const struct analysis *analysis = graph->analysis;
+    const struct scan *scan = &analysis->scan;
+    cleanup_free uint8_t *tables = find_tables(analysis);
+    cleanup_free bool *done = xcalloc(analysis->functions.count + 1, sizeof *done);
     struct decoder *decoder = decoder_new();
     for (size_t i = 0; i < scan->indirect_jump_count; i++) {
-        uint32_t function = scan->indirect_jumps[i].function;
-        if (!scan->indirect_jumps[i].table || done[function])
+        uint32_t function = scan->indirect_jumps[i].function, root = analysis->roots[function];
+        if (!scan->indirect_jumps[i].table || done[function] || tables[root] == TABLES_INSIDE)
             continue;
         done[function] = true;
-        struct flow *flow = flow_build(graph->analysis, decoder, graph->analysis->roots[function]);
+        struct flow *flow = flow_build(analysis, decoder, root);
         for (size_t j = 0; j < flow->stray_count; j++)
             add_edge(graph, function, flow->strays[j]);
         if (flow->unresolved || flow->undecodable)
