@@ -68,7 +68,7 @@ TOOL_CFLAGS := -O2 -g -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -fPIE -fstack-protector-
 	-fcf-protection -fno-strict-aliasing $(WARNINGS) $(INCLUDES) $(CFLAGS)
 TOOL_LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed $(LDFLAGS)
 POLICYGEN_LIBS := -lconfig -ljansson -ldw -lelf -lZydis -lcrypto
-PINION_LIBS := -lconfig -ljansson -ldw -lelf -lZydis -lcrypto -lm
+PINION_LIBS := -lconfig -ljansson -ldw -lelf -lZydis -lcrypto -lz -lm -pthread
 
 # The shim runs under any libc and so sees none: musl's headers for the shapes of ELF, the kernel's, the
 # compiler's, and libunwind's. Not with _GNU_SOURCE, under which musl's define open64 and its kin as macros. The
@@ -92,7 +92,7 @@ SHIM_LDFLAGS := -shared -nostdlib -nostartfiles -Wl,-z,relro,-z,now,-z,initfirst
 # ---- Sources ----
 
 # The files of runtime/ that are free of libc: the shim has them too, compiled its own way.
-SHIM_RUNTIME := $(filter $(addprefix runtime/,api.c counts.c policy.c rule.c match.c identity.c),$(wildcard runtime/*.c))
+SHIM_RUNTIME := $(filter $(addprefix runtime/,api.c counts.c policy.c rule.c match.c identity.c model.c),$(wildcard runtime/*.c))
 SHIM_OBJECTS := $(patsubst %,build/shim/%.o,$(basename $(wildcard preload/*.c preload/*.S) $(SHIM_RUNTIME)))
 RUNTIME_OBJECTS := $(patsubst %.c,build/object/%.o,$(wildcard runtime/*.c))
 POLICYGEN_OBJECTS := $(patsubst %.c,build/object/%.o,$(wildcard policygen/*.c))

@@ -14,6 +14,8 @@ static const struct verb verbs[] = {
     {"explain", "say what a denial means and what to do", verb_explain},
     {"counts", "show live what a process or a container calls", verb_counts},
     {"record", "run a program and write what it calls, interval by interval", verb_record},
+    {"train", "make a model of normal operation from recorded counts", verb_train},
+    {"score", "score recorded counts with a model", verb_score},
     {"doctor", "say whether programs can be protected, and whether they are", verb_doctor},
 };
 

@@ -24,5 +24,7 @@ verb_handler verb_explain;
 verb_handler verb_doctor;
 verb_handler verb_counts;
 verb_handler verb_record;
+verb_handler verb_train;
+verb_handler verb_score;
 
 #endif

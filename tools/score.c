@@ -1,0 +1,118 @@
+/* `pinion score`: says of recorded intervals what the shim would have said with this model. */
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/util.h"
+#include "tools/json.h"
+#include "tools/judge.h"
+#include "tools/options.h"
+#include "tools/recording.h"
+
+static struct {
+    const char *model;
+    bool all;
+    bool json;
+} settings;
+
+static const struct option_row options[] = {
+    OPTION_TEXT("model", 'm', "MODEL", &settings.model, "the model to score with"),
+    OPTION_FLAG("all", 'a', &settings.all, "list every interval, not only those in alarm"),
+    OPTION_FLAG("json", 'j', &settings.json, "print one JSON object per interval"),
+};
+
+static const char details[] =
+    "FILE is a recording, as for `pinion train`. A score is in powers of two; what lies above the model's threshold, "
+    "or\n"
+    "holds a call that training never saw, is odd. Every trace of a file is scored from a fresh start.\n"
+    "\n"
+    "Exit status: 0 no alarm, 1 there were alarms, 2 error.\n";
+
+struct tally {
+    size_t intervals, alarms;
+};
+
+static void append_new_calls(const struct judge *judge, const struct recording *recording, const uint64_t *row,
+                             json_t *list) {
+    for (size_t i = 0; i < recording->call_count; i++)
+        if (row[i] != 0 && !judge->known[i])
+            json_array_append_new(list, json_string(recording->calls[i]));
+}
+
+static void print_json(const struct judge *judge, const struct recording *recording, const struct trace *trace,
+                       size_t row, const struct judgement *judgement) {
+    json_t *new_calls = json_array();
+    append_new_calls(judge, recording, recording_row(recording, trace->first + row), new_calls);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:I, s:o, s:o, s:b}", "file", recording->path, "trace", trace->name, "interval", (json_int_t)row,
+        "score", judgement->score == SCORE_IDLE ? json_null() : json_real((double)judgement->score / FIXED_ONE),
+        "never_seen", new_calls, "alarm", judgement->alarm);
+    json_print(object);
+}
+
+static void print_text(const struct judge *judge, const struct recording *recording, const struct trace *trace,
+                       size_t row, const struct judgement *judgement) {
+    printf("%-12s %7zu ", trace->name, row);
+    if (judgement->score == SCORE_IDLE)
+        printf("   idle");
+    else
+        printf("%7.2f", (double)judgement->score / FIXED_ONE);
+    fputs(judgement->alarm ? "  alarm" : "", stdout);
+    const uint64_t *counts = recording_row(recording, trace->first + row);
+    const char *before = "  never seen: ";
+    for (size_t i = 0; i < recording->call_count; i++)
+        if (counts[i] != 0 && !judge->known[i]) {
+            printf("%s%s", before, recording->calls[i]);
+            before = ", ";
+        }
+    putchar('\n');
+}
+
+static void score_trace(const struct model_header *model, const struct recording *recording, const struct trace *trace,
+                        struct tally *tally) {
+    struct judge *judge = xcalloc(1, sizeof *judge);
+    judge_begin(judge, model, recording->calls, recording->call_count);
+    for (size_t row = 0; row < trace->count; row++) {
+        struct judgement judgement = judge_row(judge, recording_row(recording, trace->first + row));
+        tally->intervals++;
+        tally->alarms += judgement.alarm;
+        if (!settings.all && !judgement.alarm)
+            continue;
+        if (settings.json)
+            print_json(judge, recording, trace, row, &judgement);
+        else
+            print_text(judge, recording, trace, row, &judgement);
+    }
+    free(judge);
+}
+
+static void score_file(const struct model_header *model, const char *path, struct tally *tally) {
+    struct recording recording;
+    recording_read(path, &recording);
+    if (recording.interval_ms != model->interval_ms)
+        die("\"%s\" has intervals of %u ms, the model was trained on %u ms: record or train with the other", path,
+            recording.interval_ms, model->interval_ms);
+    for (size_t i = 0; i < recording.trace_count; i++)
+        score_trace(model, &recording, &recording.traces[i], tally);
+    recording_free(&recording);
+}
+
+int verb_score(const struct verb *verb, int argc, char **argv) {
+    struct usage usage = {.verb = verb,
+                          .arguments = "--model MODEL FILE...",
+                          .details = details,
+                          .options = options,
+                          .option_count = sizeof options / sizeof options[0]};
+    size_t words = options_read(&usage, argc, argv);
+    if (!settings.model)
+        options_mistake(&usage, "which model? (--model)");
+    if (words == 0)
+        options_mistake(&usage, "which recording?");
+    const struct model_header *model = model_open(settings.model);
+    struct tally tally = {0};
+    for (size_t i = 1; i <= words; i++)
+        score_file(model, argv[i], &tally);
+    if (!settings.json)
+        printf("%zu intervals, %zu in alarm (threshold %.2f)\n", tally.intervals, tally.alarms,
+               (double)model->threshold / FIXED_ONE);
+    return tally.alarms ? EXIT_FINDINGS : EXIT_FINE;
+}
