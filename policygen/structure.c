@@ -294,10 +294,22 @@ static bool may_end(struct abstract value) {
     return value.unknown != UNKNOWN_NOTHING;
 }
 
+static bool add_pointed(const struct structure *at, struct abstract value, uint8_t position,
+                        struct argument_rule *rule) {
+    bool known = value.origin_count > 0;
+    for (unsigned i = 0; i < value.origin_count; i++) {
+        struct templates texts;
+        bool null;
+        buffer_texts_from(at->memory, at->instruction, value.origins[i], &texts, &null);
+        known = add_texts(at, &texts, false, position, rule) && known;
+    }
+    return known;
+}
+
 /* The values of one position. Returns whether something is known of it. */
 static bool add_position(const struct structure *at, struct abstract value, uint8_t position,
                          struct argument_rule *rule) {
-    bool known = is_known(value);
+    bool known = is_known(value) || add_pointed(at, value, position, rule);
     if (may_end(value))
         rules_add(rule, (struct rule_value){.kind = RULE_NULL, .position = position});
     for (unsigned i = 0; i < value.count; i++) {
@@ -322,7 +334,7 @@ static bool add_vector(const struct structure *at, const struct vector *vector, 
     for (*closed = false; count < MAX_ELEMENTS && !*closed; count++) {
         values[count] = read_element(at, vector, count);
         *closed = is_end(values[count]);
-        if (is_known(values[count]))
+        if (is_known(values[count]) || values[count].origin_count > 0)
             known = count + 1;
     }
     /* Behind the last element that is known, all are as one. */

@@ -72,9 +72,22 @@ SEPARATE int copied(void) {
     free(copy);
     return status;
 }
+SEPARATE int listed(void) {
+    char *line;
+    if (asprintf(&line, "ls %d", number) < 0)
+        return -1;
+    return execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+}
+SEPARATE int vector(void) {
+    char *name;
+    if (asprintf(&name, "--number=%d", number) < 0)
+        return -1;
+    char *arguments[] = {"tool", name, NULL};
+    return execv("/bin/tool", arguments);
+}
 
 int main(int count, char **list) {
     number = count;
     text = list[0];
-    return printed() + read_meanwhile() + one_of_two() + command() + copied();
+    return printed() + read_meanwhile() + one_of_two() + command() + copied() + listed() + vector();
 }

@@ -146,10 +146,17 @@ SEPARATE int formatted(const char *format, ...) {
     va_end(list);
     return length < 0 ? -1 : open(path, O_RDONLY);
 }
+SEPARATE int listed(void) {
+    char *line;
+    if (asprintf(&line, "/u5/%d", number) < 0)
+        return -1;
+    change(line);
+    return execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+}
 
 int main(int count, char **list) {
     number = count;
     text = list[0];
     return written() + cut_at() + handed_on() + published() + replaced() + filled_in() + read_over() + printed_over() +
-           later_turn() + older() + other_source(list[0]) + part_of_it() + formatted("/u4/%d", count);
+           later_turn() + older() + other_source(list[0]) + part_of_it() + formatted("/u4/%d", count) + listed();
 }
