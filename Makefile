@@ -92,7 +92,7 @@ SHIM_LDFLAGS := -shared -nostdlib -nostartfiles -Wl,-z,relro,-z,now,-z,initfirst
 # ---- Sources ----
 
 # The files of runtime/ that are free of libc: the shim has them too, compiled its own way.
-SHIM_RUNTIME := $(filter $(addprefix runtime/,api.c counts.c policy.c rule.c match.c identity.c model.c),$(wildcard runtime/*.c))
+SHIM_RUNTIME := $(filter $(addprefix runtime/,api.c counts.c policy.c rule.c match.c identity.c model.c sha256.c signature.c),$(wildcard runtime/*.c))
 SHIM_OBJECTS := $(patsubst %,build/shim/%.o,$(basename $(wildcard preload/*.c preload/*.S) $(SHIM_RUNTIME)))
 RUNTIME_OBJECTS := $(patsubst %.c,build/object/%.o,$(wildcard runtime/*.c))
 POLICYGEN_OBJECTS := $(patsubst %.c,build/object/%.o,$(wildcard policygen/*.c))

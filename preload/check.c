@@ -10,6 +10,7 @@
 
 #include "preload/copy.h"
 #include "preload/counts.h"
+#include "preload/filter.h"
 #include "preload/layout.h"
 #include "preload/libc.h"
 #include "preload/log.h"
@@ -24,6 +25,9 @@ _Static_assert(offsetof(struct registers, rax) == REGISTERS_RAX, "entry.S stores
 _Static_assert(offsetof(struct registers, spelling) == REGISTERS_SPELLING, "entry.S stores the spelling here");
 _Static_assert(sizeof(struct registers) == REGISTERS_BYTES + 8, "entry.S skips so many bytes");
 _Static_assert(API_COUNT < 0x7fff && SPELLING_COUNT < 0x10000, "entry.S packs both into one register");
+
+/* Sealed pages are no place for it: it changes. */
+uint32_t pinion_filtered;
 
 /* ---- what each API needs beyond its site's constraints ---- */
 
@@ -437,7 +441,7 @@ static bool check_special(struct call *call, unsigned special) {
     if (special & SPECIAL_REGISTER)
         register_stack(call);
     if (special & SPECIAL_FILTER && (call->index == API_seccomp || call->arguments[0] == PR_SET_SECCOMP))
-        counts_filtered();
+        filter_set();
     return true;
 }
 

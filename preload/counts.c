@@ -18,6 +18,7 @@
 #include <linux/resource.h>
 
 #include "preload/clock.h"
+#include "preload/filter.h"
 #include "preload/interval.h"
 #include "preload/log.h"
 #include "preload/raw.h"
@@ -33,10 +34,9 @@ enum progress {
 };
 
 static struct counts_source source;
-static uint64_t progress;    /* enum progress, and above it the process that opens; atomic */
-static uint64_t swept;       /* the interval in which this process last told of all its threads; atomic */
-static uint32_t sweep_next;  /* the slot with which the next sweep begins; atomic */
-static uint32_t is_filtered; /* atomic */
+static uint64_t progress;   /* enum progress, and above it the process that opens; atomic */
+static uint64_t swept;      /* the interval in which this process last told of all its threads; atomic */
+static uint32_t sweep_next; /* the slot with which the next sweep begins; atomic */
 
 static const bool leaves[API_COUNT] = {
 #define LEAVES(name) [API_##name] = true,
@@ -65,7 +65,7 @@ static void note_switches(void) {
  * finds the page mapped, unless another thread was opening it at that moment. */
 static COLD const struct counts_source *open_page(const struct thread_slot *slot) {
     uint64_t seen = __atomic_load_n(&progress, __ATOMIC_ACQUIRE), mine = (uint64_t)slot->process << 8 | OPENING;
-    if (STATE->ready != READY || is_filtered || STATE->mode == MODE_OFF || seen == mine ||
+    if (STATE->ready != READY || filter_is_set() || STATE->mode == MODE_OFF || seen == mine ||
         !__atomic_compare_exchange_n(&progress, &seen, mine, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         return NULL;
     const char *problem;
@@ -107,8 +107,7 @@ static void tell(struct counts_page *page, struct thread_slot *slot) {
 static void tell_switches(struct counts_page *page, bool may_be_child) {
     struct rusage usage = {0};
     struct thread_slot *slot = threads_slot(0);
-    if (slot == NULL || __atomic_load_n(&is_filtered, __ATOMIC_RELAXED) ||
-        (may_be_child && (uint32_t)raw(__NR_getpid) != slot->process))
+    if (slot == NULL || filter_is_set() || (may_be_child && (uint32_t)raw(__NR_getpid) != slot->process))
         return;
     if (raw(__NR_getrusage, RUSAGE_SELF, &usage) == 0)
         grow(page, COUNTS_SWITCH, &slot->switches_told, switches(&usage));
@@ -169,10 +168,6 @@ void counts_leave(void) {
 void counts_without_slot(unsigned api) {
     if (__atomic_load_n(&progress, __ATOMIC_ACQUIRE) == OPENED && source.page != NULL)
         __atomic_fetch_add(&source.page->totals[api], 1, __ATOMIC_RELAXED);
-}
-
-void counts_filtered(void) {
-    __atomic_store_n(&is_filtered, 1, __ATOMIC_RELAXED);
 }
 
 /* The program returned from main or called exit. */

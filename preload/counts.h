@@ -31,9 +31,6 @@ void counts_leave(void);
 /* A call of a thread that has no slot. */
 void counts_without_slot(unsigned api);
 
-/* From now on a filter may forbid system calls on pain of death. */
-void counts_filtered(void);
-
 /* Whether the program may end in this call, or be replaced. */
 bool counts_may_leave(unsigned api);
 

@@ -11,57 +11,33 @@
 
 #include "preload/copy.h"
 #include "preload/counts.h"
+#include "preload/descriptor.h"
 #include "preload/libc.h"
 #include "preload/raw.h"
 #include "preload/state.h"
+#include "runtime/event.h"
 #include "runtime/rule.h"
 
 #define FILE_TYPE 0170000
 #define FILE_REGULAR 0100000
-#define HIGH_DESCRIPTOR 57 /* above what programs count on; from 64 on the kernel must enlarge a table */
 #define POLL_OUT 4
 
 /* ---- the sink ---- */
-
-static bool is_the_sink(int descriptor, struct stat *status) {
-    return raw(__NR_fstat, descriptor, status) == 0 && status->st_dev == STATE->log_device &&
-           status->st_ino == STATE->log_inode;
-}
-
-static int move_high(int descriptor) {
-    for (int lowest = HIGH_DESCRIPTOR; lowest > 10; lowest /= 2) {
-        long high = raw(__NR_fcntl, descriptor, F_DUPFD_CLOEXEC, lowest);
-        if (!raw_failed(high)) {
-            raw(__NR_close, descriptor);
-            return (int)high;
-        }
-    }
-    return descriptor;
-}
 
 static long open_log(const char *path, int create) {
     return raw(__NR_openat, AT_FDCWD, path,
                O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | create, 0600);
 }
 
-static void use_descriptor(struct state *state, int descriptor) {
-    struct stat status = {0};
-    state->log_descriptor = descriptor;
-    if (raw(__NR_fstat, descriptor, &status) == 0) {
-        state->log_device = status.st_dev;
-        state->log_inode = status.st_ino;
-    }
-}
-
 bool log_open(struct state *state, const char *path) {
     if (path == NULL) {
-        use_descriptor(state, 2);
+        state->log = descriptor_keep(2);
         return true;
     }
     long opened = open_log(path, O_CREAT);
     if (raw_failed(opened))
         return false;
-    use_descriptor(state, move_high((int)opened));
+    state->log = descriptor_keep(descriptor_move_high((int)opened));
     return true;
 }
 
@@ -90,27 +66,29 @@ static long write_quietly(int descriptor, const char *line, size_t length) {
     return written;
 }
 
-static bool write_to(int descriptor, const char *line, size_t length) {
+static bool write_to(const struct kept_descriptor *sink, const char *line, size_t length) {
     struct stat status = {0};
-    struct poll_request request = {.descriptor = descriptor, .wanted = POLL_OUT};
-    if (!is_the_sink(descriptor, &status))
+    struct poll_request request = {.descriptor = sink->number, .wanted = POLL_OUT};
+    if (!descriptor_is_kept(sink, &status))
         return false;
     if ((status.st_mode & FILE_TYPE) != FILE_REGULAR &&
         (raw(__NR_poll, &request, 1, 0) != 1 || request.found != POLL_OUT || length > PIPE_BUF))
         return false;
-    return write_quietly(descriptor, line, length) == (long)length;
+    return write_quietly(sink->number, line, length) == (long)length;
 }
 
-/* Programs close and reuse descriptors: a line must never reach a client, nor block. A log that was closed with all
- * other descriptors is opened once more, if it still can be. */
+/* A line must never reach a client, nor block. A log that was closed with all other descriptors is opened once more, if
+ * it still can be. */
 static bool write_line(const char *line, size_t length) {
-    if (write_to(STATE->log_descriptor, line, length))
-        return true;
+    struct kept_descriptor sink = STATE->log;
     struct stat status = {0};
-    if (STATE->log_path == NULL || is_the_sink(STATE->log_descriptor, &status))
+    if (write_to(&sink, line, length))
+        return true;
+    if (STATE->log_path == NULL || descriptor_is_kept(&sink, &status))
         return false;
     long opened = open_log(STATE->log_path, 0);
-    bool written = !raw_failed(opened) && write_to((int)opened, line, length);
+    sink.number = (int)opened;
+    bool written = !raw_failed(opened) && write_to(&sink, line, length);
     if (!raw_failed(opened))
         raw(__NR_close, opened);
     return written;
@@ -527,6 +505,48 @@ void log_process(enum reason reason, enum verdict verdict, const char *detail) {
         put_string(&line, detail);
     }
     finish(&line, sizeof bytes);
+}
+
+static void put_names(struct line *line, const char *key, const char (*names)[EVENT_NAME_BYTES], unsigned count) {
+    put_key(line, key);
+    put_byte(line, '[');
+    for (unsigned i = 0; i < count; i++) {
+        if (i > 0)
+            put_byte(line, ',');
+        put_string(line, names[i]);
+    }
+    put_byte(line, ']');
+}
+
+static void put_millionths(struct line *line, const char *key, int64_t value) {
+    uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    put_key(line, key);
+    if (value < 0)
+        put_byte(line, '-');
+    put_unsigned(line, size / 1000000, 10, 1);
+    put_byte(line, '.');
+    put_unsigned(line, size % 1000000, 10, 6);
+}
+
+void log_anomaly(const struct event *event, struct thread_slot *slot) {
+    struct line line = {.bytes = slot->event_line, .size = LOG_LINE_BYTES - LOG_RESERVE};
+    put_head(&line, STATE->mode, VERDICT_LOG);
+    put_key(&line, "reason");
+    put_string(&line, reason_text(REASON_ANOMALY));
+    put_key(&line, "interval");
+    put_unsigned(&line, event->interval, 10, 1);
+    put_millionths(&line, "score", event->score);
+    put_millionths(&line, "threshold", event->threshold);
+    put_key(&line, "violations");
+    put_unsigned(&line, event->violations, 10, 1);
+    put_key(&line, "signature");
+    put_byte(&line, '"');
+    for (unsigned i = 0; i < sizeof event->signature; i++)
+        put_unsigned(&line, event->signature[i], 16, 2);
+    put_byte(&line, '"');
+    put_names(&line, "top", event->top, event->top_count);
+    put_names(&line, "never_seen", event->never_seen, event->never_seen_count);
+    finish(&line, LOG_LINE_BYTES);
 }
 
 void end_process(void) {

@@ -6,8 +6,6 @@
 
 #include "preload/check.h"
 
-#define LOG_LINE_BYTES 4096
-
 /* Opens the sink at start-up: a file (created with mode 0600, never through a symbolic link) or, with NULL,
  * standard error. Fills the log fields of the state; false when the file cannot be had. */
 struct state;
@@ -18,6 +16,10 @@ void log_violation(const struct call *call, const struct violation *violation, e
 
 /* Something about the whole process: a start without policy, a refused policy. */
 void log_process(enum reason reason, enum verdict verdict, const char *detail);
+
+/* An interval in alarm. The line is built in the slot, where the event lies as well. */
+struct event;
+void log_anomaly(const struct event *event, struct thread_slot *slot);
 
 /* Ends the process, whatever it is: PID 1 of a container and a vfork child as well. No handler of the application runs. */
 void end_process(void) __attribute__((noreturn));

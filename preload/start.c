@@ -9,6 +9,7 @@
 #include <sys/auxv.h>
 
 #include "preload/clock.h"
+#include "preload/event.h"
 #include "preload/imports.h"
 #include "preload/libc.h"
 #include "preload/log.h"
@@ -50,7 +51,7 @@ static void refuse_to_start(enum reason reason, const char *detail) {
 /* ---- settings ---- */
 
 struct settings {
-    const char *policy, *policy_directory, *log, *mode, *record, *counts, *interval, *preload;
+    const char *policy, *policy_directory, *log, *mode, *record, *counts, *interval, *events, *preload;
 };
 
 static const struct {
@@ -64,6 +65,7 @@ static const struct {
     {"PINION_RECORD=", offsetof(struct settings, record)},
     {"PINION_COUNTS=", offsetof(struct settings, counts)},
     {"PINION_INTERVAL=", offsetof(struct settings, interval)},
+    {"PINION_EVENTS=", offsetof(struct settings, events)},
     {"LD_PRELOAD=", offsetof(struct settings, preload)},
 };
 
@@ -321,6 +323,15 @@ static void prepare_counting(struct state *state, const struct settings *setting
     clock_start(state);
 }
 
+/* ---- events ---- */
+
+static void prepare_events(struct state *state, const char *path) {
+    const char *kept = path != NULL ? keep(state, path, "") : NULL;
+    if ((path != NULL && kept == NULL) || !event_open(state, kept))
+        log_process(REASON_BAD_SETTING, VERDICT_LOG,
+                    "PINION_EVENTS is no absolute path of a socket: no events are sent");
+}
+
 /* ---- the sequence ---- */
 
 static void find_imports(struct state *state) {
@@ -362,6 +373,7 @@ static void protect(struct state *state, const struct link_map *first, const str
             log_process(REASON_NO_POLICY, VERDICT_ALLOW, state->program_path);
     }
     prepare_counting(state, &settings);
+    prepare_events(state, settings.events);
     modules_bind();
     if (state->mode == MODE_ENFORCE && state->policy != NULL)
         __atomic_store_n(&state->quick, state->modules, __ATOMIC_RELEASE);

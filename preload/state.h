@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "preload/descriptor.h"
 #include "runtime/policy.h"
 #include "runtime/record.h"
 
@@ -24,7 +25,7 @@ typedef int clock_function(int clock, struct timespec *now);
 struct r_debug;
 
 /* What a child must be given so that it is as protected as this process: complete "NAME=value" strings. */
-#define INHERITED_MAX 8
+#define INHERITED_MAX 10
 
 struct state {
     const struct policy_header *policy; /* NULL: the program has none */
@@ -39,9 +40,10 @@ struct state {
     uint8_t mode; /* enum mode; never zero once sealed */
     uint8_t on_unlisted_module, on_anonymous_code, on_broken_stack, on_unknown_stack, on_foreign_stack, on_violation;
     bool musl;
-    int log_descriptor;
+    struct kept_descriptor log;
     const char *log_path; /* NULL: standard error */
-    uint64_t log_device, log_inode;
+    struct kept_descriptor event_socket;
+    const char *event_path; /* NULL: no events are sent */
     uint64_t policy_bytes;
     uint64_t record_bytes;
     uint64_t environment_end;   /* above the first thread's stack */

@@ -9,8 +9,10 @@
 #include <stdint.h>
 
 #include "runtime/counts.h"
+#include "runtime/event.h"
 
 #define SLOT_WIPED_BYTES 8192 /* pages */
+#define LOG_LINE_BYTES 4096
 #define COPY_RECORDS 64
 #define COPY_BYTES (128u << 10) /* of address space: only what is used is memory */
 
@@ -29,6 +31,7 @@ struct thread_slot {
     uint64_t closing;         /* when this thread began to close an interval, or 0 */
     uint64_t told[API_COUNT]; /* so much of the counts is on the page; atomic */
     uint64_t switches_told;   /* of the process: first slot only; atomic */
+    uint32_t event_busy;      /* an event is being put together; atomic */
 
     /* Kept on fork: the child goes on with the same stacks, and perhaps in the middle of a call. */
     _Alignas(SLOT_WIPED_BYTES) struct stack_range stack; /* the thread's own, or zero while it is not known */
@@ -47,6 +50,8 @@ struct thread_slot {
     } copy_records[COPY_RECORDS];
     char copies[COPY_BYTES];
     uint64_t interval_counts[COUNTS_ENTRIES]; /* of the interval that this thread is closing */
+    struct event event;                       /* see event.c */
+    char event_line[LOG_LINE_BYTES];          /* its line in the log */
 };
 
 /* The calling thread's slot; registers the thread if need be. NULL when no slot can be had. */

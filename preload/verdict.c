@@ -4,6 +4,7 @@
 #include <asm/errno.h>
 
 #include "preload/check.h"
+#include "preload/event.h"
 #include "preload/log.h"
 #include "preload/state.h"
 
@@ -42,6 +43,8 @@ bool violate(struct call *call, const struct violation *violation) {
     if (mode == MODE_AUDIT && verdict != VERDICT_ALLOW)
         verdict = VERDICT_LOG;
     log_violation(call, violation, verdict, mode);
+    if (mode == MODE_ENFORCE && (verdict == VERDICT_DENY || verdict == VERDICT_KILL))
+        event_violation(call, violation, verdict);
     switch (verdict) {
     case VERDICT_LOG:
     case VERDICT_ALLOW: return true;

@@ -26,5 +26,6 @@ verb_handler verb_counts;
 verb_handler verb_record;
 verb_handler verb_train;
 verb_handler verb_score;
+verb_handler verb_events;
 
 #endif
