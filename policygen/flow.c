@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "policygen/address_list.h"
+#include "policygen/escape.h"
 #include "policygen/solve.h"
 #include "runtime/util.h"
 
@@ -847,5 +848,6 @@ void flow_free(struct flow *flow) {
     free(flow->tables);
     free(flow->strays);
     address_lists_free(flow->lists);
+    escape_free(flow->escape);
     free(flow);
 }

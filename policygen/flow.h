@@ -9,6 +9,7 @@
 #include "policygen/decode.h"
 
 struct address_lists;
+struct escape;
 
 #define NO_DEPTH INT32_MIN
 #define NO_BLOCK UINT32_MAX
@@ -64,7 +65,9 @@ struct flow {
     size_t table_count;
     uint32_t *strays; /* targets of tables in moved-away parts that nothing else refers to */
     size_t stray_count;
-    struct address_lists *lists; /* of getaddrinfo, where values are followed across functions */
+    /* Where values are followed across functions: */
+    struct escape *escape;       /* NULL where no address of the frame is computed */
+    struct address_lists *lists; /* of getaddrinfo */
 };
 
 /* Which function's graph each function belongs to, itself for most; per function, to be freed. */

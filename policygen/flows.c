@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "policygen/address_list.h"
+#include "policygen/escape.h"
 #include "runtime/util.h"
 
 /* Some 30 MB. */
@@ -49,6 +50,7 @@ void flows_free(struct flows *flows) {
 const struct flow *flows_get(struct flows *flows, uint32_t root) {
     if (flows->by_root[root] == NULL) {
         struct flow *flow = flow_build(flows->analysis, flows->decoder, root);
+        flow->escape = flow->taken_count > 0 ? escape_find(flow) : NULL;
         flow->lists = address_lists_find(flow);
         flows->by_root[root] = flow;
         flows->instruction_count += flow->instruction_count;

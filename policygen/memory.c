@@ -58,9 +58,43 @@ static void add_write_through(struct memory_touch *touch, struct abstract pointe
     }
 }
 
+/* Where in the frame the block loads a register from, which it leaves alone until then; the instruction, or UINT32_MAX. */
+static uint32_t reloaded_from(struct memory *memory, uint32_t before, uint8_t number, int32_t *offset) {
+    const struct flow *flow = memory->flow;
+    for (uint32_t i = before; i > flow->blocks[flow->block_of[before]].first; i--) {
+        const struct instruction *instruction = &flow->instructions[i - 1];
+        const struct operand *source = &instruction->source;
+        if ((instruction->writes & REGISTER_BIT(number)) == 0)
+            continue;
+        if (instruction->operation != OPERATION_MOVE || source->kind != OPERAND_MEMORY || source->size != 8 ||
+            instruction->destination.base != number || !escape_may_hold(memory->escape, i - 1, source->base))
+            break;
+        struct abstract at = solver_address(memory->solver, i - 1, source);
+        bool certain = at.unknown == UNKNOWN_NOTHING && at.count == 1 && at.elements[0].kind == ELEMENT_STACK;
+        *offset = certain ? (int32_t)at.elements[0].value : 0;
+        return certain ? i - 1 : UINT32_MAX;
+    }
+    return UINT32_MAX;
+}
+
+struct abstract memory_register(struct memory *memory, uint32_t before, uint8_t number) {
+    struct abstract value = solver_register(memory->solver, before, number);
+    int32_t offset;
+    if (value.unknown != UNKNOWN_CLOBBERED && value.unknown != UNKNOWN_STACK)
+        return value;
+    uint32_t reload = reloaded_from(memory, before, number, &offset);
+    if (reload == UINT32_MAX)
+        return value;
+    /* What was written may in turn be found only by reading registers. */
+    memory->texts++;
+    struct abstract read = memory_read(memory, reload, offset, 8);
+    memory->texts--;
+    return read.unknown == UNKNOWN_NOTHING ? read : value;
+}
+
 struct abstract memory_argument(struct memory *memory, uint32_t call, unsigned argument) {
     if (argument < ARGUMENT_REGISTERS)
-        return solver_register(memory->solver, call, argument_registers[argument]);
+        return memory_register(memory, call, argument_registers[argument]);
     int32_t depth = memory->flow->frames[call].depth;
     if (depth == NO_DEPTH || argument > 64 || memory->flow->instructions[call].operation != OPERATION_CALL)
         return value_unknown(UNKNOWN_STACK);

@@ -65,6 +65,9 @@ struct abstract memory_source_value(struct memory *memory, const struct memory_s
 /* The value of up to 8 bytes. */
 struct abstract memory_read(struct memory *memory, uint32_t before, int32_t offset, unsigned size);
 
+/* A register before an instruction, also where it was kept in the frame in the meantime. */
+struct abstract memory_register(struct memory *memory, uint32_t before, uint8_t number);
+
 /* An argument of a call before it: in a register, or on the stack. */
 struct abstract memory_argument(struct memory *memory, uint32_t call, unsigned argument);
 

@@ -9,6 +9,8 @@
 
 #include "policygen/address_list.h"
 #include "policygen/effects.h"
+#include "policygen/escape.h"
+#include "policygen/template.h"
 #include "runtime/util.h"
 
 #define MAX_NODES 200000
@@ -218,8 +220,15 @@ static bool frame_place(const struct solver *solver, uint32_t instruction, const
     return true;
 }
 
-/* A write to a place that is not known exactly reaches the frame if it goes through a frame register, or if some
- * address of the frame has got about. */
+/* Whether a register may hold an address of the frame; without knowledge of where they are, any may. */
+static bool may_lead_to_frame(const struct solver *solver, uint32_t instruction, uint8_t number) {
+    const struct escape *escape = solver->flow->escape;
+    return solver->flow->frames[instruction].taken && number < REGISTER_COUNT &&
+           (escape == NULL || escape_may_hold(escape, instruction, number));
+}
+
+/* A write to a place that is not known exactly reaches the frame if it goes through a frame register, or through one that
+ * may hold an address of the frame. */
 static enum overlap overlap_of_operand(const struct solver *solver, uint32_t instruction, const struct operand *operand,
                                        const struct location *slot) {
     int32_t offset;
@@ -234,14 +243,91 @@ static enum overlap overlap_of_operand(const struct solver *solver, uint32_t ins
     if (operand->base == REGISTER_RSP || (operand->base == REGISTER_RBP && solver->flow->frame_pointer) ||
         (operand->index == REGISTER_RBP && solver->flow->frame_pointer))
         return OVERLAP_UNKNOWN;
-    return solver->flow->frames[instruction].taken ? OVERLAP_UNKNOWN : OVERLAP_NONE;
+    bool leads =
+        may_lead_to_frame(solver, instruction, operand->base) || may_lead_to_frame(solver, instruction, operand->index);
+    return leads ? OVERLAP_UNKNOWN : OVERLAP_NONE;
+}
+
+/* The instruction of the block that made what a register holds before another one, or NULL. */
+static const struct instruction *made_by(const struct solver *solver, uint32_t before, uint8_t number,
+                                         uint32_t *index) {
+    const struct flow *flow = solver->flow;
+    for (*index = before; *index > flow->blocks[flow->block_of[before]].first;) {
+        const struct instruction *instruction = &flow->instructions[--*index];
+        if ((instruction->writes & REGISTER_BIT(number)) == 0)
+            continue;
+        const struct operand *destination = &instruction->destination, *source = &instruction->source;
+        bool whole = destination->kind == OPERAND_REGISTER && destination->base == number && destination->size >= 4;
+        if (instruction->operation == OPERATION_CALL || !whole)
+            return NULL;
+        if (instruction->operation != OPERATION_MOVE || source->kind != OPERAND_REGISTER || source->size != 8)
+            return instruction;
+        number = source->base;
+    }
+    return NULL;
+}
+
+/* How much a function of the C library writes at most, or -1. */
+static int64_t most_written(const struct solver *solver, uint32_t call, const struct effect_write *write) {
+    uint32_t at;
+    if (write->bound == BOUND_BYTES)
+        return write->amount;
+    if (write->bound != BOUND_ARGUMENT || write->amount >= ARGUMENT_REGISTERS)
+        return -1;
+    const struct instruction *size = made_by(solver, call, argument_registers[write->amount], &at);
+    bool constant = size != NULL && size->operation == OPERATION_MOVE && size->source.kind == OPERAND_IMMEDIATE &&
+                    size->source.value > 0 && size->source.value < INT32_MAX / 4;
+    return constant ? size->source.value : -1;
+}
+
+/* What a write of a known function through an argument does to a slot: it goes upwards from where the argument leads. */
+static enum overlap overlap_of_write(const struct solver *solver, uint32_t call, const struct effect_write *write,
+                                     const struct location *slot) {
+    uint8_t number = argument_registers[write->argument];
+    uint32_t at;
+    int32_t offset;
+    if (write->bound == BOUND_NOTHING || !may_lead_to_frame(solver, call, number))
+        return OVERLAP_NONE;
+    const struct instruction *made = made_by(solver, call, number, &at);
+    if (made == NULL || made->operation != OPERATION_ADDRESS || !frame_place(solver, at, &made->source, &offset))
+        return OVERLAP_UNKNOWN;
+    int64_t size = most_written(solver, call, write);
+    bool behind = size >= 0 && (int64_t)offset + size <= slot->offset;
+    return behind || slot->offset + slot->size <= offset ? OVERLAP_NONE : OVERLAP_UNKNOWN;
+}
+
+/* Whether a constant format makes a function write through its other arguments. */
+static bool counts_bytes(const struct solver *solver, uint32_t call, const struct effect *effect) {
+    uint32_t at;
+    if (effect->format == 0 || effect->format > ARGUMENT_REGISTERS)
+        return effect->format != 0;
+    const struct instruction *made = made_by(solver, call, argument_registers[effect->format - 1], &at);
+    bool constant = made != NULL && made->source.index == REGISTER_NONE &&
+                    ((made->operation == OPERATION_ADDRESS && made->source.base == REGISTER_RIP) ||
+                     (made->operation == OPERATION_MOVE && made->source.kind == OPERAND_IMMEDIATE));
+    const char *text = constant ? object_string(&solver->flow->analysis->object, (uint64_t)made->source.value) : NULL;
+    return text == NULL || template_counts(text);
 }
 
 static enum overlap overlap_of_call(const struct solver *solver, uint32_t index, const struct location *slot) {
     const struct frame_state *frame = &solver->flow->frames[index];
-    if (frame->taken || frame->depth == NO_DEPTH || slot->offset < frame->depth ||
+    const struct escape *escape = solver->flow->escape;
+    if (frame->depth == NO_DEPTH || slot->offset < frame->depth ||
         flow_returns_twice(solver->flow->analysis, &solver->flow->instructions[index]))
         return OVERLAP_UNKNOWN;
+    if (!frame->taken)
+        return OVERLAP_NONE;
+    if (escape == NULL)
+        return OVERLAP_UNKNOWN;
+    const struct effect *effect = escape->effects[index];
+    if (effect == NULL)
+        return escape_reaches_callee(escape, index) ? OVERLAP_UNKNOWN : OVERLAP_NONE;
+    if (((effect->flags & EFFECT_OPEN) != 0 && escape->before[index].escaped) || counts_bytes(solver, index, effect))
+        return OVERLAP_UNKNOWN;
+    for (unsigned i = 0; i < EFFECT_MAX_WRITES; i++) {
+        if (overlap_of_write(solver, index, &effect->writes[i], slot) != OVERLAP_NONE)
+            return OVERLAP_UNKNOWN;
+    }
     return OVERLAP_NONE;
 }
 
