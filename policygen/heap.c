@@ -7,7 +7,7 @@
 
 #include "runtime/util.h"
 
-/* Blocks that may run after the end of one, or before its start. */
+/* A set of blocks that grows along edges. */
 struct reach {
     bool *marks; /* per block */
     uint32_t *queue;
@@ -20,6 +20,7 @@ static void reach_block(struct reach *reach, uint32_t block) {
     reach->marks[block] = true;
 }
 
+/* Blocks that may run before the start of this one. */
 static void mark_before(const struct flow *flow, uint32_t to, bool *marks) {
     struct reach reach = {.marks = marks};
     *array_append(reach.queue, reach.count) = to;
@@ -48,6 +49,7 @@ static uint32_t *list_successors(const struct flow *flow, uint32_t **list) {
     return starts; /* of block i from starts[i] to starts[i + 1] */
 }
 
+/* Blocks that may run after the end of this one. */
 static void mark_behind(const struct flow *flow, uint32_t from, bool *marks) {
     struct reach reach = {.marks = marks};
     uint32_t *list, *starts = list_successors(flow, &list);
@@ -61,17 +63,28 @@ static void mark_behind(const struct flow *flow, uint32_t from, bool *marks) {
     free(list);
     free(starts);
 }
+
+/* Known, and not in new memory; for what may copy addresses, in the frame alone. */
+static bool is_harmless_place(struct abstract to, bool copies_addresses) {
+    for (unsigned i = 0; i < to.count; i++) {
+        bool null = to.elements[i].kind == ELEMENT_INTEGER && to.elements[i].value == 0;
+        if (copies_addresses && !null && to.elements[i].kind != ELEMENT_STACK)
+            return false;
+    }
+    return to.unknown == UNKNOWN_NOTHING && to.count > 0;
+}
+
 /* It keeps nothing, and writes to places that are known. */
 static bool is_harmless_call(struct memory *memory, uint32_t call) {
     const struct effect *effect = memory->escape->effects[call];
     if (effect == NULL || (effect->flags & EFFECT_SENDS) != 0 ||
         ((effect->flags & EFFECT_OPEN) != 0 && memory->escape->before[call].escaped))
         return false;
+    bool copies_addresses = (effect->flags & (EFFECT_MOVES | EFFECT_POINTS)) != 0;
     for (unsigned i = 0; i < EFFECT_MAX_WRITES; i++) {
-        if (effect->writes[i].bound == BOUND_NOTHING)
-            continue;
-        struct abstract to = memory_argument(memory, call, effect->writes[i].argument);
-        if (to.unknown != UNKNOWN_NOTHING || to.count == 0)
+        const struct effect_write *write = &effect->writes[i];
+        if (write->bound != BOUND_NOTHING &&
+            !is_harmless_place(memory_argument(memory, call, write->argument), copies_addresses))
             return false;
     }
     return true;

@@ -33,7 +33,7 @@ enum progress {
     OPENED,
 };
 
-static struct counts_source source;
+struct counts_source counts_source;
 static uint64_t progress;   /* enum progress, and above it the process that opens; atomic */
 static uint64_t swept;      /* the interval in which this process last told of all its threads; atomic */
 static uint32_t sweep_next; /* the slot with which the next sweep begins; atomic */
@@ -69,18 +69,18 @@ static COLD const struct counts_source *open_page(const struct thread_slot *slot
         !__atomic_compare_exchange_n(&progress, &seen, mine, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         return NULL;
     const char *problem;
-    source = counts_open(&problem);
+    counts_source = counts_open(&problem);
     note_switches();
     __atomic_store_n(&progress, OPENED, __ATOMIC_RELEASE);
     if (problem != NULL)
         log_process(REASON_BAD_COUNTS, VERDICT_LOG, problem);
-    return source.page != NULL ? &source : NULL;
+    return counts_source.page != NULL ? &counts_source : NULL;
 }
 
-static const struct counts_source *counts_source(const struct thread_slot *slot) {
+static const struct counts_source *opened_page(const struct thread_slot *slot) {
     if (unlikely(__atomic_load_n(&progress, __ATOMIC_ACQUIRE) != OPENED))
         return open_page(slot);
-    return source.page != NULL ? &source : NULL;
+    return counts_source.page != NULL ? &counts_source : NULL;
 }
 
 /* ---- telling ---- */
@@ -126,7 +126,7 @@ static void sweep(struct counts_page *page, uint32_t limit) {
 /* ---- occasions ---- */
 
 static void visit(struct thread_slot *slot, uint64_t now) {
-    const struct counts_source *opened = counts_source(slot);
+    const struct counts_source *opened = opened_page(slot);
     if (opened == NULL)
         return;
     interval_visit(opened, slot, now);
@@ -157,7 +157,7 @@ void counts_spent(struct thread_slot *slot) {
 
 void counts_leave(void) {
     struct thread_slot *slot = __atomic_load_n(&STATE->ready, __ATOMIC_ACQUIRE) == READY ? thread_slot() : NULL;
-    const struct counts_source *opened = slot != NULL ? counts_source(slot) : NULL;
+    const struct counts_source *opened = slot != NULL ? opened_page(slot) : NULL;
     if (opened == NULL)
         return;
     interval_visit(opened, slot, clock_now());
@@ -166,8 +166,8 @@ void counts_leave(void) {
 }
 
 void counts_without_slot(unsigned api) {
-    if (__atomic_load_n(&progress, __ATOMIC_ACQUIRE) == OPENED && source.page != NULL)
-        __atomic_fetch_add(&source.page->totals[api], 1, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&progress, __ATOMIC_ACQUIRE) == OPENED && counts_source.page != NULL)
+        __atomic_fetch_add(&counts_source.page->totals[api], 1, __ATOMIC_RELAXED);
 }
 
 /* The program returned from main or called exit. */

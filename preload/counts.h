@@ -14,6 +14,9 @@ struct counts_source {
     uint64_t interval, origin, origin_unix;
 };
 
+/* Of this process, once a call has opened it. */
+extern struct counts_source counts_source;
+
 /* Set-up, counts_page.c: the container's page, made if it is not there; else one for this process and its children of
  * fork. *problem tells why the container's cannot be used, or is NULL. */
 struct counts_source counts_open(const char **problem);

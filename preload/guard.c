@@ -6,6 +6,7 @@
 
 #include "preload/check.h"
 #include "preload/copy.h"
+#include "preload/counts.h"
 #include "preload/log.h"
 #include "preload/paths.h"
 #include "preload/state.h"
@@ -38,8 +39,11 @@ static bool is_protected(uint64_t address, uint64_t length) {
         end = (end + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1);
     struct span span = {address & ~(uint64_t)(PAGE_BYTES - 1), end};
     uint64_t policy = (uint64_t)STATE->policy, modules = (uint64_t)STATE->modules;
+    uint64_t counts = (uint64_t)counts_source.page;
     return overlaps(span, policy, policy + STATE->policy_bytes) ||
-           overlaps(span, modules, modules + sizeof(struct module_map)) || modules_visit(module_overlaps, &span) != 0;
+           overlaps(span, modules, modules + sizeof(struct module_map)) ||
+           (counts != 0 && overlaps(span, counts, counts + sizeof(struct counts_page))) ||
+           modules_visit(module_overlaps, &span) != 0;
 }
 
 static bool refuse(struct call *call) {

@@ -10,6 +10,7 @@
 
 #include "preload/libc.h"
 #include "preload/raw.h"
+#include "runtime/counts.h"
 
 #define PROC_FILESYSTEM 0x9fa0
 #define DESCRIPTOR_LINK "/proc/self/fd/"
@@ -66,6 +67,13 @@ static bool is_in_policy_directory(const char *path) {
     return length > 0 && strncmp(path, STATE->policy_directory, length) == 0 && path[length] == '/';
 }
 
+/* Cut short, it would end every process that has it mapped. */
+static bool is_counts_page(const char *path) {
+    char name[COUNTS_PATH_BYTES];
+    counts_default_path(name);
+    return strcmp(path, STATE->counts_path != NULL ? STATE->counts_path : name) == 0;
+}
+
 static bool is_policy(long opened) {
     struct stat status = {0};
     return raw(__NR_fstat, opened, &status) == 0 && STATE->policy != NULL && status.st_dev == STATE->policy_device &&
@@ -80,8 +88,8 @@ bool path_is_guarded(int directory, const char *name) {
         return false; /* then it cannot be opened either, or is new */
     bool named = path_of_descriptor(opened, path);
     bool in_proc = raw(__NR_fstatfs, opened, &filesystem) == 0 && filesystem.f_type == PROC_FILESYSTEM;
-    bool is_guarded =
-        in_proc ? !named || ends_in_mem(path) : is_policy(opened) || (named && is_in_policy_directory(path));
+    bool is_guarded = in_proc ? !named || ends_in_mem(path)
+                              : is_policy(opened) || (named && (is_in_policy_directory(path) || is_counts_page(path)));
     raw(__NR_close, opened);
     return is_guarded;
 }

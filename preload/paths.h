@@ -11,7 +11,8 @@
 bool path_resolve(int directory, const char *name, char path[PATH_BYTES]);
 
 /* Whether writing to what this opens could undo the protection: the memory of a process (/proc/.../mem under any
- * name), or a compiled policy. */
+ * name), a compiled policy, or the
+ * page of counts. */
 bool path_is_guarded(int directory, const char *name);
 
 /* Whether the name leads over a link that means something else in another process (/proc/self/cwd, /proc/self/fd). */

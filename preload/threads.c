@@ -48,6 +48,7 @@ __attribute__((used, retain)) static const struct counts_locator locator = {
     .slots_max = SLOTS_MAX,
     .table_stride = sizeof api_table[0],
     .counts_offset = SLOT_COUNTS,
+    .page = &counts_source.page,
 };
 
 extern __thread struct thread_slot *pinion_slot __attribute__((visibility("hidden")));

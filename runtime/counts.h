@@ -89,6 +89,7 @@ struct counts_locator {
     uint32_t table_stride;  /* from name to name */
     uint32_t counts_offset; /* from a slot's address to its counters */
     uint32_t unused;
+    struct counts_page *const *page; /* where the process adds them up, NULL before its first call */
 };
 
 /* A slot's owner in one word, which changes atomically: its thread, its process, and how often the slot changed hands.

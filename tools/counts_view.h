@@ -60,6 +60,10 @@ struct process_counts {
 
 /* NULL, or why they cannot be read. Repeated calls reuse what is there. */
 const char *process_counts_read(struct process_counts *counts, pid_t pid);
+
+/* What is mapped where the process adds up its calls: a file's name, "" where it does so for itself, NULL where that is not
+ * known (no shim, no call yet). The caller frees. */
+char *process_counts_page(pid_t pid);
 void process_counts_free(struct process_counts *counts);
 
 #endif

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "runtime/util.h"
+#include "tools/counts_view.h"
 #include "tools/json.h"
 #include "tools/options.h"
 #include "tools/process.h"
@@ -56,6 +57,36 @@ static void examine_running(struct report *report) {
                      "process %d runs a program whose file was replaced since: restart it", (int)process->pid);
 }
 
+/* Where the processes of a container cannot add up their calls, each is scored by its own. */
+static void examine_counts(struct findings *findings, const struct process *process) {
+    cleanup_free char *page = process_counts_page(process->pid);
+    if (page && !*page)
+        findings_add(findings, WEIGHT_WARNING, "own-counts",
+                     "process %d counts for itself and its children: the page that the container shares could not be "
+                     "used when it started",
+                     (int)process->pid);
+}
+
+/* The page as a program started now would find it. */
+static void examine_page(struct findings *findings) {
+    char default_path[COUNTS_PATH_BYTES];
+    const char *path = getenv("PINION_COUNTS");
+    const char *problem;
+    counts_default_path(default_path);
+    path = path ? path : default_path;
+    const struct counts_page *page = *path ? counts_view_open(path, &problem) : NULL;
+    if (page) {
+        counts_view_close(page);
+        return;
+    }
+    cleanup_free char *directory = xstrndup(path, base_name(path) - path);
+    if (*path && access(path, F_OK) != 0 && access(directory, W_OK) == 0)
+        return; /* the first process makes it */
+    findings_add(findings, WEIGHT_WARNING, "own-counts",
+                 "processes will each count for themselves: the page \"%s\" that a container shares cannot be used: %s",
+                 path, *path ? problem : "none is wanted");
+}
+
 static bool report_process(struct report *report, pid_t pid) {
     if (!process_read(&report->process, pid)) {
         warn("cannot look at process %d: %s", (int)pid, strerror(errno));
@@ -74,6 +105,7 @@ static bool report_process(struct report *report, pid_t pid) {
     if (!place.directory)
         place.directory = fallback;
     examine_running(report);
+    examine_counts(&report->subject.findings, process);
     report->policy = examine_policy(&report->subject, process->root, &place);
     return true;
 }
@@ -85,6 +117,7 @@ static bool report_program(struct report *report) {
         return false;
     }
     examine_program(&report->subject, "", path);
+    examine_page(&report->subject.findings);
     struct policy_place place = {.directory = policy_directory(settings.directory)};
     report->policy = examine_policy(&report->subject, "", &place);
     return true;

@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "runtime/util.h"
 #include "tools/counts_view.h"
-#include "tools/process.h"
 
 #define ENTRIES_MAX 4096
 #define SLOTS_MAX 65536
@@ -71,9 +71,11 @@ static bool read_names(struct process_counts *counts, pid_t pid, const struct co
     return true;
 }
 
-static bool is_alive(pid_t process, uint64_t owner) {
-    cleanup_free char *path = xasprintf("/proc/%d/task/%u", (int)process, counts_owner_thread(owner));
-    return access(path, F_OK) == 0;
+/* The directory of a process's threads has a link for each, and two of its own. */
+static size_t count_threads(pid_t pid) {
+    struct stat status;
+    cleanup_free char *path = xasprintf("/proc/%d/task", (int)pid);
+    return stat(path, &status) == 0 && status.st_nlink > 2 ? status.st_nlink - 2 : 0;
 }
 
 static void add_slot(struct process_counts *counts, pid_t pid, const struct counts_locator *locator,
@@ -83,7 +85,6 @@ static void add_slot(struct process_counts *counts, pid_t pid, const struct coun
     if (counts_owner_thread(slot->owner) == 0 || !address ||
         !read_memory(pid, address + locator->counts_offset, values, counts->entries * sizeof *values))
         return;
-    counts->threads += is_alive(pid, slot->owner);
     for (size_t i = 0; i < counts->entries; i++)
         counts->counts[i] += values[i];
 }
@@ -104,9 +105,27 @@ const char *process_counts_read(struct process_counts *counts, pid_t pid) {
     if (!read_memory(pid, locator.slots, slots, used * sizeof *slots))
         return "its counters cannot be read";
     memset(counts->counts, 0, counts->entries * sizeof counts->counts[0]);
-    counts->threads = 0;
+    counts->threads = count_threads(pid);
     for (uint32_t i = 0; i < used; i++)
         add_slot(counts, pid, &locator, &slots[i]);
+    return NULL;
+}
+
+char *process_counts_page(pid_t pid) {
+    struct counts_locator locator;
+    uint64_t page;
+    if (!find_locator(pid, &locator) || !read_memory(pid, locator.page, &page, sizeof page) || page == 0)
+        return NULL;
+    cleanup_free char *path = xasprintf("/proc/%d/maps", (int)pid);
+    cleanup_file FILE *maps = fopen(path, "re");
+    cleanup_free char *line = NULL;
+    size_t room = 0;
+    while (maps && getline(&line, &room, maps) > 0) {
+        const char *name = strchr(line, '/');
+        if (strtoull(line, NULL, 16) != page || !name)
+            continue;
+        return strncmp(name, "/dev/zero", 9) == 0 ? xstrdup("") : xstrndup(name, strcspn(name, "\n"));
+    }
     return NULL;
 }
 

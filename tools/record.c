@@ -228,6 +228,21 @@ static void write_rest(const struct counts_ring *ring, struct table *table) {
     write_interval(table, &rest);
 }
 
+static int report(const struct table *table, const struct command *command, const char *name, int asked) {
+    fprintf(stderr, "%spinion: %" PRIu64 " intervals of %" PRIu64 " ms with %" PRIu64 " calls are in \"%s\"\n",
+            !settings.quiet && isatty(STDERR_FILENO) ? "\r" : "", table->rows, table->page->interval / 1000000,
+            table->calls, settings.output);
+    if (table->missed)
+        warn("%" PRIu64 " intervals could not be told apart: their rows were not read in time", table->missed);
+    bool failed = has_failed(command, asked);
+    if (failed && WIFSIGNALED(command->status))
+        warn("%s was ended by signal %d", name, WTERMSIG(command->status));
+    else if (failed)
+        warn("%s ended with status %d", name, WEXITSTATUS(command->status));
+    return table->missed || failed ? EXIT_FINDINGS : EXIT_FINE;
+}
+
+/* Until the command, if there is one, has ended. */
 static int record(const struct counts_page *page, char **words, const struct launch *launch, double seconds) {
     struct table table = {.page = page};
     struct counts_ring ring;
@@ -243,17 +258,7 @@ static int record(const struct counts_page *page, char **words, const struct lau
     show_progress(&table);
     if (!atomic_file_commit(&table.file))
         die_with_error("cannot write \"%s\"", settings.output);
-    fprintf(stderr, "%spinion: %" PRIu64 " intervals of %" PRIu64 " ms with %" PRIu64 " calls are in \"%s\"\n",
-            !settings.quiet && isatty(STDERR_FILENO) ? "\r" : "", table.rows, page->interval / 1000000, table.calls,
-            settings.output);
-    if (table.missed)
-        warn("%" PRIu64 " intervals could not be told apart: their rows were not read in time", table.missed);
-    bool failed = has_failed(&command, asked);
-    if (failed && WIFSIGNALED(command.status))
-        warn("%s was ended by signal %d", words[0], WTERMSIG(command.status));
-    else if (failed)
-        warn("%s ended with status %d", words[0], WEXITSTATUS(command.status));
-    return table.missed || failed ? EXIT_FINDINGS : EXIT_FINE;
+    return report(&table, &command, words ? words[0] : "", asked);
 }
 
 /* A page of the recording's own, of which nobody outside it knows. */

@@ -148,6 +148,25 @@ expect 0 "" "log - bad-setting"
 rm -f "$page"
 case_ends counts-page-that-is-none
 
+# A protected program may not cut the page short, which would end all others.
+counted mkdir "$work/many/j"
+output=$(printf %s "$page" | env LD_PRELOAD="$shim" PINION_LOG="$log" PINION_COUNTS="$page" "$programs/open_named" 2>&1)
+[ "$output" = "Operation not permitted" ] || wrong "opening the page for writing: $output"
+[ "$(log_kinds)" = "deny open self-protection" ] || wrong "log $(log_kinds)"
+case_ends counts-page-is-guarded
+
+# Where there is no page of the container's, a process and its children of fork have one of their own.
+output=$(env LD_PRELOAD="$shim" PINION_LOG="$log" PINION_COUNTS= sleep 100 & sleeper=$!
+    until [ "$("$pinion" counts --json $sleeper 2>/dev/null | jq .counts.nanosleep)" = 1 ]; do :; done
+    "$pinion" doctor $sleeper
+    kill $sleeper)
+[[ $output = *"counts for itself and its children"* ]] || wrong "doctor: $output"
+output=$(PINION_COUNTS=/nowhere/page "$pinion" doctor sleep)
+[[ $output = *'"/nowhere/page" that a container shares cannot be used: No such file'* ]] || wrong "doctor: $output"
+output=$(PINION_COUNTS=$work/none "$pinion" doctor sleep)
+[[ $output != *"container shares"* ]] || wrong "doctor: $output"
+case_ends counts-without-a-page
+
 # ---- intervals ----
 
 # Two processes in turn, on a page with short intervals: both close some, and the rows add up to the totals.
