@@ -33,28 +33,23 @@ void fingerprint_begin(struct fingerprint *fingerprint, const struct object *obj
         fingerprint->last = fingerprint->first + ADDRESS_ROOM;
 }
 
-static bool is_default(const ZydisDecodedInstruction *instruction) {
-    return instruction->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
-           instruction->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT;
-}
-
 /* No-operations, breakpoints and zero bytes stand between functions and before the targets of jumps. */
-static bool is_padding(const ZydisDecodedInstruction *instruction) {
-    if (instruction->mnemonic == ZYDIS_MNEMONIC_NOP)
+static bool is_padding(const struct outline *instruction) {
+    if (instruction->is_nop)
         return true;
-    return is_default(instruction) &&
-           (instruction->opcode == 0xcc || (instruction->opcode == 0 && instruction->raw.modrm.reg == 0 &&
-                                            instruction->raw.modrm.rm == 0 && instruction->raw.modrm.mod == 0));
+    return instruction->map == MAP_ONE_BYTE &&
+           (instruction->opcode == 0xcc ||
+            (instruction->opcode == 0 && instruction->reg == 0 && instruction->rm == 0 && instruction->mod == 0));
 }
 
 /* Jumps and calls by distance, in one form for short and long ones: the operation. 0 for all others. */
-static uint64_t transfer(const ZydisDecodedInstruction *instruction) {
+static uint64_t transfer(const struct outline *instruction) {
     uint8_t opcode = instruction->opcode;
-    if (instruction->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+    if (instruction->map == MAP_VECTOR)
         return 0;
-    if (instruction->opcode_map == ZYDIS_OPCODE_MAP_0F)
+    if (instruction->map == MAP_TWO_BYTES)
         return (opcode & 0xf0) == 0x80 ? opcode : 0;
-    if (instruction->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+    if (instruction->map != MAP_ONE_BYTE)
         return 0;
     if ((opcode & 0xf0) == 0x70)
         return opcode + 0x10u;
@@ -64,9 +59,9 @@ static uint64_t transfer(const ZydisDecodedInstruction *instruction) {
 }
 
 /* Within the function only the direction counts: how far it is depends on the length of what lies between. */
-static uint64_t transfer_direction(const struct fingerprint *fingerprint, const ZydisDecodedInstruction *instruction,
+static uint64_t transfer_direction(const struct fingerprint *fingerprint, const struct outline *instruction,
                                    uint32_t address) {
-    uint64_t target = address + instruction->length + (uint64_t)instruction->raw.imm[0].value.s;
+    uint64_t target = address + instruction->length + instruction->immediate;
     if (target < fingerprint->start || target >= fingerprint->end)
         return 0;
     return target <= address ? 1 : 2;
@@ -78,49 +73,55 @@ static bool is_address(const struct fingerprint *fingerprint, uint64_t value) {
 
 /* Whether the displacement tells where something lies: relative to the instruction pointer, absolute, or below the
  * thread pointer. */
-static bool is_place(const struct fingerprint *fingerprint, const ZydisDecodedInstruction *instruction) {
-    if (instruction->raw.disp.size < 32)
+static bool is_place(const struct fingerprint *fingerprint, const struct outline *instruction) {
+    if (instruction->displacement_size < 4)
         return false;
-    bool has_modrm = (instruction->attributes & ZYDIS_ATTRIB_HAS_MODRM) != 0;
-    bool no_base = has_modrm && instruction->raw.modrm.mod == 0;
-    if (no_base && instruction->raw.modrm.rm == 5)
+    bool no_base = instruction->has_modrm && instruction->mod == 0;
+    if (no_base && instruction->rm == 5)
         return true;
-    if (no_base && instruction->raw.modrm.rm == 4 && instruction->raw.sib.index == 4 && instruction->raw.disp.value < 0)
+    if (no_base && instruction->rm == 4 && instruction->index == 4 && instruction->displacement < 0)
         return true;
-    return is_address(fingerprint, (uint64_t)instruction->raw.disp.value);
+    return is_address(fingerprint, (uint64_t)instruction->displacement);
 }
 
-static void leave_out(uint8_t *bytes, uint8_t offset, uint8_t bits) {
-    for (unsigned i = offset; i < offset + bits / 8u && i < MAX_INSTRUCTION; i++)
+static void leave_out(uint8_t *bytes, uint8_t offset, uint8_t size) {
+    for (unsigned i = offset; i < offset + size && i < MAX_INSTRUCTION; i++)
         bytes[i] = 0;
 }
 
-static void add_bytes(struct fingerprint *fingerprint, const ZydisDecodedInstruction *instruction,
-                      const uint8_t *bytes) {
-    uint8_t kept[MAX_INSTRUCTION] = {0};
-    memcpy(kept, bytes, instruction->length < MAX_INSTRUCTION ? instruction->length : MAX_INSTRUCTION);
-    if (is_place(fingerprint, instruction))
-        leave_out(kept, instruction->raw.disp.offset, instruction->raw.disp.size);
-    for (unsigned i = 0; i < 2; i++) {
-        if (instruction->raw.imm[i].size >= 32 && is_address(fingerprint, instruction->raw.imm[i].value.u))
-            leave_out(kept, instruction->raw.imm[i].offset, instruction->raw.imm[i].size);
-    }
-    uint64_t words[2];
-    memcpy(words, kept, sizeof words);
-    mix(fingerprint, words[0]);
-    if (instruction->length > sizeof words[0])
-        mix(fingerprint, words[1]);
+/* The first bytes of a word. */
+static uint64_t head(uint64_t word, unsigned count) {
+    return count < sizeof word ? word & ((1ull << 8 * count) - 1) : word;
 }
 
-void fingerprint_add(struct fingerprint *fingerprint, const ZydisDecodedInstruction *instruction, const uint8_t *bytes,
-                     uint32_t address, const char *import) {
+static void add_bytes(struct fingerprint *fingerprint, const struct outline *instruction, const uint8_t *bytes,
+                      size_t readable) {
+    uint8_t kept[MAX_INSTRUCTION] = {0};
+    unsigned length = instruction->length;
+    if (readable >= MAX_INSTRUCTION)
+        memcpy(kept, bytes, MAX_INSTRUCTION);
+    else
+        memcpy(kept, bytes, length);
+    if (is_place(fingerprint, instruction))
+        leave_out(kept, instruction->displacement_offset, instruction->displacement_size);
+    if (instruction->immediate_size >= 4 && is_address(fingerprint, instruction->immediate))
+        leave_out(kept, instruction->immediate_offset, instruction->immediate_size);
+    uint64_t words[2];
+    memcpy(words, kept, sizeof words);
+    mix(fingerprint, head(words[0], length));
+    if (length > sizeof words[0])
+        mix(fingerprint, head(words[1], length - sizeof words[0]));
+}
+
+void fingerprint_add(struct fingerprint *fingerprint, const struct outline *instruction, const uint8_t *bytes,
+                     size_t readable, uint32_t address, const char *import) {
     if (is_padding(instruction))
         return;
     uint64_t operation = transfer(instruction);
     if (operation != 0)
         mix(fingerprint, operation << 8 | transfer_direction(fingerprint, instruction, address));
     else
-        add_bytes(fingerprint, instruction, bytes);
+        add_bytes(fingerprint, instruction, bytes, readable);
     for (const char *at = import; at != NULL && *at != '\0'; at++)
         mix(fingerprint, (uint8_t)*at);
 }

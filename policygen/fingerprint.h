@@ -4,10 +4,10 @@
 #ifndef PINION_POLICYGEN_FINGERPRINT_H
 #define PINION_POLICYGEN_FINGERPRINT_H
 
-#include <Zydis/Zydis.h>
 #include <stdint.h>
 
 #include "policygen/object.h"
+#include "policygen/outline.h"
 
 struct fingerprint {
     uint64_t state;
@@ -16,9 +16,9 @@ struct fingerprint {
 };
 
 void fingerprint_begin(struct fingerprint *fingerprint, const struct object *object, uint32_t start, uint32_t end);
-/* `import` is the name of the imported function to which the instruction leads, or NULL. */
-void fingerprint_add(struct fingerprint *fingerprint, const ZydisDecodedInstruction *instruction, const uint8_t *bytes,
-                     uint32_t address, const char *import);
+/* Of the bytes so many may be read, which are at least the instruction's. `import` is the name of the imported function to which the instruction leads, or NULL. */
+void fingerprint_add(struct fingerprint *fingerprint, const struct outline *instruction, const uint8_t *bytes,
+                     size_t readable, uint32_t address, const char *import);
 /* Never 0, which stands for an unknown one. */
 uint64_t fingerprint_end(const struct fingerprint *fingerprint);
 

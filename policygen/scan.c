@@ -4,11 +4,11 @@
  */
 #include "policygen/scan.h"
 
-#include <Zydis/Zydis.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "policygen/fingerprint.h"
+#include "policygen/outline.h"
 #include "runtime/api.h"
 #include "runtime/util.h"
 
@@ -116,41 +116,39 @@ static void add_jump(struct sweep *sweep, uint32_t address, uint64_t target) {
 
 /* ---- Instructions ---- */
 
-static bool has_memory(const ZydisDecodedInstruction *instruction) {
-    return (instruction->attributes & ZYDIS_ATTRIB_HAS_MODRM) != 0 && instruction->raw.modrm.mod != 3;
+static bool has_memory(const struct outline *instruction) {
+    return instruction->has_modrm && instruction->mod != 3;
 }
 
 /* The address of a memory operand that is a constant: relative to the instruction pointer, or absolute. */
-static bool constant_address(const ZydisDecodedInstruction *instruction, uint64_t next, uint64_t *address) {
-    if (!has_memory(instruction) || instruction->raw.modrm.mod != 0)
+static bool constant_address(const struct outline *instruction, uint64_t next, uint64_t *address) {
+    if (!has_memory(instruction) || instruction->mod != 0)
         return false;
-    uint64_t displacement = (uint64_t)instruction->raw.disp.value;
-    if (instruction->raw.modrm.rm == 5) {
+    uint64_t displacement = (uint64_t)instruction->displacement;
+    if (instruction->rm == 5) {
         *address = next + displacement;
         return true;
     }
-    if (instruction->raw.modrm.rm == 4 && instruction->raw.sib.base == 5 && instruction->raw.sib.index == 4 &&
-        instruction->raw.rex.X == 0) {
+    if (instruction->rm == 4 && instruction->base == 5 && instruction->index == 4 && !instruction->rex_x) {
         *address = displacement;
         return true;
     }
     return false;
 }
 
-static unsigned modrm_register(const ZydisDecodedInstruction *instruction) {
-    return instruction->raw.modrm.reg | (unsigned)(instruction->raw.rex.R != 0) << 3;
+static unsigned modrm_register(const struct outline *instruction) {
+    return instruction->reg | (unsigned)(instruction->rex_r) << 3;
 }
 
-static unsigned modrm_base(const ZydisDecodedInstruction *instruction) {
-    return instruction->raw.modrm.rm | (unsigned)(instruction->raw.rex.B != 0) << 3;
+static unsigned modrm_base(const struct outline *instruction) {
+    return instruction->rm | (unsigned)(instruction->rex_b) << 3;
 }
 
 /* `jmp *table(,%index,8)`: a switch if the first entry lies in the function, else a table of functions. */
-static bool is_absolute_switch(const struct sweep *sweep, const ZydisDecodedInstruction *instruction) {
-    if (!has_memory(instruction) || instruction->raw.modrm.rm != 4 || instruction->raw.sib.base != 5 ||
-        instruction->raw.modrm.mod != 0)
+static bool is_absolute_switch(const struct sweep *sweep, const struct outline *instruction) {
+    if (!has_memory(instruction) || instruction->rm != 4 || instruction->base != 5 || instruction->mod != 0)
         return false;
-    const uint8_t *entry = object_at(sweep->object, (uint64_t)instruction->raw.disp.value, 8);
+    const uint8_t *entry = object_at(sweep->object, (uint64_t)instruction->displacement, 8);
     if (entry == NULL || !sweep->absolute)
         return false;
     uint64_t target = read64(entry);
@@ -164,9 +162,8 @@ static bool is_chosen(const struct object *object, uint64_t slot) {
 }
 
 /* Group 5: call and jump through registers and memory, push. */
-static bool scan_group5(struct sweep *sweep, const ZydisDecodedInstruction *instruction, uint32_t address,
-                        uint32_t next) {
-    unsigned operation = instruction->raw.modrm.reg;
+static bool scan_group5(struct sweep *sweep, const struct outline *instruction, uint32_t address, uint32_t next) {
+    unsigned operation = instruction->reg;
     uint64_t slot;
     bool constant = constant_address(instruction, next, &slot);
     uint32_t symbol = constant ? slot_symbol(sweep->object, slot) : NO_SYMBOL;
@@ -175,7 +172,7 @@ static bool scan_group5(struct sweep *sweep, const ZydisDecodedInstruction *inst
     else if (operation == 4 && symbol != NO_SYMBOL)
         add_import_jump(sweep, address, symbol);
     else if (operation == 4) {
-        if (instruction->raw.modrm.mod == 3 && sweep->held_symbol != NO_SYMBOL &&
+        if (instruction->mod == 3 && sweep->held_symbol != NO_SYMBOL &&
             sweep->held_register == modrm_base(instruction)) {
             add_import_jump(sweep, address, sweep->held_symbol);
             return true;
@@ -184,7 +181,7 @@ static bool scan_group5(struct sweep *sweep, const ZydisDecodedInstruction *inst
         if (sweep->only_stubs && sweep->pushed_slot)
             return true;
         bool table = is_absolute_switch(sweep, instruction) ||
-                     (instruction->raw.modrm.mod == 3 && sweep->added_age < RECENT_INSTRUCTIONS &&
+                     (instruction->mod == 3 && sweep->added_age < RECENT_INSTRUCTIONS &&
                       sweep->added_register == modrm_base(instruction));
         add_indirect_jump(sweep, address, table, constant && is_chosen(sweep->object, slot));
     } else if (operation == 6 && symbol != NO_SYMBOL)
@@ -194,17 +191,16 @@ static bool scan_group5(struct sweep *sweep, const ZydisDecodedInstruction *inst
 
 /* Where a switch is compiled to `movslq (%table,%index,4),%r; add %table,%r; jmp *%r`, a jump through r stays in the
  * function. Anything that looks otherwise counts as a tail call, which only makes the tail-call closure larger. */
-static void watch_for_switch(struct sweep *sweep, const ZydisDecodedInstruction *instruction) {
+static void watch_for_switch(struct sweep *sweep, const struct outline *instruction) {
     sweep->loaded_age++;
     sweep->added_age++;
-    if (instruction->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+    if (instruction->map != MAP_ONE_BYTE)
         return;
-    if (instruction->opcode == 0x63 && has_memory(instruction) && instruction->raw.modrm.rm == 4 &&
-        instruction->raw.sib.scale == 2) {
+    if (instruction->opcode == 0x63 && has_memory(instruction) && instruction->rm == 4 && instruction->scale == 2) {
         sweep->loaded_register = (uint8_t)modrm_register(instruction);
         sweep->loaded_age = 0;
     }
-    if ((instruction->opcode != 0x01 && instruction->opcode != 0x03) || instruction->raw.modrm.mod != 3 ||
+    if ((instruction->opcode != 0x01 && instruction->opcode != 0x03) || instruction->mod != 3 ||
         sweep->loaded_age >= RECENT_INSTRUCTIONS)
         return;
     unsigned a = modrm_register(instruction), b = modrm_base(instruction);
@@ -215,9 +211,9 @@ static void watch_for_switch(struct sweep *sweep, const ZydisDecodedInstruction 
 }
 
 /* `mov slot(%rip), %r; test %r, %r; je ...; jmp *%r`, with which every object ends its start-up code. */
-static void watch_for_held_import(struct sweep *sweep, const ZydisDecodedInstruction *instruction, uint32_t next) {
+static void watch_for_held_import(struct sweep *sweep, const struct outline *instruction, uint32_t next) {
     uint64_t slot;
-    bool is_default = instruction->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT;
+    bool is_default = instruction->map == MAP_ONE_BYTE;
     if (is_default && instruction->opcode == 0x8b && constant_address(instruction, next, &slot)) {
         sweep->held_symbol = slot_symbol(sweep->object, slot);
         sweep->held_register = (uint8_t)modrm_register(instruction);
@@ -235,7 +231,7 @@ static bool is_variable(const struct object *object, uint64_t address) {
 
 /* The start-up code of every object computes the bounds of an empty table, both of which are one address, and
  * compares them. The table is handed on, too, but what is empty leads to no variable. */
-static bool is_empty_table(const struct sweep *sweep, const ZydisDecodedInstruction *instruction, uint32_t next,
+static bool is_empty_table(const struct sweep *sweep, const struct outline *instruction, uint32_t next,
                            uint64_t target) {
     const struct scan *scan = sweep->scan;
     const struct data_access *last = scan->taken_data_count == 0 ? NULL : &scan->taken_data[scan->taken_data_count - 1];
@@ -243,12 +239,12 @@ static bool is_empty_table(const struct sweep *sweep, const ZydisDecodedInstruct
         return false;
     if (instruction->opcode != 0x8d) /* cmp or sub $address */
         return instruction->opcode == 0x3d || instruction->opcode == 0x2d ||
-               (instruction->opcode == 0x81 && (instruction->raw.modrm.reg == 5 || instruction->raw.modrm.reg == 7));
+               (instruction->opcode == 0x81 && (instruction->reg == 5 || instruction->reg == 7));
     const uint8_t *behind = object_at(sweep->object, next, 2);
     return behind != NULL && behind[0] == 0x48 && (behind[1] == 0x39 || behind[1] == 0x29);
 }
 
-static void take_data(struct sweep *sweep, const ZydisDecodedInstruction *instruction, uint32_t address, uint32_t next,
+static void take_data(struct sweep *sweep, const struct outline *instruction, uint32_t address, uint32_t next,
                       uint64_t target) {
     struct scan *scan = sweep->scan;
     if (target > UINT32_MAX || object_is_code(sweep->object, target))
@@ -259,22 +255,20 @@ static void take_data(struct sweep *sweep, const ZydisDecodedInstruction *instru
 }
 
 /* An array at a fixed address, with an index. */
-static void take_indexed_data(struct sweep *sweep, const ZydisDecodedInstruction *instruction, uint32_t address,
-                              uint32_t next) {
+static void take_indexed_data(struct sweep *sweep, const struct outline *instruction, uint32_t address, uint32_t next) {
     uint64_t constant;
     if (!constant_address(instruction, next, &constant))
-        take_data(sweep, instruction, address, next, (uint64_t)instruction->raw.disp.value & UINT32_MAX);
+        take_data(sweep, instruction, address, next, (uint64_t)instruction->displacement & UINT32_MAX);
 }
 
 /* Addresses of code that the instruction computes, and slots of imported functions that it reads. */
-static void scan_operands(struct sweep *sweep, const ZydisDecodedInstruction *instruction, uint32_t address,
-                          uint32_t next) {
+static void scan_operands(struct sweep *sweep, const struct outline *instruction, uint32_t address, uint32_t next) {
     uint64_t constant;
     if (constant_address(instruction, next, &constant)) {
-        bool is_default = instruction->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT;
+        bool is_default = instruction->map == MAP_ONE_BYTE;
         bool computes = is_default && instruction->opcode == 0x8d;
         bool compares = is_default && (instruction->opcode == 0x39 || instruction->opcode == 0x3b ||
-                                       (instruction->opcode == 0x83 && instruction->raw.modrm.reg == 7));
+                                       (instruction->opcode == 0x83 && instruction->reg == 7));
         uint32_t symbol;
         if (computes)
             take_data(sweep, instruction, address, next, constant);
@@ -289,27 +283,27 @@ static void scan_operands(struct sweep *sweep, const ZydisDecodedInstruction *in
     }
     if (!sweep->absolute)
         return;
-    if (instruction->raw.imm[0].size >= 32)
-        take_data(sweep, instruction, address, next, instruction->raw.imm[0].value.u & UINT32_MAX);
-    if (has_memory(instruction) && instruction->raw.disp.size == 32)
+    if (instruction->immediate_size >= 4)
+        take_data(sweep, instruction, address, next, instruction->immediate & UINT32_MAX);
+    if (has_memory(instruction) && instruction->displacement_size == 4)
         take_indexed_data(sweep, instruction, address, next);
-    if (instruction->raw.imm[0].size >= 32 && object_is_code(sweep->object, instruction->raw.imm[0].value.u))
-        add_reference(sweep->scan, instruction->raw.imm[0].value.u, address, false);
-    if (has_memory(instruction) && instruction->raw.disp.size == 32 && instruction->raw.modrm.rm != 5 &&
-        object_is_code(sweep->object, (uint64_t)instruction->raw.disp.value))
-        add_reference(sweep->scan, (uint64_t)instruction->raw.disp.value, address, false);
+    if (instruction->immediate_size >= 4 && object_is_code(sweep->object, instruction->immediate))
+        add_reference(sweep->scan, instruction->immediate, address, false);
+    if (has_memory(instruction) && instruction->displacement_size == 4 && instruction->rm != 5 &&
+        object_is_code(sweep->object, (uint64_t)instruction->displacement))
+        add_reference(sweep->scan, (uint64_t)instruction->displacement, address, false);
 }
 
 /* Returns whether control may go on behind the instruction. */
-static bool scan_instruction(struct sweep *sweep, const ZydisDecodedInstruction *instruction, uint32_t address) {
+static bool scan_instruction(struct sweep *sweep, const struct outline *instruction, uint32_t address) {
     uint32_t next = address + instruction->length;
     uint8_t opcode = instruction->opcode;
-    if (instruction->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) {
+    if (instruction->map == MAP_VECTOR) {
         scan_operands(sweep, instruction, address, next);
         return true;
     }
-    uint64_t branch = next + (uint64_t)instruction->raw.imm[0].value.s;
-    if (instruction->opcode_map == ZYDIS_OPCODE_MAP_0F) {
+    uint64_t branch = next + instruction->immediate;
+    if (instruction->map == MAP_TWO_BYTES) {
         if (opcode >= 0x80 && opcode <= 0x8f) {
             add_jump(sweep, address, branch);
             return true;
@@ -318,7 +312,7 @@ static bool scan_instruction(struct sweep *sweep, const ZydisDecodedInstruction 
         return opcode != 0x0b && opcode != 0xff;
     }
     watch_for_switch(sweep, instruction);
-    if (instruction->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT) {
+    if (instruction->map != MAP_ONE_BYTE) {
         scan_operands(sweep, instruction, address, next);
         return true;
     }
@@ -334,9 +328,9 @@ static bool scan_instruction(struct sweep *sweep, const ZydisDecodedInstruction 
     case 0xcc:
     case 0xf4: return false;
     case 0xff:
-        if (!scan_group5(sweep, instruction, address, next) || instruction->raw.modrm.reg < 2)
+        if (!scan_group5(sweep, instruction, address, next) || instruction->reg < 2)
             scan_operands(sweep, instruction, address, next);
-        return instruction->raw.modrm.reg != 4 && instruction->raw.modrm.reg != 5;
+        return instruction->reg != 4 && instruction->reg != 5;
     default:
         if ((opcode >= 0x70 && opcode <= 0x7f) || (opcode >= 0xe0 && opcode <= 0xe3))
             add_jump(sweep, address, branch);
@@ -346,9 +340,9 @@ static bool scan_instruction(struct sweep *sweep, const ZydisDecodedInstruction 
     }
 }
 
-static bool is_call(const ZydisDecodedInstruction *instruction) {
-    return instruction->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
-           (instruction->opcode == 0xe8 || (instruction->opcode == 0xff && instruction->raw.modrm.reg == 2));
+static bool is_call(const struct outline *instruction) {
+    return instruction->map == MAP_ONE_BYTE &&
+           (instruction->opcode == 0xe8 || (instruction->opcode == 0xff && instruction->reg == 2));
 }
 
 /* In a function that holds data, calls may hide behind bytes that were taken for something else. Whatever would call
@@ -370,13 +364,13 @@ static void search_calls(struct sweep *sweep, const struct function *function, c
 }
 
 /* endbr64, nop, push of a number or slot, jmp. */
-static bool is_of_stub(const ZydisDecodedInstruction *instruction) {
-    if (instruction->mnemonic == ZYDIS_MNEMONIC_NOP || instruction->mnemonic == ZYDIS_MNEMONIC_ENDBR64)
+static bool is_of_stub(const struct outline *instruction) {
+    if (instruction->is_nop || instruction->is_endbr64)
         return true;
-    if (instruction->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+    if (instruction->map != MAP_ONE_BYTE)
         return false;
     return instruction->opcode == 0x68 || instruction->opcode == 0xe9 ||
-           (instruction->opcode == 0xff && (instruction->raw.modrm.reg == 4 || instruction->raw.modrm.reg == 6));
+           (instruction->opcode == 0xff && (instruction->reg == 4 || instruction->reg == 6));
 }
 
 /* A procedure linkage table makes no tail calls: whoever calls a stub is known as a caller of the import. Only a stub
@@ -393,6 +387,11 @@ static void drop_stubs(struct sweep *sweep, const struct function *function, siz
 
 static const char *reached_name(const struct sweep *sweep) {
     return sweep->reached_symbol == NO_SYMBOL ? NULL : sweep->object->symbols[sweep->reached_symbol].name;
+}
+
+static bool decode(const struct sweep *sweep, const uint8_t *bytes, size_t length, struct outline *instruction) {
+    return (length >= OUTLINE_ROOM && outline_common(bytes, instruction)) ||
+           outline_any(&sweep->decoder, bytes, length, instruction);
 }
 
 static void sweep_function(struct sweep *sweep, struct function *function) {
@@ -413,10 +412,9 @@ static void sweep_function(struct sweep *sweep, struct function *function) {
     sweep->only_stubs = true;
     sweep->pushed_slot = false;
     sweep->held_symbol = NO_SYMBOL;
-    ZydisDecodedInstruction instruction;
+    struct outline instruction;
     while (offset < length) {
-        if (ZYAN_FAILED(
-                ZydisDecoderDecodeInstruction(&sweep->decoder, NULL, bytes + offset, length - offset, &instruction))) {
+        if (!decode(sweep, bytes + offset, length - offset, &instruction)) {
             function->undecodable = true;
             sweep->scan->undecoded_bytes++;
             offset++;
@@ -428,11 +426,12 @@ static void sweep_function(struct sweep *sweep, struct function *function) {
         uint32_t address = function->start + (uint32_t)offset;
         sweep->reached_symbol = NO_SYMBOL;
         goes_on = scan_instruction(sweep, &instruction, address);
-        fingerprint_add(&sweep->fingerprint, &instruction, bytes + offset, address, reached_name(sweep));
+        fingerprint_add(&sweep->fingerprint, &instruction, bytes + offset, length - offset, address,
+                        reached_name(sweep));
         watch_for_held_import(sweep, &instruction, address + instruction.length);
         sweep->only_stubs = sweep->only_stubs && is_of_stub(&instruction);
-        sweep->pushed_slot = instruction.opcode == 0xff && instruction.raw.modrm.reg == 6;
-        if (instruction.mnemonic != ZYDIS_MNEMONIC_NOP)
+        sweep->pushed_slot = instruction.opcode == 0xff && instruction.reg == 6;
+        if (!instruction.is_nop)
             falls_out = goes_on;
         goes_on = goes_on && !is_call(&instruction);
         offset += instruction.length;

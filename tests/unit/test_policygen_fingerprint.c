@@ -14,11 +14,11 @@ static uint64_t fingerprint_of(const struct object *object, const char *code, si
     ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_MINIMAL, ZYAN_TRUE);
     struct fingerprint fingerprint;
     fingerprint_begin(&fingerprint, object, 0x1000, 0x1000 + (uint32_t)length);
-    ZydisDecodedInstruction instruction;
+    struct outline instruction;
     for (size_t offset = 0; offset < length; offset += instruction.length) {
         const uint8_t *bytes = (const uint8_t *)code + offset;
-        assert_true(ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, length - offset, &instruction)));
-        fingerprint_add(&fingerprint, &instruction, bytes, 0x1000 + (uint32_t)offset, import);
+        assert_true(outline_any(&decoder, bytes, length - offset, &instruction));
+        fingerprint_add(&fingerprint, &instruction, bytes, length - offset, 0x1000 + (uint32_t)offset, import);
     }
     return fingerprint_end(&fingerprint);
 }
