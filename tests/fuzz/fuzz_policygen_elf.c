@@ -21,7 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct summary summary;
     if (summary_open(memory, summary_size, &summary) != NULL)
         abort();
-    struct program_module module = {"fuzzed", &summary, size % 2 == 0};
+    struct program_module module = {
+        .path = "fuzzed", .soname = analysis.object.soname, .summary = &summary, .plugin = size % 2 == 0};
     struct program program = {&module, 1};
     struct document document;
     struct coverage coverage = {0};
