@@ -445,6 +445,14 @@ static bool check_special(struct call *call, unsigned special) {
     return true;
 }
 
+/* Before the process may be over, or another program. Most signals go to other processes. */
+static void tell_before_leaving(const struct call *call) {
+    bool sends = call->index == API_kill || call->index == API_tgkill || call->index == API_sigqueue;
+    int32_t target = (int32_t)call->arguments[0];
+    if (counts_may_leave(call->index) && (!sends || target <= 0 || (uint32_t)target == call->slot->process))
+        counts_leave();
+}
+
 static bool check_one(struct call *call, unsigned special) {
     if (unlikely(STATE->mode == MODE_LEARN || (STATE->policy == NULL && STATE->record != NULL)))
         learn_call(call);
@@ -479,8 +487,7 @@ static bool check_system_call(struct call *call) {
         inner.site = site_of(call->module, call->registers->return_address, meant);
     inner.loose = inner.site == NULL; /* the site's own rule, which names the number, has allowed it */
     count_call(call->slot, meant);
-    if (counts_may_leave(meant))
-        counts_leave();
+    tell_before_leaving(&inner);
     if (!check_one(&inner, special_of(meant) & ~(unsigned)SPECIAL_STACK)) {
         call->target = NULL;
         return false;
@@ -518,8 +525,7 @@ static COLD void *check_slowly(struct registers *registers, unsigned spelling, u
         return call.target;
     if (special & SPECIAL_SYSCALL)
         check_system_call(&call);
-    if (counts_may_leave(index))
-        counts_leave();
+    tell_before_leaving(&call);
     return call.target;
 }
 
