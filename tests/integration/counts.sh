@@ -246,7 +246,7 @@ if command -v redis-server >/dev/null && command -v redis-cli >/dev/null; then
         sleep 0.05
     done
     server=$(redis-cli -s "$work/redis/socket" info server | tr -d '\r' | sed -n 's/^process_id://p')
-    shared=$(tr '\0' '\n' <"/proc/$server/environ" | sed -n 's/^PINION_COUNTS=//p')
+    shared=$(grep -o '/dev/shm/pinion-record[^ ]*' "/proc/$server/maps" | head -n 1)
     redis-benchmark -s "$work/redis/socket" -n 5000 -c 10 -t set,get -q >/dev/null 2>&1
     ln "$shared" /dev/shm/pinion-test.$$ # to look at it when the recorder has removed it
     redis-cli -s "$work/redis/socket" shutdown nosave >/dev/null 2>&1
