@@ -17,6 +17,7 @@
 #include <asm/unistd.h>
 #include <linux/resource.h>
 
+#include "preload/anomaly.h"
 #include "preload/clock.h"
 #include "preload/filter.h"
 #include "preload/interval.h"
@@ -68,12 +69,16 @@ static COLD const struct counts_source *open_page(const struct thread_slot *slot
     if (STATE->ready != READY || filter_is_set() || STATE->mode == MODE_OFF || seen == mine ||
         !__atomic_compare_exchange_n(&progress, &seen, mine, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         return NULL;
-    const char *problem;
-    counts_source = counts_open(&problem);
+    const char *problem, *unscored;
+    uint64_t interval = anomaly_start(&unscored);
+    counts_source = counts_open(interval, &problem);
+    anomaly_agree(counts_source.interval, &unscored);
     note_switches();
     __atomic_store_n(&progress, OPENED, __ATOMIC_RELEASE);
     if (problem != NULL)
         log_process(REASON_BAD_COUNTS, VERDICT_LOG, problem);
+    if (unscored != NULL)
+        log_process(REASON_BAD_MODEL, VERDICT_LOG, unscored);
     return counts_source.page != NULL ? &counts_source : NULL;
 }
 

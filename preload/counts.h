@@ -17,9 +17,9 @@ struct counts_source {
 /* Of this process, once a call has opened it. */
 extern struct counts_source counts_source;
 
-/* Set-up, counts_page.c: the container's page, made if it is not there; else one for this process and its children of
+/* Set-up, counts_page.c: the container's page, made with this interval if it is not there; else one for this process and its children of
  * fork. *problem tells why the container's cannot be used, or is NULL. */
-struct counts_source counts_open(const char **problem);
+struct counts_source counts_open(uint64_t interval, const char **problem);
 
 /* A call that may block, a slow check, a spent budget: adds what the thread has counted to the page, unless that has
  * been done often during this tick of the clock, and closes the interval if it is over. */

@@ -24,10 +24,10 @@ static uint64_t unix_now(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static void prepare(struct counts_page *page) {
+static void prepare(struct counts_page *page, uint64_t interval) {
     page->origin = clock_now();
     page->origin_unix = unix_now();
-    counts_prepare(page, STATE->interval);
+    counts_prepare(page, interval);
 }
 
 static struct counts_page *map(int descriptor, int flags) {
@@ -78,7 +78,7 @@ static void temporary_name(const char *path, char name[PATH_BYTES]) {
     name[length] = '\0';
 }
 
-static struct counts_page *fill(int descriptor) {
+static struct counts_page *fill(int descriptor, uint64_t interval) {
     struct stat status = {0};
     if (raw(__NR_fchmod, descriptor, 0666) != 0 ||
         raw(__NR_fallocate, descriptor, 0, 0, sizeof(struct counts_page)) != 0 ||
@@ -86,12 +86,12 @@ static struct counts_page *fill(int descriptor) {
         return NULL;
     struct counts_page *page = map(descriptor, MAP_SHARED);
     if (page != NULL)
-        prepare(page);
+        prepare(page, interval);
     return page;
 }
 
 /* Returns 0, -EEXIST when another process was faster, or another error. */
-static long make(const char *path, struct counts_page **page) {
+static long make(const char *path, uint64_t interval, struct counts_page **page) {
     char name[PATH_BYTES];
     if (strlen(path) + 12 > sizeof name)
         return -ENAMETOOLONG;
@@ -99,7 +99,7 @@ static long make(const char *path, struct counts_page **page) {
     long opened = raw(__NR_openat, AT_FDCWD, name, OPEN_FLAGS | O_CREAT | O_EXCL, 0600);
     if (raw_failed(opened))
         return opened;
-    *page = fill((int)opened);
+    *page = fill((int)opened, interval);
     raw(__NR_close, opened);
     long result = *page != NULL ? raw(__NR_renameat2, AT_FDCWD, name, AT_FDCWD, path, RENAME_NOREPLACE) : (long)-ENOSPC;
     if (result != 0) {
@@ -113,7 +113,7 @@ static long make(const char *path, struct counts_page **page) {
 
 /* ---- the sequence ---- */
 
-static struct counts_page *open_shared(const char *path, const char **problem) {
+static struct counts_page *open_shared(const char *path, uint64_t interval, const char **problem) {
     struct counts_page *page = NULL;
     for (unsigned attempt = 0; attempt < 3; attempt++) {
         long opened = raw(__NR_openat, AT_FDCWD, path, OPEN_FLAGS, 0);
@@ -126,13 +126,13 @@ static struct counts_page *open_shared(const char *path, const char **problem) {
             *problem = "the page of counts cannot be opened";
             return NULL;
         }
-        if (make(path, &page) != -EEXIST)
+        if (make(path, interval, &page) != -EEXIST)
             return page;
     }
     return NULL;
 }
 
-struct counts_source counts_open(const char **problem) {
+struct counts_source counts_open(uint64_t interval, const char **problem) {
     char name[COUNTS_PATH_BYTES];
     const char *path = STATE->counts_path;
     struct counts_page *page = NULL;
@@ -142,11 +142,11 @@ struct counts_source counts_open(const char **problem) {
         path = name;
     }
     if (path[0] == '/')
-        page = open_shared(path, problem);
+        page = open_shared(path, interval, problem);
     if (page == NULL) {
         page = map(-1, MAP_SHARED | MAP_ANONYMOUS);
         if (page != NULL)
-            prepare(page);
+            prepare(page, interval);
     }
     if (page == NULL)
         return (struct counts_source){0};

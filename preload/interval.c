@@ -42,6 +42,7 @@ static void close_interval(const struct counts_source *source, struct thread_slo
         .start = source->origin_unix + (number - 1) * source->interval,
         .length = source->interval,
         .idle = next - number - 1,
+        .page = page,
         .counts = slot->interval_counts,
     };
     if (before < number && growth(page, before, number, slot->interval_counts))
@@ -60,10 +61,4 @@ void interval_visit(const struct counts_source *source, struct thread_slot *slot
     slot->closing = now;
     close_interval(source, slot, number, next);
     slot->closing = 0;
-}
-
-/* Nothing scores the counts yet. */
-__attribute__((weak)) void interval_closed(const struct interval *interval, struct thread_slot *slot) {
-    (void)interval;
-    (void)slot;
 }

@@ -13,6 +13,7 @@ struct interval {
     uint64_t start;  /* nanoseconds since 1970 */
     uint64_t length; /* nanoseconds */
     uint64_t idle;   /* so many intervals without any call followed it, and are over as well */
+    struct counts_page *page;
     const uint64_t
         *counts; /* COUNTS_ENTRIES: calls of all processes of the page, in the table's order, then switches */
 };

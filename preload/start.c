@@ -51,7 +51,7 @@ static void refuse_to_start(enum reason reason, const char *detail) {
 /* ---- settings ---- */
 
 struct settings {
-    const char *policy, *policy_directory, *log, *mode, *record, *counts, *interval, *events, *preload;
+    const char *policy, *policy_directory, *log, *mode, *record, *counts, *interval, *events, *model, *preload;
 };
 
 static const struct {
@@ -66,6 +66,7 @@ static const struct {
     {"PINION_COUNTS=", offsetof(struct settings, counts)},
     {"PINION_INTERVAL=", offsetof(struct settings, interval)},
     {"PINION_EVENTS=", offsetof(struct settings, events)},
+    {"PINION_MODEL=", offsetof(struct settings, model)},
     {"LD_PRELOAD=", offsetof(struct settings, preload)},
 };
 
@@ -315,10 +316,11 @@ static uint64_t read_interval(const char *text) {
 }
 
 static void prepare_counting(struct state *state, const struct settings *settings) {
-    uint64_t interval = settings->interval != NULL ? read_interval(settings->interval) : COUNTS_DEFAULT_MS;
-    if (interval == 0)
+    uint64_t interval = settings->interval != NULL ? read_interval(settings->interval) : 0;
+    if (interval == 0 && settings->interval != NULL)
         log_process(REASON_BAD_SETTING, VERDICT_LOG, "PINION_INTERVAL is no number of milliseconds from 10 to 3600000");
-    state->interval = (interval != 0 ? interval : COUNTS_DEFAULT_MS) * 1000000;
+    state->interval = interval * 1000000;
+    state->model_path = settings->model != NULL ? keep(state, settings->model, "") : NULL;
     state->counts_path = settings->counts != NULL ? keep(state, settings->counts, "") : NULL;
     clock_start(state);
 }

@@ -51,7 +51,8 @@ struct state {
     uint64_t first_stack_low;   /* as far as its stack may grow */
     uint64_t first_stack_start; /* no frame of its outermost function lies lower */
     clock_function *clock;      /* of the vDSO, or NULL */
-    uint64_t interval;          /* nanoseconds, where this process makes the page of counts */
+    uint64_t interval;          /* nanoseconds, where this process makes the page of counts; 0: as the model has it */
+    const char *model_path;     /* PINION_MODEL; NULL: the default, if it is there */
     const char *counts_path;    /* PINION_COUNTS; NULL: the default */
     char ***environment;        /* libc's environ */
     int *(*errno_location)(void);

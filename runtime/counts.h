@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "runtime/api.h"
+#include "runtime/model.h"
 
 /* One entry for each API, and behind them the context switches. */
 #define COUNTS_SWITCH API_COUNT
@@ -48,6 +49,13 @@ struct counts_page {
     uint64_t published;            /* number of the last row that was written */
     _Alignas(64) uint64_t totals[COUNTS_ENTRIES];
     struct counts_row rows[COUNTS_ROWS];
+
+    /* What the one who closes an interval hands on to the next who does. */
+    struct model_state scoring;
+    struct {
+        uint64_t intervals;              /* in alarm, one after the other, so far */
+        uint64_t counts[COUNTS_ENTRIES]; /* of these */
+    } alarm;
 };
 
 /* Where the processes of a container meet unless PINION_COUNTS says otherwise: builds with different tables use
