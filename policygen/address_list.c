@@ -231,6 +231,10 @@ static uint8_t lists_in_slots(const struct finder *finder, const struct state *s
     return lists;
 }
 
+static int32_t begins_at(int64_t offset) {
+    return offset % 8 == 0 ? (int32_t)offset : NO_FRAME;
+}
+
 static struct held in_register(const struct finder *finder, const struct state *state, uint32_t index, uint8_t number) {
     const struct frame_state *frame = &finder->flow->frames[index];
     if (number >= REGISTER_COUNT)
@@ -238,14 +242,11 @@ static struct held in_register(const struct finder *finder, const struct state *
     if (number == REGISTER_RSP)
         return (struct held){
             .other = true, .inside = true, .frame = frame->depth == NO_DEPTH ? INT32_MIN : frame->depth};
-    /* All of the frame lies above the one and below the other. */
+    /* All of the frame lies above the stack pointer, and below a frame pointer that is not an object's address. */
     if (number == REGISTER_RBP && frame->pointer != NO_DEPTH)
-        return (struct held){.other = true, .inside = true, .frame = INT32_MIN};
+        return (struct held){
+            .other = true, .inside = true, .frame = frame->pointer >= -16 ? INT32_MIN : begins_at(frame->pointer)};
     return state->registers[number];
-}
-
-static int32_t begins_at(int64_t offset) {
-    return offset % 8 == 0 ? (int32_t)offset : NO_FRAME;
 }
 
 /* The lowest of the frame addresses that a value is known to be, else that of the object which it was made of: what is
@@ -559,8 +560,12 @@ static struct held seen_by_callee(const struct finder *finder, const struct stat
     struct held held = {.other = true, .frame = lower(state->escaped, state->spilled)};
     int32_t depth = finder->flow->frames[call].depth;
     for (unsigned i = 0; i < REGISTER_COUNT; i++) {
+        struct held seen = state->registers[i];
+        /* No argument stands in these. */
+        if (i == REGISTER_RAX || i == REGISTER_R11)
+            seen.lists = 0;
         if ((CALL_CHANGES & REGISTER_BIT(i)) != 0)
-            held = join_held(held, state->registers[i]);
+            held = join_held(held, seen);
     }
     for (unsigned i = 0; i < finder->slot_count; i++) {
         const struct slot *slot = &finder->slots[i];
