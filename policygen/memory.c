@@ -16,7 +16,7 @@ struct memory *memory_new(const struct flow *flow, struct solver *solver) {
     struct memory *memory = xcalloc(1, sizeof *memory);
     memory->flow = flow;
     memory->solver = solver;
-    memory->escape = escape_find(flow);
+    memory->escape = flow->escape != NULL ? flow->escape : escape_find(flow);
     /* The array holds pointers. */
     memory->touches = /* NOLINTNEXTLINE(bugprone-sizeof-expression) */
         xcalloc(flow->instruction_count + 1, sizeof *memory->touches);
@@ -29,7 +29,8 @@ void memory_free(struct memory *memory) {
     for (size_t i = 0; i < memory->flow->instruction_count; i++)
         free(memory->touches[i]);
     free(memory->touches);
-    escape_free(memory->escape);
+    if (memory->escape != memory->flow->escape)
+        escape_free(memory->escape);
     arena_free(&memory->arena);
     free(memory);
 }
