@@ -10,7 +10,7 @@
  * a signal to itself all is told. What is lost: the calls of the last tick, when a signal from outside ends the process, and
  * those that other threads make while one is already leaving.
  *
- * No lock, no allocation, and no system call but getrusage, once an interval, which is not made where a filter was set.
+ * No lock, no allocation, and no system calls but getrusage and getpid, once in 16 ms at most, and none where a filter was set.
  */
 #include "preload/counts.h"
 
@@ -27,6 +27,8 @@
 
 #define TELLS_PER_TICK 16
 #define SLOTS_PER_VISIT 64
+/* A system call that takes time with each thread of the process: not in every tick, but several times an interval. */
+#define SWITCHES_NANOSECONDS 16000000u
 
 enum progress {
     NOT_OPENED,
@@ -37,6 +39,7 @@ enum progress {
 struct counts_source counts_source;
 static uint64_t progress;   /* enum progress, and above it the process that opens; atomic */
 static uint64_t swept;      /* the interval in which this process last told of all its threads; atomic */
+static uint64_t asked;      /* when the process last asked for its context switches; atomic */
 static uint32_t sweep_next; /* the slot with which the next sweep begins; atomic */
 
 static const bool leaves[API_COUNT] = {
@@ -109,10 +112,10 @@ static void tell(struct counts_page *page, struct thread_slot *slot) {
 
 /* The kernel counts for the process, so this is told in its first slot. A child of vfork runs in its parent's memory,
  * but the kernel's numbers are its own. */
-static void tell_switches(struct counts_page *page, bool may_be_child) {
+static void tell_switches(struct counts_page *page) {
     struct rusage usage = {0};
     struct thread_slot *slot = threads_slot(0);
-    if (slot == NULL || filter_is_set() || (may_be_child && (uint32_t)raw(__NR_getpid) != slot->process))
+    if (slot == NULL || filter_is_set() || (uint32_t)raw(__NR_getpid) != slot->process)
         return;
     if (raw(__NR_getrusage, RUSAGE_SELF, &usage) == 0)
         grow(page, COUNTS_SWITCH, &slot->switches_told, switches(&usage));
@@ -137,11 +140,14 @@ static void visit(struct thread_slot *slot, uint64_t now) {
     interval_visit(opened, slot, now);
     uint64_t current = __atomic_load_n(&opened->page->current, __ATOMIC_RELAXED);
     tell(opened->page, slot);
+    if (now - __atomic_load_n(&asked, __ATOMIC_RELAXED) >= SWITCHES_NANOSECONDS) {
+        __atomic_store_n(&asked, now, __ATOMIC_RELAXED);
+        tell_switches(opened->page);
+    }
     if (__atomic_load_n(&swept, __ATOMIC_RELAXED) == current)
         return;
     __atomic_store_n(&swept, current, __ATOMIC_RELAXED);
     sweep(opened->page, SLOTS_PER_VISIT);
-    tell_switches(opened->page, false);
 }
 
 void counts_visit(struct thread_slot *slot) {
@@ -167,7 +173,7 @@ void counts_leave(void) {
         return;
     interval_visit(opened, slot, clock_now());
     sweep(opened->page, UINT32_MAX);
-    tell_switches(opened->page, true);
+    tell_switches(opened->page);
 }
 
 void counts_without_slot(unsigned api) {
