@@ -8,7 +8,7 @@
 #include "policygen/object.h"
 
 /* What stands behind an opcode that the quick decoder knows. */
-enum shape {
+enum layout {
     KNOWN = 1,
     MODRM = 2,
     BYTE = 4,       /* an immediate of one byte */
@@ -19,7 +19,6 @@ enum shape {
     BY_GROUP = 128, /* ModR/M decides further */
 };
 
-/* Groups of eight bits or of sixteen opcodes that share their shape would hide more than they save: one row an opcode. */
 static const uint8_t one_byte[256] = {
 #define ARITHMETIC(first) \
     [first...(first) + 3] = KNOWN | MODRM, [(first) + 4] = KNOWN | BYTE, [(first) + 5] = KNOWN | WORD
@@ -65,7 +64,9 @@ static const uint8_t one_byte[256] = {
 
 static const uint8_t two_bytes[256] = {
     [0x10 ... 0x11] = KNOWN | MODRM,
+    [0x12 ... 0x13] = KNOWN | MODRM | MEMORY,
     [0x14 ... 0x15] = KNOWN | MODRM,
+    [0x16 ... 0x17] = KNOWN | MODRM | MEMORY,
     [0x1f] = KNOWN | MODRM | BY_GROUP,
     [0x28 ... 0x29] = KNOWN | MODRM,
     [0x2a] = KNOWN | MODRM,
@@ -75,6 +76,7 @@ static const uint8_t two_bytes[256] = {
     [0x54 ... 0x5f] = KNOWN | MODRM,
     [0x60 ... 0x6f] = KNOWN | MODRM,
     [0x70] = KNOWN | MODRM | BYTE,
+    [0x72] = KNOWN | MODRM | BYTE | BY_GROUP,
     [0x74 ... 0x76] = KNOWN | MODRM,
     [0x7e ... 0x7f] = KNOWN | MODRM,
     [0x80 ... 0x8f] = KNOWN | WORD | DISTANCE | NARROW,
@@ -93,14 +95,10 @@ static const uint8_t two_bytes[256] = {
     [0xbe ... 0xbf] = KNOWN | MODRM,
     [0xc6] = KNOWN | MODRM | BYTE,
     [0xc8 ... 0xcf] = KNOWN | NARROW,
-    [0xd4] = KNOWN | MODRM,
-    [0xd6] = KNOWN | MODRM,
-    [0xdb] = KNOWN | MODRM,
-    [0xdf] = KNOWN | MODRM,
-    [0xeb] = KNOWN | MODRM,
-    [0xef] = KNOWN | MODRM,
-    [0xf4] = KNOWN | MODRM,
-    [0xf6] = KNOWN | MODRM,
+    [0xd1 ... 0xd6] = KNOWN | MODRM,
+    [0xd8 ... 0xe5] = KNOWN | MODRM,
+    [0xe8 ... 0xef] = KNOWN | MODRM,
+    [0xf1 ... 0xf6] = KNOWN | MODRM,
     [0xf8 ... 0xfe] = KNOWN | MODRM,
 };
 
@@ -123,17 +121,97 @@ static const uint8_t prefixes_of_two_bytes[256] = {
     [0x60 ... 0x6e] = PREFIX_66,
     [0x6f] = PREFIX_66 | PREFIX_F3,
     [0x70] = PREFIX_66 | PREFIX_F3 | PREFIX_F2,
+    [0x72] = PREFIX_66,
     [0x74 ... 0x76] = PREFIX_66,
     [0x7e ... 0x7f] = PREFIX_66 | PREFIX_F3,
-    [0xd4] = PREFIX_66,
-    [0xd6] = PREFIX_66,
-    [0xdb] = PREFIX_66,
-    [0xdf] = PREFIX_66,
-    [0xeb] = PREFIX_66,
-    [0xef] = PREFIX_66,
-    [0xf4] = PREFIX_66,
-    [0xf6] = PREFIX_66,
+    [0xd1 ... 0xd6] = PREFIX_66,
+    [0xd8 ... 0xe5] = PREFIX_66,
+    [0xe8 ... 0xef] = PREFIX_66,
+    [0xf1 ... 0xf6] = PREFIX_66,
     [0xf8 ... 0xfe] = PREFIX_66,
+};
+
+/* ---- VEX ---- */
+
+enum vector_form {
+    VECTOR = 1,    /* an instruction with ModR/M, in all forms but what the other bits say */
+    UNARY = 2,     /* names no third register */
+    WITH_BYTE = 4, /* an immediate */
+    ONLY_128 = 8,
+    ONLY_256 = 16,
+    ONLY_W0 = 32,
+};
+
+/* By map (0f, 0f38, 0f3a), by the prefix that VEX stands for (none, 66, f3, f2), by opcode. */
+static const uint8_t vector_forms[3][4][256] = {
+    {
+        {
+            [0x10 ... 0x11] = VECTOR | UNARY,
+            [0x14 ... 0x15] = VECTOR,
+            [0x28 ... 0x29] = VECTOR | UNARY,
+            [0x51] = VECTOR | UNARY,
+            [0x54 ... 0x59] = VECTOR,
+            [0x5b] = VECTOR | UNARY,
+            [0x5c ... 0x5f] = VECTOR,
+            [0xc6] = VECTOR | WITH_BYTE,
+        },
+        {
+            [0x10 ... 0x11] = VECTOR | UNARY, [0x14 ... 0x15] = VECTOR,
+            [0x28 ... 0x29] = VECTOR | UNARY, [0x51] = VECTOR | UNARY,
+            [0x54 ... 0x59] = VECTOR,         [0x5b] = VECTOR | UNARY,
+            [0x5c ... 0x6d] = VECTOR,         [0x6e] = VECTOR | UNARY | ONLY_128,
+            [0x6f] = VECTOR | UNARY,          [0x70] = VECTOR | UNARY | WITH_BYTE,
+            [0x74 ... 0x76] = VECTOR,         [0x7e] = VECTOR | UNARY | ONLY_128,
+            [0x7f] = VECTOR | UNARY,          [0xc6] = VECTOR | WITH_BYTE,
+            [0xd1 ... 0xd5] = VECTOR,         [0xd6] = VECTOR | UNARY | ONLY_128,
+            [0xd8 ... 0xe5] = VECTOR,         [0xe8 ... 0xef] = VECTOR,
+            [0xf1 ... 0xf6] = VECTOR,         [0xf8 ... 0xfe] = VECTOR,
+        },
+        {
+            [0x51] = VECTOR,
+            [0x58 ... 0x5a] = VECTOR,
+            [0x5b] = VECTOR | UNARY,
+            [0x5c ... 0x5f] = VECTOR,
+            [0x6f] = VECTOR | UNARY,
+            [0x70] = VECTOR | UNARY | WITH_BYTE,
+            [0x7e] = VECTOR | UNARY | ONLY_128,
+            [0x7f] = VECTOR | UNARY,
+        },
+        {
+            [0x51] = VECTOR,
+            [0x58 ... 0x5a] = VECTOR,
+            [0x5c ... 0x5f] = VECTOR,
+            [0x70] = VECTOR | UNARY | WITH_BYTE,
+        },
+    },
+    {
+        [1] =
+            {
+                [0x00 ... 0x0b] = VECTOR,
+                [0x17] = VECTOR | UNARY,
+                [0x1c ... 0x1e] = VECTOR | UNARY,
+                [0x20 ... 0x25] = VECTOR | UNARY,
+                [0x28 ... 0x29] = VECTOR,
+                [0x2b] = VECTOR,
+                [0x30 ... 0x35] = VECTOR | UNARY,
+                [0x37 ... 0x40] = VECTOR,
+                [0x58 ... 0x59] = VECTOR | UNARY | ONLY_W0,
+                [0x78 ... 0x79] = VECTOR | UNARY | ONLY_W0,
+            },
+    },
+    {
+        [1] =
+            {
+                [0x02] = VECTOR | WITH_BYTE | ONLY_W0,
+                [0x06] = VECTOR | WITH_BYTE | ONLY_256 | ONLY_W0,
+                [0x0e ... 0x0f] = VECTOR | WITH_BYTE,
+                [0x20] = VECTOR | WITH_BYTE | ONLY_128,
+                [0x22] = VECTOR | WITH_BYTE | ONLY_128,
+                [0x38] = VECTOR | WITH_BYTE | ONLY_256 | ONLY_W0,
+                [0x39] = VECTOR | UNARY | WITH_BYTE | ONLY_256 | ONLY_W0,
+                [0x46] = VECTOR | WITH_BYTE | ONLY_256 | ONLY_W0,
+            },
+    },
 };
 
 struct prefixes {
@@ -199,6 +277,8 @@ static unsigned read_modrm(const uint8_t *bytes, unsigned at, struct outline *ou
 
 /* Forms of an opcode that are none, another instruction, or have no immediate: those are left to the slow way. */
 static bool is_common_form(const struct outline *outline, const struct prefixes *prefixes) {
+    if (outline->map == MAP_TWO_BYTES && outline->opcode == 0x72)
+        return outline->mod == 3 && (outline->reg == 2 || outline->reg == 4 || outline->reg == 6);
     if (outline->map == MAP_TWO_BYTES)
         return outline->opcode == 0xba ? outline->reg >= 4 : outline->reg == 0;
     switch (outline->opcode) {
@@ -218,57 +298,81 @@ static bool is_common_form(const struct outline *outline, const struct prefixes 
     }
 }
 
-static unsigned immediate_size(const struct outline *outline, const struct prefixes *prefixes, uint8_t shape) {
+static unsigned immediate_size(const struct outline *outline, const struct prefixes *prefixes, uint8_t layout) {
     bool one = outline->map == MAP_ONE_BYTE;
     if (one && outline->opcode == 0xf6)
         return outline->reg == 0 ? 1 : 0;
-    if ((shape & BYTE) != 0)
+    if ((layout & BYTE) != 0)
         return 1;
-    if ((shape & WORD) == 0 && !(one && outline->opcode == 0xf7 && outline->reg == 0))
+    if ((layout & WORD) == 0 && !(one && outline->opcode == 0xf7 && outline->reg == 0))
         return 0;
     if (prefixes->wide)
         return one && outline->opcode >= 0xb8 && outline->opcode <= 0xbf ? 8 : 4;
     return prefixes->kind == PREFIX_66 ? 2 : 4;
 }
 
-static void read_immediate(const uint8_t *bytes, unsigned at, uint8_t shape, struct outline *outline) {
+static void read_immediate(const uint8_t *bytes, unsigned at, uint8_t layout, struct outline *outline) {
     outline->immediate_offset = (uint8_t)at;
     if (outline->immediate_size == 8)
         outline->immediate = read64(bytes + at);
     else if (outline->immediate_size == 4)
         outline->immediate = (uint64_t)(int64_t)(int32_t)read32(bytes + at);
-    else if ((shape & DISTANCE) != 0)
+    else if ((layout & DISTANCE) != 0)
         outline->immediate = (uint64_t)extend_byte(bytes[at]);
 }
 
+/* c5, or c4 with a byte more: R X B map, then W, the third register inverted, L and the prefix. */
+static bool outline_vector(const uint8_t *bytes, struct outline *outline) {
+    bool is_long = bytes[0] == 0xc4;
+    uint8_t map = is_long ? bytes[1] & 31 : 1, last = bytes[is_long ? 2 : 1];
+    unsigned at = is_long ? 3 : 2;
+    if (map == 0 || map > 3)
+        return false;
+    uint8_t form = vector_forms[map - 1][last & 3][bytes[at]];
+    bool has_third = (last & 0x78) != 0x78, is_256 = (last & 4) != 0, wide = is_long && (last & 0x80) != 0;
+    if (form == 0 || ((form & UNARY) != 0 && has_third) || ((form & ONLY_128) != 0 && is_256) ||
+        ((form & ONLY_256) != 0 && !is_256) || ((form & ONLY_W0) != 0 && wide))
+        return false;
+    *outline = (struct outline){.map = MAP_VECTOR, .opcode = bytes[at], .rex_r = true, .rex_x = true, .rex_b = true};
+    at = read_modrm(bytes, at + 1, outline);
+    if ((form & WITH_BYTE) != 0) {
+        outline->immediate_size = 1;
+        outline->immediate_offset = (uint8_t)at;
+    }
+    outline->length = (uint8_t)(at + outline->immediate_size);
+    return true;
+}
+
 bool outline_common(const uint8_t *bytes, struct outline *outline) {
+    if (bytes[0] == 0xc4 || bytes[0] == 0xc5)
+        return outline_vector(bytes, outline);
     struct prefixes prefixes = {0};
     *outline = (struct outline){.map = MAP_ONE_BYTE};
     unsigned at = read_prefixes(bytes, outline, &prefixes);
-    uint8_t shape, allowed = PREFIX_NONE | PREFIX_66;
+    uint8_t layout, allowed = PREFIX_NONE | PREFIX_66;
     if (bytes[at] == 0x0f) {
         outline->map = MAP_TWO_BYTES;
         outline->opcode = bytes[at + 1];
-        shape = two_bytes[outline->opcode];
+        layout = two_bytes[outline->opcode];
         if (prefixes_of_two_bytes[outline->opcode] != 0)
             allowed = prefixes_of_two_bytes[outline->opcode];
         at += 2;
     } else {
         outline->opcode = bytes[at++];
-        shape = one_byte[outline->opcode];
+        layout = one_byte[outline->opcode];
     }
-    if ((shape & NARROW) != 0)
+    if ((layout & NARROW) != 0)
         allowed = PREFIX_NONE;
-    if (shape == 0 || (allowed & prefixes.kind) == 0)
+    if (layout == 0 || (allowed & prefixes.kind) == 0)
         return false;
-    if ((shape & MODRM) != 0)
+    if ((layout & MODRM) != 0)
         at = read_modrm(bytes, at, outline);
-    if (((shape & BY_GROUP) != 0 && !is_common_form(outline, &prefixes)) ||
-        ((shape & MEMORY) != 0 && outline->mod == 3))
+    if (((layout & BY_GROUP) != 0 && !is_common_form(outline, &prefixes)) ||
+        ((layout & MEMORY) != 0 && outline->mod == 3))
         return false;
-    outline->immediate_size = (uint8_t)immediate_size(outline, &prefixes, shape);
+    outline->immediate_size = (uint8_t)immediate_size(outline, &prefixes, layout);
     if (outline->immediate_size > 0)
-        read_immediate(bytes, at, shape, outline);
+        read_immediate(bytes, at, layout, outline);
     outline->length = (uint8_t)(at + outline->immediate_size);
     outline->is_nop = outline->map == MAP_ONE_BYTE ? outline->opcode == 0x90 : outline->opcode == 0x1f;
     return true;
@@ -290,6 +394,7 @@ bool outline_any(const ZydisDecoder *decoder, const uint8_t *bytes, size_t lengt
     ZydisDecodedInstruction from;
     if (ZYAN_FAILED(ZydisDecoderDecodeInstruction(decoder, NULL, bytes, length, &from)))
         return false;
+    bool vector = map_of(&from) == MAP_VECTOR;
     *outline = (struct outline){.length = from.length,
                                 .map = (uint8_t)map_of(&from),
                                 .opcode = from.opcode,
@@ -300,9 +405,9 @@ bool outline_any(const ZydisDecoder *decoder, const uint8_t *bytes, size_t lengt
                                 .scale = from.raw.sib.scale,
                                 .index = from.raw.sib.index,
                                 .base = from.raw.sib.base,
-                                .rex_r = from.raw.rex.R != 0,
-                                .rex_x = from.raw.rex.X != 0,
-                                .rex_b = from.raw.rex.B != 0,
+                                .rex_r = vector || from.raw.rex.R != 0,
+                                .rex_x = vector || from.raw.rex.X != 0,
+                                .rex_b = vector || from.raw.rex.B != 0,
                                 .displacement_size = from.raw.disp.size / 8,
                                 .displacement_offset = from.raw.disp.offset,
                                 .displacement = from.raw.disp.value,

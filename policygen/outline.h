@@ -24,7 +24,7 @@ struct outline {
     bool has_modrm;
     uint8_t mod, reg, rm;       /* of the ModR/M byte, without the bits of REX */
     uint8_t scale, index, base; /* of the SIB byte, likewise */
-    bool rex_r, rex_x, rex_b;
+    bool rex_r, rex_x, rex_b;   /* set in vector instructions, which have such bits elsewhere */
     uint8_t displacement_size, displacement_offset;
     uint8_t immediate_size, immediate_offset;
     bool is_nop, is_endbr64;

@@ -430,7 +430,10 @@ static void sweep_function(struct sweep *sweep, struct function *function) {
                         reached_name(sweep));
         watch_for_held_import(sweep, &instruction, address + instruction.length);
         sweep->only_stubs = sweep->only_stubs && is_of_stub(&instruction);
-        sweep->pushed_slot = instruction.opcode == 0xff && instruction.reg == 6;
+        /* Two steps, for gcc reads the fields of one condition as one word, and waits for what was written as bytes. */
+        sweep->pushed_slot = false;
+        if (instruction.opcode == 0xff)
+            sweep->pushed_slot = instruction.reg == 6;
         if (!instruction.is_nop)
             falls_out = goes_on;
         goes_on = goes_on && !is_call(&instruction);

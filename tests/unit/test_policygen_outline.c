@@ -83,6 +83,16 @@ static void every_form_of_every_opcode(void **state) {
     assert_true(taken > 1000000 && refused > 1000000);
 }
 
+static void every_form_of_vex(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < 0x100; i++) {
+        compare_forms((const uint8_t[]){0xc5, (uint8_t)i}, 2, false);
+        for (unsigned map = 0; map < 5; map++)
+            compare_forms((const uint8_t[]){0xc4, (uint8_t)((i << 5) | map), (uint8_t)i}, 3, false);
+    }
+    assert_true(taken > 1000000 && refused > 1000000);
+}
+
 static void several_prefixes(void **state) {
     (void)state;
     static const uint8_t sets[][3] = {
@@ -119,6 +129,7 @@ static void every_byte_of_loaded_code(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(every_form_of_every_opcode, set_up),
+        cmocka_unit_test_setup(every_form_of_vex, set_up),
         cmocka_unit_test_setup(several_prefixes, set_up),
         cmocka_unit_test_setup(every_byte_of_loaded_code, set_up),
     };
