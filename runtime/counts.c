@@ -5,9 +5,15 @@
 
 static const char magic[8] = COUNTS_MAGIC;
 
+/* A check value: what a torn or foreign row does not have by chance. */
+static uint64_t mix(uint64_t check, uint64_t value) {
+    check = (check ^ value) * 0x9e3779b97f4a7c15u;
+    return check ^ check >> 32;
+}
+
 void counts_default_path(char path[COUNTS_PATH_BYTES]) {
     static const char head[] = COUNTS_DIRECTORY "pinion.counts.";
-    uint64_t digest = api_table_fingerprint() + COUNTS_VERSION;
+    uint64_t digest = mix(mix(api_table_fingerprint(), COUNTS_VERSION), sizeof(struct counts_page));
     unsigned used = 0;
     for (; head[used] != '\0'; used++)
         path[used] = head[used];
@@ -41,12 +47,6 @@ const char *counts_problem(const struct counts_page *page, uint64_t size) {
     if (page->interval < COUNTS_LEAST_MS * millisecond || page->interval > COUNTS_MOST_MS * millisecond)
         return "its interval is impossible";
     return NULL;
-}
-
-/* Any value would do that a torn or foreign row does not have by chance. */
-static uint64_t mix(uint64_t check, uint64_t value) {
-    check = (check ^ value) * 0x9e3779b97f4a7c15u;
-    return check ^ check >> 32;
 }
 
 /* A process that was stopped in the middle may write on when the row is another's: then the check does not fit. */

@@ -58,8 +58,8 @@ struct counts_page {
     } alarm;
 };
 
-/* Where the processes of a container meet unless PINION_COUNTS says otherwise: builds with different tables use
- * different pages. */
+/* Where the processes of a container meet unless PINION_COUNTS says otherwise: builds with other tables or
+ * another layout use another page. */
 #define COUNTS_DIRECTORY "/dev/shm/"
 #define COUNTS_PATH_BYTES 48
 void counts_default_path(char path[COUNTS_PATH_BYTES]);

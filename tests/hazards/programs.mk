@@ -18,7 +18,8 @@ HAZARD_SOURCE_plain_static_pie := plain.c
 HAZARD_FLAGS_plain_static_pie := -static-pie -fPIE
 
 # The same programs under the second libc.
-MUSL_HAZARDS := plain vfork_exec variadics errno_kept signal_storm fork_storm small_stacks other_stacks bad_pointers
+MUSL_HAZARDS := plain vfork_exec variadics errno_kept signal_storm fork_storm small_stacks other_stacks bad_pointers \
+	count_storm
 HAZARD_PROGRAMS += $(addprefix musl_,$(MUSL_HAZARDS))
 $(foreach name,$(MUSL_HAZARDS),$(eval HAZARD_SOURCE_musl_$(name) := $(name).c)$(eval HAZARD_CC_musl_$(name) := musl-gcc))
 

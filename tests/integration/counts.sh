@@ -36,13 +36,14 @@ sum() {
 # ---- exact totals ----
 
 for storm in threads children many-threads; do
-    for _ in 1 2 3; do
-        counted "$programs/count_storm" "$storm"
+    for program in count_storm count_storm musl_count_storm; do
+        [ -x "$programs/$program" ] || continue
+        counted "$programs/$program" "$storm"
         if [[ $output = only* ]]; then
             skip "counts-$storm" "$output"
             continue 2
         fi
-        [ "$status" = 0 ] || wrong "status $status: $output"
+        [ "$status" = 0 ] || wrong "$program: status $status: $output"
         while read -r name number; do
             same "$name" "$number"
         done <<<"$output"
@@ -168,6 +169,17 @@ output=$(PINION_COUNTS=$work/none "$pinion" doctor sleep)
 case_ends counts-without-a-page
 
 # ---- intervals ----
+
+# What one process counted is in an interval that another closes, when it is over.
+counted PINION_INTERVAL=50 mkdir "$work/many/k"
+[ "$("$pinion" counts --page "$page" --json | jq .interval)" = 1 ] || wrong "no new page begins with interval 1"
+for _ in $(seq 2000); do
+    shim PINION_COUNTS="$page" sleep 0
+    [ "$("$pinion" counts --page "$page" --json | jq .interval)" = 1 ] || break
+done
+[ "$("$pinion" counts --page "$page" --json | jq '.interval > 1')" = true ] || wrong "nobody closed the interval"
+same mkdir 1
+case_ends interval-closed-by-another-process
 
 # Two processes in turn, on a page with short intervals: both close some, and the rows add up to the totals.
 rm -f "$work/recording.csv"
