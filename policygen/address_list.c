@@ -17,6 +17,7 @@
 
 #define MAX_LISTS 8
 #define MAX_SLOTS 8
+#define MAX_STEPS 4000000 /* of which code takes some ten thousand */
 #define ALL_LISTS 0xff
 #define NO_FRAME INT32_MAX
 #define HINTS_ARGUMENT 2
@@ -82,6 +83,7 @@ struct finder {
     struct slot slots[MAX_SLOTS];
     unsigned slot_count;
     bool more_slots; /* the pass has met one that it did not know of */
+    unsigned steps;
     struct state *starts, *ends;
 };
 
@@ -771,7 +773,8 @@ static bool join(struct state *into, const struct state *from) {
     return grown;
 }
 
-static void follow(struct finder *finder) {
+/* False where the code goes round too often. */
+static bool follow(struct finder *finder) {
     const struct flow *flow = finder->flow;
     cleanup_free bool *done = xcalloc(flow->block_count + 1, sizeof *done);
     for (uint32_t i = 0; i < flow->block_count; i++) {
@@ -791,6 +794,9 @@ static void follow(struct finder *finder) {
             }
             if (!grown)
                 continue;
+            finder->steps += block->end - block->first;
+            if (finder->steps > MAX_STEPS)
+                return false;
             struct state state = finder->starts[i];
             for (uint32_t j = block->first; j < block->end; j++)
                 step(finder, &state, j);
@@ -798,6 +804,7 @@ static void follow(struct finder *finder) {
             done[i] = true;
         }
     }
+    return true;
 }
 
 /* ---- Loads ---- */
@@ -864,11 +871,13 @@ static struct address_lists *make_lists(struct finder *finder) {
     struct address_lists *lists = xcalloc(1, sizeof *lists);
     finder->starts = xcalloc(finder->flow->block_count + 1, sizeof *finder->starts);
     finder->ends = xcalloc(finder->flow->block_count + 1, sizeof *finder->ends);
+    bool followed = true;
     do {
         finder->more_slots = false;
-        follow(finder);
-    } while (finder->more_slots);
-    collect_loads(finder, lists);
+        followed = follow(finder);
+    } while (followed && finder->more_slots);
+    if (followed)
+        collect_loads(finder, lists);
     for (unsigned i = 0; i < finder->call_count && lists->load_count > 0; i++)
         bound_fields(finder, lists, i);
     free(finder->starts);
