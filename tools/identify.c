@@ -194,10 +194,20 @@ static double confidence_in(double best, double next) {
     return next < best ? best * (1 - (1 - best) / (1 - next)) : 0;
 }
 
+/* A digest that two of them have tells nothing. */
+static bool has_exact_rival(const struct answer *answer) {
+    const struct candidate *best = &answer->candidates[0];
+    for (size_t i = 1; i < answer->candidate_count; i++)
+        if (answer->candidates[i].exact && rivals(best->similarity, answer->candidates[i].similarity) &&
+            !same_vulnerability(answer->candidates[i].entry, best->entry))
+            return true;
+    return false;
+}
+
 static void decide(struct answer *answer) {
     const struct candidate *best = &answer->candidates[0];
     double next = next_similarity(answer);
-    bool exact = best->exact && best->similarity >= EXACT_LEAST;
+    bool exact = best->exact && best->similarity >= EXACT_LEAST && !has_exact_rival(answer);
     answer->kind = ANSWER_UNKNOWN;
     if (exact || (best->similarity >= NEAR_LEAST && !rivals(best->similarity, next)))
         answer->kind = ANSWER_NAMED;

@@ -17,6 +17,7 @@ static const struct verb verbs[] = {
     {"train", "make a model of normal operation from recorded counts", verb_train},
     {"score", "score recorded counts with a model", verb_score},
     {"doctor", "say whether programs can be protected, and whether they are", verb_doctor},
+    {"signature", "name the attack that a recording shows, or learn it", verb_signature},
     {"events", "listen for anomalies and refused calls of protected programs", verb_events},
 };
 

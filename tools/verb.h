@@ -26,6 +26,7 @@ verb_handler verb_counts;
 verb_handler verb_record;
 verb_handler verb_train;
 verb_handler verb_score;
+verb_handler verb_signature;
 verb_handler verb_events;
 
 #endif
