@@ -11,6 +11,10 @@
 #include "runtime/match.h"
 #include "runtime/util.h"
 
+/* Real programs need three rounds and a dozen patterns. Beyond, any name may be looked up. */
+#define MAX_ROUNDS 64
+#define MAX_PATTERNS 1024
+
 /* What libc and its loader look up by name, without dlsym. */
 static bool is_libc_name(const char *name) {
     static const char *const starts[] = {"_Unwind_", "__gcc_personality", "_nss_", "gconv", "__libc_early_init", NULL};
@@ -96,6 +100,8 @@ static void add_name(struct entries *entries, const char *name) {
 }
 
 static void add_pattern(struct entries *entries, const char *pattern) {
+    if (entries->pattern_count == MAX_PATTERNS)
+        return;
     for (size_t i = 0; i < entries->pattern_count; i++) {
         if (strcmp(entries->patterns[i], pattern) == 0)
             return;
@@ -155,7 +161,7 @@ static bool lookups_are_found(const struct entries *entries) {
 }
 
 void entries_find(struct entries *entries, const struct program *program) {
-    size_t names, patterns;
+    size_t names, patterns, rounds = 0;
     *entries = (struct entries){.program = program};
     do {
         names = entries->names.count;
@@ -164,8 +170,8 @@ void entries_find(struct entries *entries, const struct program *program) {
         entries->unknown = false;
         for (uint32_t i = 0; i < program->module_count; i++)
             find_module_names(entries, i);
-    } while (names < entries->names.count || patterns < entries->pattern_count);
-    entries->unknown |= lookups_are_found(entries);
+    } while (++rounds < MAX_ROUNDS && (names < entries->names.count || patterns < entries->pattern_count));
+    entries->unknown |= rounds == MAX_ROUNDS || entries->pattern_count == MAX_PATTERNS || lookups_are_found(entries);
 }
 
 void entries_free(struct entries *entries) {

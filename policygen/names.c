@@ -2,6 +2,7 @@
  */
 #include "policygen/names.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "policygen/lookups.h"
@@ -22,47 +23,86 @@ static void add_pointer(struct analysis *analysis, uint32_t address) {
     add(analysis, (struct lookup_call){.address = address, .function = NO_FUNCTION, .undecoded = true});
 }
 
-static void add_imported(struct analysis *analysis, uint32_t symbol, unsigned argument) {
+/* What is known of the object's symbols that hand names on. */
+struct handers {
+    uint8_t *arguments; /* per symbol: which argument is the name, counted from 1; 0 where it hands none on */
+    struct uses starts; /* address of a function of the object's own -> which argument, counted from 0; ordered */
+};
+
+static int compare_uses(const void *a, const void *b) {
+    const struct use *x = a, *y = b;
+    return x->key < y->key ? -1 : x->key > y->key;
+}
+
+static void find_handers(const struct analysis *analysis, struct handers *handers) {
+    const struct object *object = &analysis->object;
+    handers->arguments = xcalloc(object->symbol_count + 1, sizeof *handers->arguments);
+    for (unsigned i = 0; i < handing_on_count; i++) {
+        const struct handing_on *row = &handing_on_table[i];
+        for (size_t at = analysis_symbols_from(analysis, row->function); at < object->symbol_count; at++) {
+            uint32_t symbol = analysis->symbol_order[at];
+            if (strcmp(object->symbols[symbol].name, row->function) != 0)
+                break;
+            handers->arguments[symbol] = (uint8_t)(row->argument + 1);
+            if (object->symbols[symbol].exported)
+                *array_append(handers->starts.items, handers->starts.count) =
+                    (struct use){object->symbols[symbol].value, row->argument};
+        }
+    }
+    if (handers->starts.count > 0)
+        qsort(handers->starts.items, handers->starts.count, sizeof *handers->starts.items, compare_uses);
+}
+
+static void add_imported(struct analysis *analysis, const struct handers *handers) {
     const struct scan *scan = &analysis->scan;
     for (size_t i = 0; i < scan->import_call_count; i++) {
         const struct import_call *call = &scan->import_calls[i];
-        if (call->symbol == symbol)
+        if (handers->arguments[call->symbol] > 0)
             add(analysis, (struct lookup_call){.address = call->address,
                                                .return_address = call->return_address,
                                                .function = call->function,
-                                               .argument = argument,
+                                               .argument = handers->arguments[call->symbol] - 1u,
                                                .undecoded = call->undecoded});
     }
     for (size_t i = 0; i < scan->import_jump_count; i++) {
         const struct import_jump *jump = &scan->import_jumps[i];
-        if (jump->symbol == symbol)
+        if (handers->arguments[jump->symbol] > 0)
             add(analysis, (struct lookup_call){.address = jump->address,
                                                .function = jump->function,
-                                               .argument = argument,
+                                               .argument = handers->arguments[jump->symbol] - 1u,
                                                .undecoded = jump->undecoded});
     }
 }
 
-/* The function is the object's own. */
-static void add_own(struct analysis *analysis, uint32_t start, unsigned argument) {
+/* Which argument a function that begins here hands on, or NULL. */
+static const struct use *handed(const struct handers *handers, uint32_t start) {
+    size_t at = uses_from(&handers->starts, start);
+    return at < handers->starts.count && handers->starts.items[at].key == start ? &handers->starts.items[at] : NULL;
+}
+
+/* The functions are the object's own. */
+static void add_own(struct analysis *analysis, const struct handers *handers) {
     const struct scan *scan = &analysis->scan;
-    uint32_t function = functions_at(&analysis->functions, start);
-    for (size_t i = 0; i < scan->call_count; i++) {
+    const struct use *use;
+    for (size_t i = 0; handers->starts.count > 0 && i < scan->call_count; i++) {
         const struct direct_call *call = &scan->calls[i];
-        if (call->target == start)
+        if ((use = handed(handers, call->target)) != NULL)
             add(analysis, (struct lookup_call){.address = call->return_address - CALL_BYTES,
                                                .return_address = call->return_address,
                                                .function = functions_at(&analysis->functions, call->return_address - 1),
-                                               .argument = argument});
+                                               .argument = use->value});
     }
-    for (size_t i = 0; i < scan->jump_count; i++) {
+    for (size_t i = 0; handers->starts.count > 0 && i < scan->jump_count; i++) {
         const struct direct_jump *jump = &scan->jumps[i];
-        if (jump->target == start)
+        if ((use = handed(handers, jump->target)) != NULL)
             add(analysis,
-                (struct lookup_call){.address = jump->address, .function = jump->function, .argument = argument});
+                (struct lookup_call){.address = jump->address, .function = jump->function, .argument = use->value});
     }
-    if (function == NO_FUNCTION || analysis->address_taken[function])
-        add_pointer(analysis, start);
+    for (size_t i = 0; i < handers->starts.count; i++) {
+        uint32_t function = functions_at(&analysis->functions, handers->starts.items[i].key);
+        if (function == NO_FUNCTION || analysis->address_taken[function])
+            add_pointer(analysis, handers->starts.items[i].key);
+    }
 }
 
 static void add_pointers(struct analysis *analysis) {
@@ -74,18 +114,11 @@ static void add_pointers(struct analysis *analysis) {
 }
 
 void names_find(struct analysis *analysis) {
-    const struct object *object = &analysis->object;
-    for (unsigned i = 0; i < handing_on_count; i++) {
-        const struct handing_on *row = &handing_on_table[i];
-        size_t at = analysis_symbols_from(analysis, row->function);
-        for (; at < object->symbol_count; at++) {
-            uint32_t symbol = analysis->symbol_order[at];
-            if (strcmp(object->symbols[symbol].name, row->function) != 0)
-                break;
-            add_imported(analysis, symbol, row->argument);
-            if (object->symbols[symbol].exported)
-                add_own(analysis, object->symbols[symbol].value, row->argument);
-        }
-    }
+    struct handers handers = {0};
+    find_handers(analysis, &handers);
+    add_imported(analysis, &handers);
+    add_own(analysis, &handers);
     add_pointers(analysis);
+    free(handers.arguments);
+    free(handers.starts.items);
 }

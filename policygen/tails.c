@@ -13,7 +13,7 @@
 
 /* Real objects stay far below both: 200 functions and some steps per function. Beyond, a closure says "anywhere". */
 #define MAX_MEMBERS 4096
-#define MAX_STEPS (1u << 24) /* of all walks of an object */
+#define MAX_STEPS (1u << 24) /* of all walks of an object, and entries of its tables */
 
 struct graph {
     const struct analysis *analysis;
@@ -47,10 +47,13 @@ enum tables {
     TABLES_LEAVE,  /* some may lead into a part of another */
 };
 
-/* Reads on until an entry leads neither into the graph nor into a part of another: too far at worst. */
-static enum tables read_table(const struct analysis *analysis, uint32_t root, uint32_t start) {
+/* Reads on until an entry leads neither into the graph nor into a part of another: too far at worst. `steps` are those of
+ * all tables. */
+static enum tables read_table(const struct analysis *analysis, uint32_t root, uint32_t start, size_t *steps) {
     const struct object *object = &analysis->object;
     for (uint64_t at = start; object_is_constant(object, at, 4); at += 4) {
+        if (++*steps > MAX_STEPS)
+            return TABLES_LEAVE;
         const uint8_t *entry = object_at(object, at, 4);
         uint64_t target = entry == NULL ? 0 : start + (uint64_t)(int64_t)(int32_t)read32(entry);
         uint32_t function = functions_at(&analysis->functions, target);
@@ -66,6 +69,7 @@ static enum tables read_table(const struct analysis *analysis, uint32_t root, ui
 /* Per function whose flow graph has a switch: where the tables lead whose addresses its code computes. */
 static uint8_t *find_tables(const struct analysis *analysis) {
     const struct scan *scan = &analysis->scan;
+    size_t steps = 0;
     uint8_t *tables = xcalloc(analysis->functions.count + 1, sizeof *tables);
     cleanup_free bool *switches = xcalloc(analysis->functions.count + 1, sizeof *switches);
     for (size_t i = 0; i < scan->indirect_jump_count; i++)
@@ -75,7 +79,7 @@ static uint8_t *find_tables(const struct analysis *analysis) {
         uint32_t root = source == NO_FUNCTION ? NO_FUNCTION : analysis->roots[source];
         if (root == NO_FUNCTION || !switches[root] || tables[root] == TABLES_LEAVE)
             continue;
-        enum tables found = read_table(analysis, root, scan->taken_data[i].target);
+        enum tables found = read_table(analysis, root, scan->taken_data[i].target, &steps);
         tables[root] = found > tables[root] ? (uint8_t)found : tables[root];
     }
     return tables;
