@@ -31,6 +31,8 @@ static inline void use(long result) {
 
 BATCH(counted, lseek(3, 0, SEEK_SET))
 BATCH(counted_bare, bare_lseek(3, 0, SEEK_SET))
+BATCH(waiting, fsync(3))
+BATCH(waiting_bare, bare_fsync(3))
 BATCH(integers, socket(AF_INET, STREAM, 0))
 BATCH(integers_bare, bare_socket(AF_INET, STREAM, 0))
 BATCH(constant, open("/etc/bench/settings.conf", READ_ONLY))
@@ -81,6 +83,7 @@ struct measure {
 
 static const struct measure measures[] = {
     {"counted_ns", counted, counted_bare, level_0, CALLS, 1},
+    {"waiting_ns", waiting, waiting_bare, level_0, CALLS, 1},
     {"checked_int_ns", integers, integers_bare, level_0, CALLS, 1},
     {"checked_const_path_ns", constant, constant_bare, level_0, CALLS, 1},
     {"checked_copied_path_ns", copied, copied_bare, level_0, CALLS / 10, 1},

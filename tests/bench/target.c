@@ -18,6 +18,16 @@ ALIGNED off_t bare_lseek(int fd, off_t offset, int whence) {
     return 0;
 }
 
+ALIGNED int fsync(int fd) {
+    (void)fd;
+    return 0;
+}
+
+ALIGNED int bare_fsync(int fd) {
+    (void)fd;
+    return 0;
+}
+
 ALIGNED int socket(int domain, int type, int protocol) {
     (void)domain, (void)type, (void)protocol;
     return 0;

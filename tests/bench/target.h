@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 off_t bare_lseek(int fd, off_t offset, int whence);
+int bare_fsync(int fd);
 int bare_socket(int domain, int type, int protocol);
 int bare_open(const char *path, int flags, ...);
 int bare_addopen(posix_spawn_file_actions_t *actions, int fd, const char *path, int flags, mode_t mode);
