@@ -13,7 +13,7 @@
 /* In standard deviations of the logarithm. A call whose count hardly varied in training is measured by the least
  * deviation instead: one call more or less then is no rise. */
 #define LEAST_DEVIATION 0.2
-#define RISE_BEGINS 2.0
+#define RISE_BEGINS 1.5
 #define RISE_SPAN 10.0
 
 void evidence_begin(struct evidence_builder *builder, const struct expectation *expectation) {

@@ -19,7 +19,7 @@ struct expectation {
     const bool *seen;        /* the call occurred at all */
 };
 
-/* A call that rose: 1 twelve deviations or more above the mean in some interval, 0 at two; in hundredths. */
+/* A call that rose: 1 when it was 11.5 deviations or more above the mean in some interval, 0 at 1.5; in hundredths. */
 #define RISE_STEPS 100
 struct risen_call {
     char *name;

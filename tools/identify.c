@@ -1,6 +1,7 @@
 /* Looking up evidence. An entry is the mean of its recordings, a vector over calls; calls that rise in the attacks on many
  * vulnerabilities weigh little (as words do that stand in every document), and nearness is the cosine. What
- * is nearest must be clearly nearer than the next, as Lowe asks of matching image features (IJCV 60, 2004).
+ * is nearest must be clearly nearer than the next, as Lowe asks of matching image features (IJCV 60, 2004); more
+ * clearly so where known recordings would already be taken for one another.
  */
 #include "tools/identify.h"
 
@@ -12,6 +13,7 @@
 #define NEAR_LEAST 0.6          /* similarity that names */
 #define EXACT_LEAST 0.5         /* with the digest of a recording of the nearest entry */
 #define DISTANCE_MOST (2.0 / 3) /* to the nearest, as a share of that to the next */
+#define DISTANCE_ALIKE 0.5      /* the same where the two are alike */
 #define LEAST_DISTANCE 0.01
 #define WEIGHT_LEAST 0.1
 
@@ -23,6 +25,7 @@ struct identifier {
     double unknown_weight; /* of a call that rose in no recording */
     double *means;         /* weighted, one row of call_count for each entry */
     double *lengths;
+    bool *alike; /* a row for each entry: see mark_alike */
 };
 
 /* ---- preparation ---- */
@@ -94,19 +97,6 @@ static void weigh(struct identifier *identifier) {
     }
 }
 
-struct identifier *identifier_new(const struct signatures *signatures) {
-    struct identifier *identifier = xcalloc(1, sizeof *identifier);
-    identifier->signatures = signatures;
-    collect_calls(identifier);
-    identifier->weights = xcalloc(identifier->call_count + 1, sizeof *identifier->weights);
-    identifier->means = xcalloc((identifier->call_count + 1) * (signatures->count + 1), sizeof *identifier->means);
-    identifier->lengths = xcalloc(signatures->count + 1, sizeof *identifier->lengths);
-    for (size_t i = 0; i < signatures->count; i++)
-        average(identifier, i);
-    weigh(identifier);
-    return identifier;
-}
-
 void identifier_free(struct identifier *identifier) {
     if (identifier == NULL)
         return;
@@ -114,6 +104,7 @@ void identifier_free(struct identifier *identifier) {
     free(identifier->weights);
     free(identifier->means);
     free(identifier->lengths);
+    free(identifier->alike);
     free(identifier);
 }
 
@@ -140,6 +131,58 @@ static double similarity(const struct identifier *identifier, size_t entry, cons
     double lengths = length * identifier->lengths[entry];
     return lengths > 0 ? fmin(product / lengths, 1) : 0;
 }
+
+/* ---- entries that are alike ---- */
+
+/* The similarity of one of an entry's recordings, as a vector, to the mean of its others. */
+static double similarity_to_others(const struct identifier *identifier, size_t entry, const double *vector,
+                                   double length) {
+    double recordings = (double)identifier->signatures->entries[entry].recording_count;
+    double product = 0, square = 0;
+    for (size_t call = 0; call < identifier->call_count; call++) {
+        double others = row_of(identifier, entry)[call] * recordings - vector[call];
+        product += vector[call] * others;
+        square += others * others;
+    }
+    double lengths = length * sqrt(square);
+    return lengths > 0 ? product / lengths : 0;
+}
+
+static void mark_recording(struct identifier *identifier, size_t entry, const struct evidence *recording) {
+    size_t entries = identifier->signatures->count;
+    cleanup_free double *vector = xcalloc(identifier->call_count + 1, sizeof *vector);
+    double length = project(identifier, recording, vector);
+    double own = similarity_to_others(identifier, entry, vector, length);
+    for (size_t i = 0; i < entries && length > 0; i++)
+        if (i != entry && similarity(identifier, i, vector, length) >= own)
+            identifier->alike[entry * entries + i] = identifier->alike[i * entries + entry] = true;
+}
+
+/* Two entries are alike when a recording of one is nearer to the other than to its own others: that will happen again. */
+static void mark_alike(struct identifier *identifier) {
+    for (size_t i = 0; i < identifier->signatures->count; i++) {
+        const struct signature_entry *entry = &identifier->signatures->entries[i];
+        for (size_t j = 0; j < entry->recording_count && entry->recording_count > 1; j++)
+            mark_recording(identifier, i, &entry->recordings[j]);
+    }
+}
+
+struct identifier *identifier_new(const struct signatures *signatures) {
+    struct identifier *identifier = xcalloc(1, sizeof *identifier);
+    identifier->signatures = signatures;
+    collect_calls(identifier);
+    identifier->weights = xcalloc(identifier->call_count + 1, sizeof *identifier->weights);
+    identifier->means = xcalloc((identifier->call_count + 1) * (signatures->count + 1), sizeof *identifier->means);
+    identifier->lengths = xcalloc(signatures->count + 1, sizeof *identifier->lengths);
+    for (size_t i = 0; i < signatures->count; i++)
+        average(identifier, i);
+    identifier->alike = xcalloc(signatures->count * signatures->count + 1, sizeof *identifier->alike);
+    weigh(identifier);
+    mark_alike(identifier);
+    return identifier;
+}
+
+/* ---- the answer ---- */
 
 static bool has_digest(const struct signature_entry *entry, const uint8_t *digest) {
     for (size_t i = 0; i < entry->recording_count; i++)
@@ -169,24 +212,23 @@ static void rank(const struct identifier *identifier, const struct evidence *evi
         qsort(answer->candidates, answer->candidate_count, sizeof *answer->candidates, compare_candidates);
 }
 
-/* ---- the answer ---- */
-
 /* Two entries of one CVE do not contradict each other. */
 static bool same_vulnerability(const struct signature_entry *a, const struct signature_entry *b) {
     return a == b || (a->cve != NULL && b->cve != NULL && strcmp(a->cve, b->cve) == 0);
 }
 
-static double next_similarity(const struct answer *answer) {
+static void mark_like_the_first(const struct identifier *identifier, struct answer *answer) {
+    const struct signature_entry *entries = identifier->signatures->entries;
+    size_t first = (size_t)(answer->candidates[0].entry - entries);
     for (size_t i = 1; i < answer->candidate_count; i++)
-        if (!same_vulnerability(answer->candidates[i].entry, answer->candidates[0].entry))
-            return answer->candidates[i].similarity;
-    return 0;
+        answer->candidates[i].alike =
+            identifier->alike[first * identifier->signatures->count + (size_t)(answer->candidates[i].entry - entries)];
 }
 
-/* Whether an entry of this similarity is too near the best for telling them apart. No distance is known more exactly
- * than in hundredths. */
-static bool rivals(double best, double other) {
-    return fmax(1 - best, LEAST_DISTANCE) > DISTANCE_MOST * (1 - other);
+/* Whether another is too near for telling it and the best apart. No distance is known more exactly than in hundredths. */
+static bool rivals(const struct candidate *best, const struct candidate *other) {
+    double most = other->alike ? DISTANCE_ALIKE : DISTANCE_MOST;
+    return fmax(1 - best->similarity, LEAST_DISTANCE) > most * (1 - other->similarity);
 }
 
 /* How near, times how much nearer than the next. */
@@ -194,35 +236,46 @@ static double confidence_in(double best, double next) {
     return next < best ? best * (1 - (1 - best) / (1 - next)) : 0;
 }
 
-/* A digest that two of them have tells nothing. */
-static bool has_exact_rival(const struct answer *answer) {
+/* What speaks against naming the best. */
+struct objections {
+    bool near;   /* another is too near */
+    bool digest; /* and has the digest as well, or is alike: so the digest tells nothing */
+    double next; /* the similarity of the next */
+};
+
+static struct objections objections_to(const struct answer *answer) {
     const struct candidate *best = &answer->candidates[0];
-    for (size_t i = 1; i < answer->candidate_count; i++)
-        if (answer->candidates[i].exact && rivals(best->similarity, answer->candidates[i].similarity) &&
-            !same_vulnerability(answer->candidates[i].entry, best->entry))
-            return true;
-    return false;
+    struct objections objections = {0};
+    for (size_t i = 1; i < answer->candidate_count; i++) {
+        const struct candidate *other = &answer->candidates[i];
+        if (same_vulnerability(other->entry, best->entry))
+            continue;
+        bool near = rivals(best, other);
+        objections.near = objections.near || near;
+        objections.digest = objections.digest || (near && (other->exact || other->alike));
+        objections.next = fmax(objections.next, other->similarity);
+    }
+    return objections;
 }
 
 static void decide(struct answer *answer) {
     const struct candidate *best = &answer->candidates[0];
-    double next = next_similarity(answer);
-    bool exact = best->exact && best->similarity >= EXACT_LEAST && !has_exact_rival(answer);
+    struct objections objections = objections_to(answer);
+    bool exact = best->exact && best->similarity >= EXACT_LEAST && !objections.digest;
     answer->kind = ANSWER_UNKNOWN;
-    if (exact || (best->similarity >= NEAR_LEAST && !rivals(best->similarity, next)))
+    if (exact || (best->similarity >= NEAR_LEAST && !objections.near))
         answer->kind = ANSWER_NAMED;
     else if (best->similarity >= NEAR_LEAST)
         answer->kind = ANSWER_AMBIGUOUS;
     if (answer->kind == ANSWER_NAMED)
-        answer->confidence = exact ? best->similarity : confidence_in(best->similarity, next);
+        answer->confidence = exact ? best->similarity : confidence_in(best->similarity, objections.next);
 }
 
 /* Of the candidates those stay that speak against the first, and in any case the first itself. */
 static void keep_rivals(struct answer *answer) {
-    double best = answer->candidates[0].similarity;
     size_t kept = 1;
     for (size_t i = 1; i < answer->candidate_count; i++)
-        if (answer->candidates[i].similarity > 0 && rivals(best, answer->candidates[i].similarity))
+        if (answer->candidates[i].similarity > 0 && rivals(&answer->candidates[0], &answer->candidates[i]))
             answer->candidates[kept++] = answer->candidates[i];
     answer->candidate_count = kept;
 }
@@ -232,6 +285,7 @@ void identify(const struct identifier *identifier, const struct evidence *eviden
     rank(identifier, evidence, answer);
     if (answer->candidate_count == 0)
         return;
+    mark_like_the_first(identifier, answer);
     decide(answer);
     if (answer->candidates[0].similarity == 0)
         answer->candidate_count = 0;

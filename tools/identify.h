@@ -17,6 +17,7 @@ struct candidate {
     const struct signature_entry *entry;
     double similarity; /* of the risen calls, 0 to 1 */
     bool exact;        /* a recording of the entry has the same digest */
+    bool alike;        /* known recordings of it and of the nearest would be taken for one another */
 };
 
 struct answer {

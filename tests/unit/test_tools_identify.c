@@ -129,6 +129,24 @@ static void test_two_that_look_alike_are_ambiguous(void **state) {
     signatures_free(&signatures);
 }
 
+/* The digest fits one alone, but recordings of the two would be taken for one another. */
+static void test_the_digest_does_not_tell_apart_what_is_alike(void **state) {
+    (void)state;
+    struct signatures signatures;
+    signatures_init(&signatures);
+    learn(&signatures, "shell", (const uint64_t[CALLS]){55, 52, 9, 9, 9});
+    learn(&signatures, "shell", (const uint64_t[CALLS]){55, 52, 9, 14, 4});
+    learn(&signatures, "other-shell", (const uint64_t[CALLS]){52, 90, 9, 9, 9});
+    learn(&signatures, "other-shell", (const uint64_t[CALLS]){52, 90, 9, 14, 4});
+    struct answer answer = look_up(&signatures, (const uint64_t[CALLS]){55, 52, 9, 9, 8});
+    assert_int_equal(answer.kind, ANSWER_AMBIGUOUS);
+    assert_int_equal(answer.candidate_count, 2);
+    assert_true(answer.candidates[0].exact != answer.candidates[1].exact);
+    assert_true(answer.candidates[1].alike);
+    answer_free(&answer);
+    signatures_free(&signatures);
+}
+
 static void test_an_empty_database_knows_nothing(void **state) {
     (void)state;
     struct signatures signatures;
@@ -165,6 +183,7 @@ int main(void) {
         cmocka_unit_test(test_another_attack_is_unknown),
         cmocka_unit_test(test_the_digest_alone_names_nothing),
         cmocka_unit_test(test_two_that_look_alike_are_ambiguous),
+        cmocka_unit_test(test_the_digest_does_not_tell_apart_what_is_alike),
         cmocka_unit_test(test_an_empty_database_knows_nothing),
         cmocka_unit_test(test_the_measure_counts_each_kind),
     };
