@@ -150,5 +150,8 @@ struct counts_source counts_open(uint64_t interval, const char **problem) {
     }
     if (page == NULL)
         return (struct counts_source){0};
-    return (struct counts_source){page, page->interval, page->origin, page->origin_unix};
+    struct counts_source source = {page, page->interval, page->origin, page->origin_unix};
+    if (source.interval == 0) /* somebody changed it since it was examined */
+        source.interval = interval;
+    return source;
 }

@@ -67,22 +67,42 @@ void counts_view_totals(const struct counts_page *page, uint64_t totals[COUNTS_E
         totals[i] = __atomic_load_n(&page->totals[i], __ATOMIC_RELAXED);
 }
 
-double counts_interval_start(const struct counts_page *page, uint64_t number) {
-    return (double)page->origin_unix / 1e9 + (double)(number - 1) * ((double)page->interval / 1e9);
-}
-
 /* ---- the ring ---- */
 
 /* By the clock: where all processes sleep the page's number lags behind. */
-static uint64_t present(const struct counts_page *page) {
+static uint64_t present(const struct counts_ring *ring) {
     uint64_t now = nanoseconds(CLOCK_MONOTONIC_COARSE);
-    return now > page->origin ? (now - page->origin) / page->interval + 1 : 1;
+    return now > ring->origin ? (now - ring->origin) / ring->interval + 1 : 1;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+static uint64_t later(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+/* The open interval's number. It cannot be in the future, whatever somebody wrote there. */
+static uint64_t current_number(const struct counts_ring *ring) {
+    return earlier(__atomic_load_n(&ring->page->current, __ATOMIC_ACQUIRE), present(ring));
 }
 
 void counts_ring_begin(struct counts_ring *ring, const struct counts_page *page) {
-    *ring = (struct counts_ring){.page = page, .since = present(page)};
-    ring->expected = __atomic_load_n(&page->current, __ATOMIC_ACQUIRE);
+    *ring = (struct counts_ring){
+        .page = page, .interval = later(page->interval, 1), .origin = page->origin, .origin_unix = page->origin_unix};
+    ring->since = present(ring);
+    ring->expected = current_number(ring);
     counts_view_totals(page, ring->base);
+}
+
+double counts_ring_start(const struct counts_ring *ring, uint64_t number) {
+    return (double)ring->origin_unix / 1e9 + (double)(number - 1) * ((double)ring->interval / 1e9);
+}
+
+static bool read_row(const struct counts_ring *ring, uint64_t number, uint64_t current, uint64_t *next,
+                     uint64_t totals[COUNTS_ENTRIES]) {
+    return counts_read_row(ring->page, number, next, totals) && *next <= current;
 }
 
 /* The first row behind the expected one that is whole, or 0. */
@@ -92,21 +112,17 @@ static uint64_t find_row(const struct counts_ring *ring, uint64_t current, uint6
     if (current > COUNTS_ROWS && number < current - COUNTS_ROWS)
         number = current - COUNTS_ROWS;
     for (; number < current; number++)
-        if (counts_read_row(ring->page, number, next, totals))
+        if (read_row(ring, number, current, next, totals))
             return number;
     return 0;
 }
 
-static uint64_t later(uint64_t a, uint64_t b) {
-    return a > b ? a : b;
-}
-
 bool counts_ring_next(struct counts_ring *ring, struct closed_interval *closed) {
     uint64_t totals[COUNTS_ENTRIES], next = 0, number = ring->expected;
-    uint64_t current = __atomic_load_n(&ring->page->current, __ATOMIC_ACQUIRE);
+    uint64_t current = current_number(ring);
     if (number >= current)
         return false;
-    if (!counts_read_row(ring->page, number, &next, totals)) {
+    if (!read_row(ring, number, current, &next, totals)) {
         bool is_overwritten = number + COUNTS_ROWS <= current;
         if (!is_overwritten && ring->refusals++ < REFUSALS_MAX)
             return false;
@@ -114,8 +130,8 @@ bool counts_ring_next(struct counts_ring *ring, struct closed_interval *closed) 
         if (number == 0)
             return false;
     }
-    closed->number = later(number, ring->since < next ? ring->since : next - 1);
-    closed->first = later(ring->expected, ring->since < closed->number ? ring->since : closed->number);
+    closed->number = later(number, earlier(ring->since, next - 1));
+    closed->first = later(ring->expected, earlier(ring->since, closed->number));
     closed->idle = next - closed->number - 1;
     for (unsigned i = 0; i < COUNTS_ENTRIES; i++)
         closed->counts[i] = totals[i] - ring->base[i];
@@ -126,7 +142,7 @@ bool counts_ring_next(struct counts_ring *ring, struct closed_interval *closed) 
 }
 
 void counts_ring_rest(const struct counts_ring *ring, struct closed_interval *closed) {
-    uint64_t open = present(ring->page);
+    uint64_t open = present(ring);
     counts_view_totals(ring->page, closed->counts);
     for (unsigned i = 0; i < COUNTS_ENTRIES; i++)
         closed->counts[i] -= ring->base[i];

@@ -24,10 +24,11 @@ void counts_view_totals(const struct counts_page *page, uint64_t totals[COUNTS_E
 
 struct counts_ring {
     const struct counts_page *page;
-    uint64_t since;                /* intervals that were over before we began are not told of */
-    uint64_t expected;             /* the next number */
-    uint64_t base[COUNTS_ENTRIES]; /* totals at its beginning */
-    unsigned refusals;             /* so often in a row the expected row could not be read */
+    uint64_t interval, origin, origin_unix; /* as the page had them when we began, whoever writes there meanwhile */
+    uint64_t since;                         /* intervals that were over before we began are not told of */
+    uint64_t expected;                      /* the next number */
+    uint64_t base[COUNTS_ENTRIES];          /* totals at its beginning */
+    unsigned refusals;                      /* so often in a row the expected row could not be read */
 };
 
 struct closed_interval {
@@ -47,7 +48,7 @@ bool counts_ring_next(struct counts_ring *ring, struct closed_interval *closed);
 void counts_ring_rest(const struct counts_ring *ring, struct closed_interval *closed);
 
 /* Seconds since 1970 at the beginning of an interval. */
-double counts_interval_start(const struct counts_page *page, uint64_t number);
+double counts_ring_start(const struct counts_ring *ring, uint64_t number);
 
 /* ---- one process ---- */
 

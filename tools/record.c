@@ -59,7 +59,7 @@ static const char details[] =
 
 struct table {
     struct atomic_file file;
-    const struct counts_page *page;
+    struct counts_ring ring;
     uint64_t rows, calls, missed;
 };
 
@@ -72,8 +72,8 @@ static void write_header(FILE *out) {
 
 static void write_row(struct table *table, uint64_t first, uint64_t number, const uint64_t *counts) {
     FILE *out = table->file.stream;
-    fprintf(out, "%.3f,%" PRIu64, counts_interval_start(table->page, first),
-            (number - first + 1) * (table->page->interval / 1000000));
+    fprintf(out, "%.3f,%" PRIu64, counts_ring_start(&table->ring, first),
+            (number - first + 1) * (table->ring.interval / 1000000));
     for (unsigned i = 0; i < COUNTS_ENTRIES; i++) {
         fprintf(out, ",%" PRIu64, counts ? counts[i] : 0);
         table->calls += counts && i < COUNTS_SWITCH ? counts[i] : 0;
@@ -112,8 +112,8 @@ static double now(void) {
 }
 
 /* Several looks an interval: the ring holds many more. */
-static void pause_between_looks(const struct counts_page *page) {
-    uint64_t pause = page->interval / 4 < 100000000 ? page->interval / 4 : 100000000;
+static void pause_between_looks(const struct counts_ring *ring) {
+    uint64_t pause = ring->interval / 4 < 100000000 ? ring->interval / 4 : 100000000;
     struct timespec time = {0, (long)pause};
     nanosleep(&time, NULL);
 }
@@ -192,19 +192,19 @@ static void show_progress(const struct table *table) {
         fprintf(stderr, "\r%" PRIu64 " intervals, %" PRIu64 " calls ", table->rows, table->calls);
 }
 
-static void drain(struct counts_ring *ring, struct table *table) {
+static void drain(struct table *table) {
     struct closed_interval closed;
-    while (counts_ring_next(ring, &closed))
+    while (counts_ring_next(&table->ring, &closed))
         write_interval(table, &closed);
     show_progress(table);
 }
 
 /* Returns the signal that COMMAND was sent, or 0. */
-static int follow(struct counts_ring *ring, struct table *table, struct command *command, double seconds) {
+static int follow(struct table *table, struct command *command, double seconds) {
     double end = seconds > 0 ? now() + seconds : 0;
     int asked = 0;
     while (!command->alone) {
-        drain(ring, table);
+        drain(table);
         bool is_over = end > 0 && now() >= end;
         if (interrupted || is_over) {
             asked = interrupted ? interrupted : SIGTERM;
@@ -214,23 +214,23 @@ static int follow(struct counts_ring *ring, struct table *table, struct command 
             if (!command->pid)
                 break;
         }
-        pause_between_looks(table->page);
+        pause_between_looks(&table->ring);
         if (command->pid)
             reap(command);
     }
-    drain(ring, table);
+    drain(table);
     return asked;
 }
 
-static void write_rest(const struct counts_ring *ring, struct table *table) {
+static void write_rest(struct table *table) {
     struct closed_interval rest;
-    counts_ring_rest(ring, &rest);
+    counts_ring_rest(&table->ring, &rest);
     write_interval(table, &rest);
 }
 
 static int report(const struct table *table, const struct command *command, const char *name, int asked) {
     fprintf(stderr, "%spinion: %" PRIu64 " intervals of %" PRIu64 " ms with %" PRIu64 " calls are in \"%s\"\n",
-            !settings.quiet && isatty(STDERR_FILENO) ? "\r" : "", table->rows, table->page->interval / 1000000,
+            !settings.quiet && isatty(STDERR_FILENO) ? "\r" : "", table->rows, table->ring.interval / 1000000,
             table->calls, settings.output);
     if (table->missed)
         warn("%" PRIu64 " intervals could not be told apart: their rows were not read in time", table->missed);
@@ -244,17 +244,16 @@ static int report(const struct table *table, const struct command *command, cons
 
 /* Until the command, if there is one, has ended. */
 static int record(const struct counts_page *page, char **words, const struct launch *launch, double seconds) {
-    struct table table = {.page = page};
-    struct counts_ring ring;
+    struct table table = {0};
     struct command command = {0};
     if (!atomic_file_open(&table.file, settings.output, 0644))
         die_with_error("cannot write \"%s\"", settings.output);
     write_header(table.file.stream);
-    counts_ring_begin(&ring, page);
+    counts_ring_begin(&table.ring, page);
     if (words)
         command = start(words, launch);
-    int asked = follow(&ring, &table, &command, seconds);
-    write_rest(&ring, &table);
+    int asked = follow(&table, &command, seconds);
+    write_rest(&table);
     show_progress(&table);
     if (!atomic_file_commit(&table.file))
         die_with_error("cannot write \"%s\"", settings.output);

@@ -32,6 +32,13 @@ static struct counts_page *new_page(void) {
     return page;
 }
 
+/* As if hours had passed since: no number that the page names lies in the future. */
+static void begin(struct counts_ring *ring, const struct counts_page *page) {
+    counts_ring_begin(ring, page);
+    ring->origin = 0;
+    ring->interval = 1;
+}
+
 static void close_interval(struct counts_page *page, uint64_t number, uint64_t next) {
     page->current = next;
     counts_write_row(page, number, next);
@@ -53,7 +60,7 @@ static void intervals_are_told_once(void **state) {
     struct counts_ring ring;
     struct closed_interval closed;
     (void)state;
-    counts_ring_begin(&ring, page);
+    begin(&ring, page);
     assert_false(counts_ring_next(&ring, &closed));
     page->totals[API_open] = 3;
     assert_false(counts_ring_next(&ring, &closed));
@@ -79,7 +86,7 @@ static void an_unfinished_row_is_told(void **state) {
     struct counts_ring ring;
     struct closed_interval closed;
     (void)state;
-    counts_ring_begin(&ring, page);
+    begin(&ring, page);
     close_interval(page, 1, 2);
     expect_interval(&ring, 1, 1, 0, 0);
     page->totals[API_open] = 4;
@@ -98,7 +105,7 @@ static void overwritten_rows_are_told(void **state) {
     uint64_t sum = 0, told = 0, missed = 0;
     struct closed_interval closed;
     (void)state;
-    counts_ring_begin(&ring, page);
+    begin(&ring, page);
     for (uint64_t i = 1; i <= 2 * COUNTS_ROWS; i++) {
         page->totals[API_open] += i;
         sum += i;
@@ -137,11 +144,31 @@ static void a_recording_begins_now(void **state) {
     free(page);
 }
 
+/* Whoever may write to the page must not make a recording endless. */
+static void the_future_is_not_told(void **state) {
+    struct counts_page *page = new_page();
+    struct counts_ring ring;
+    struct closed_interval closed;
+    (void)state;
+    counts_ring_begin(&ring, page);
+    close_interval(page, 1, UINT64_MAX);
+    for (unsigned i = 0; i < 20; i++)
+        assert_false(counts_ring_next(&ring, &closed));
+    counts_ring_rest(&ring, &closed);
+    assert_int_equal(closed.idle, 0);
+    counts_ring_begin(&ring, page);
+    assert_int_equal(ring.expected, 1);
+    free(page);
+}
+
 static void intervals_have_a_time(void **state) {
     struct counts_page *page = new_page();
+    struct counts_ring ring;
     (void)state;
-    assert_true(counts_interval_start(page, 1) == 1000.0);
-    assert_true(counts_interval_start(page, 3) == 8200.0);
+    counts_ring_begin(&ring, page);
+    page->interval = 0;
+    assert_true(counts_ring_start(&ring, 1) == 1000.0);
+    assert_true(counts_ring_start(&ring, 3) == 8200.0);
     free(page);
 }
 
@@ -149,7 +176,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(intervals_are_told_once),   cmocka_unit_test(an_unfinished_row_is_told),
         cmocka_unit_test(overwritten_rows_are_told), cmocka_unit_test(a_recording_begins_now),
-        cmocka_unit_test(intervals_have_a_time),
+        cmocka_unit_test(the_future_is_not_told),    cmocka_unit_test(intervals_have_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
