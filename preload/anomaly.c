@@ -120,7 +120,7 @@ static int64_t millionths(int32_t fixed) {
     return (int64_t)fixed * 1000000 / FIXED_ONE;
 }
 
-static void report(const struct interval *interval, struct thread_slot *slot, int32_t score) {
+static void report(const struct interval *interval, struct thread_slot *slot, int32_t score, int32_t threshold) {
     struct signature_input input = {
         .count = COUNTS_ENTRIES, .name = entry_name, .counts = interval->page->alarm.counts, .seen = known};
     struct signature signature;
@@ -130,7 +130,7 @@ static void report(const struct interval *interval, struct thread_slot *slot, in
         .start = interval->start,
         .length = interval->length,
         .score = millionths(score),
-        .threshold = millionths(model->threshold),
+        .threshold = millionths(threshold),
         .signature = &signature,
         .name = entry_name,
     };
@@ -138,14 +138,14 @@ static void report(const struct interval *interval, struct thread_slot *slot, in
 }
 
 /* An alarm that goes on is told of after 1, 2, 4, 8... intervals: the signature is of all of them. */
-static void raise_alarm(const struct interval *interval, struct thread_slot *slot, int32_t score) {
+static void raise_alarm(const struct interval *interval, struct thread_slot *slot, int32_t score, int32_t threshold) {
     struct counts_page *page = interval->page;
     bool begins = page->alarm.intervals == 0;
     uint64_t intervals = ++page->alarm.intervals;
     for (unsigned i = 0; i < COUNTS_ENTRIES; i++)
         page->alarm.counts[i] = (begins ? 0 : page->alarm.counts[i]) + interval->counts[i];
     if ((intervals & (intervals - 1)) == 0)
-        report(interval, slot, score);
+        report(interval, slot, score, threshold);
 }
 
 void interval_closed(const struct interval *interval, struct thread_slot *slot) {
@@ -154,9 +154,10 @@ void interval_closed(const struct interval *interval, struct thread_slot *slot) 
     struct model_state *state = &interval->page->scoring;
     bool never_seen = order(interval->counts, slot->model_counts);
     int32_t score = model_score(model, state, slot->model_counts, &slot->model_work);
+    int32_t threshold = model_threshold(model, state); /* moves with each interval */
     bool alarm = model_alarm(model, state, score, never_seen);
     if (alarm)
-        raise_alarm(interval, slot, score);
+        raise_alarm(interval, slot, score, threshold);
     if (interval->idle > 0)
         alarm = model_alarm(model, state, SCORE_IDLE, false);
     if (!alarm)

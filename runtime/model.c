@@ -11,6 +11,13 @@
 #define BASELINE_STEP (10 * FIXED_ONE)
 #define VARIANCE_MAX (1 << 30)
 
+/* How the threshold follows the container's scores, 24 fractional bits: half a power of two with each interval over
+ * it, and from one power of two above the trained threshold to half a one below it. */
+#define SLACK_ONE (1 << 24)
+#define SLACK_STEP (SLACK_ONE / 2)
+#define SLACK_MOST SLACK_ONE
+#define SLACK_LEAST (-SLACK_ONE / 2)
+
 #define LEAST_PART (1 << 6) /* fixed: keeps the logarithm of a perfect residual finite */
 
 /* A second odd interval makes both weigh three times: log2(3), fixed. */
@@ -174,8 +181,21 @@ int32_t model_score(const struct model_header *model, struct model_state *state,
     return model_combine(model, state, parts);
 }
 
+int32_t model_threshold(const struct model_header *model, const struct model_state *state) {
+    return model->threshold + limit(state->slack, SLACK_MOST) / (SLACK_ONE / FIXED_ONE);
+}
+
+static void move_threshold(const struct model_header *model, struct model_state *state, bool is_over) {
+    int64_t slack = limit(state->slack, SLACK_MOST);
+    slack += (is_over ? SLACK_STEP : 0) - (int64_t)SLACK_STEP * model->rate_ppm / 1000000;
+    state->slack = slack < SLACK_LEAST ? SLACK_LEAST : limit(slack, SLACK_MOST);
+}
+
 bool model_alarm(const struct model_header *model, struct model_state *state, int32_t score, bool never_seen) {
-    if (!never_seen && score <= model->threshold)
+    bool is_over = score > model_threshold(model, state);
+    if (score != SCORE_IDLE)
+        move_threshold(model, state, is_over);
+    if (!never_seen && !is_over)
         state->odd = 0;
     else if (state->odd != UINT32_MAX)
         state->odd++;
@@ -221,6 +241,8 @@ static const char *validate_values(const struct model_header *model) {
             return "a scale is impossible";
     if (model->threshold < -256 * FIXED_ONE || model->threshold > 256 * FIXED_ONE)
         return "its threshold is impossible";
+    if (model->rate_ppm > 1000000)
+        return "its rate of false alarms is impossible";
     return NULL;
 }
 

@@ -91,7 +91,8 @@ struct model_state {
     uint32_t intervals; /* with calls, so far */
     uint32_t next;      /* in recent */
     int32_t recent[MODEL_RECENT];
-    uint32_t odd; /* consecutive intervals over the threshold */
+    uint32_t odd;  /* consecutive intervals over the threshold */
+    int32_t slack; /* what the threshold has moved by; 24 fractional bits */
     struct model_baseline residuals[MODEL_MAX_CALLS];
     struct model_baseline counts[MODEL_MAX_CALLS];
 };
@@ -147,7 +148,14 @@ int32_t model_score(const struct model_header *model, struct model_state *state,
                     struct model_work *work);
 
 /* Whether this interval raises or keeps up an alarm: it is odd when its score is over the threshold or a call was
- * made that training never saw, and model->consecutive odd ones in a row are an alarm. */
+ * made that training never saw, and model->consecutive odd ones in a row are an alarm.
+ *
+ * The threshold moves by at most a power of two, so that intervals over it stay as rare in this container as the
+ * model was trained for: up with each of them, down a little with all others (Gibbs, Candes: Adaptive conformal
+ * inference under distribution shift, NeurIPS 2021). */
 bool model_alarm(const struct model_header *model, struct model_state *state, int32_t score, bool never_seen);
+
+/* Where the threshold is now, fixed. */
+int32_t model_threshold(const struct model_header *model, const struct model_state *state);
 
 #endif
