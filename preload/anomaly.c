@@ -133,8 +133,28 @@ static void report(const struct interval *interval, struct thread_slot *slot, in
         .threshold = millionths(threshold),
         .signature = &signature,
         .name = entry_name,
+        .calls = COUNTS_ENTRIES,
+        .rises = interval->page->alarm.rises,
     };
     event_anomaly(&anomaly, slot);
+}
+
+static void note_rise(uint8_t *most, uint64_t count, int32_t mean, int32_t inverse_deviation) {
+    unsigned rise = signature_rise(model_log(count), mean, inverse_deviation);
+    if (*most < rise)
+        *most = (uint8_t)rise;
+}
+
+static void note_rises(const struct interval *interval) {
+    const struct model_call *calls = model_calls(model);
+    uint8_t *rises = interval->page->alarm.rises;
+    for (uint32_t i = 0; i < model->calls.count; i++)
+        if (calls[i].entry < COUNTS_ENTRIES)
+            note_rise(&rises[calls[i].entry], interval->counts[calls[i].entry], calls[i].mean,
+                      calls[i].inverse_deviation);
+    for (unsigned i = 0; i < COUNTS_ENTRIES; i++)
+        if (!known[i])
+            note_rise(&rises[i], interval->counts[i], 0, INT32_MAX);
 }
 
 /* An alarm that goes on is told of after 1, 2, 4, 8... intervals: the signature is of all of them. */
@@ -142,6 +162,9 @@ static void raise_alarm(const struct interval *interval, struct thread_slot *slo
     struct counts_page *page = interval->page;
     bool begins = page->alarm.intervals == 0;
     uint64_t intervals = ++page->alarm.intervals;
+    if (begins)
+        memset(page->alarm.rises, 0, sizeof page->alarm.rises);
+    note_rises(interval);
     for (unsigned i = 0; i < COUNTS_ENTRIES; i++)
         page->alarm.counts[i] = (begins ? 0 : page->alarm.counts[i]) + interval->counts[i];
     if ((intervals & (intervals - 1)) == 0)

@@ -149,6 +149,28 @@ static void put_signature(struct event *event, const struct anomaly *anomaly) {
         put_text(event->never_seen[i], EVENT_NAME_BYTES, anomaly->name(anomaly->context, signature->never_seen[i]));
 }
 
+/* The calls that rose most, most first. */
+static void put_risen(struct event *event, const struct anomaly *anomaly) {
+    unsigned limit = RISE_FULL + 1, last = 0; /* what was put in last: rise and call */
+    while (event->risen_count < EVENT_RISEN_MOST) {
+        unsigned best = 0, best_call = 0;
+        for (unsigned call = 0; call < anomaly->calls; call++) {
+            unsigned rise = anomaly->rises[call];
+            bool is_left = rise < limit || (rise == limit && call > last);
+            if (is_left && rise > best) {
+                best = rise;
+                best_call = call;
+            }
+        }
+        if (best == 0)
+            return;
+        put_text(event->risen[event->risen_count], EVENT_NAME_BYTES, anomaly->name(anomaly->context, best_call));
+        event->rises[event->risen_count++] = (uint8_t)best;
+        limit = best;
+        last = best_call;
+    }
+}
+
 void event_anomaly(const struct anomaly *anomaly, struct thread_slot *slot) {
     struct event *event = begin_event(slot, EVENT_ANOMALY);
     if (event == NULL)
@@ -163,6 +185,7 @@ void event_anomaly(const struct anomaly *anomaly, struct thread_slot *slot) {
     event->score = anomaly->score;
     event->threshold = anomaly->threshold;
     put_signature(event, anomaly);
+    put_risen(event, anomaly);
     log_anomaly(event, slot);
     end_event(slot);
 }

@@ -27,6 +27,8 @@ struct anomaly {
     const struct signature *signature;
     const char *(*name)(const void *context, unsigned call); /* of the signature's calls */
     const void *context;
+    unsigned calls;       /* all that `name` knows */
+    const uint8_t *rises; /* of each, as signature_rise */
 };
 
 /* Logs it and sends the event. */

@@ -55,6 +55,7 @@ struct counts_page {
     struct {
         uint64_t intervals;              /* in alarm, one after the other, so far */
         uint64_t counts[COUNTS_ENTRIES]; /* of these */
+        uint8_t rises[COUNTS_ENTRIES];   /* the most of these, as signature_rise */
     } alarm;
 };
 

@@ -21,6 +21,7 @@
 
 #define EVENT_NAME_BYTES 40
 #define EVENT_PATH_BYTES 256
+#define EVENT_RISEN_MOST 32
 
 enum event_flags {
     EVENT_ANOMALY = 1,   /* an interval in alarm: the fields from `interval` on hold */
@@ -53,9 +54,12 @@ struct event {
     uint8_t top_count;
     uint8_t never_seen_count;
     uint16_t never_seen_total; /* there may have been more than there is room for */
-    uint32_t reserved;         /* 0 */
+    uint8_t risen_count;
+    uint8_t reserved[3]; /* 0 */
     char top[SIGNATURE_TOP_MOST][EVENT_NAME_BYTES];
     char never_seen[SIGNATURE_NEVER_SEEN_MOST][EVENT_NAME_BYTES];
+    char risen[EVENT_RISEN_MOST][EVENT_NAME_BYTES]; /* the calls that rose most */
+    uint8_t rises[EVENT_RISEN_MOST];                /* and how much, as signature_rise */
 
     char reason[EVENT_NAME_BYTES]; /* as the log has it */
     char api[EVENT_NAME_BYTES];
@@ -68,8 +72,8 @@ struct event {
 _Static_assert(offsetof(struct event, path) == 64, "the layout is fixed");
 _Static_assert(offsetof(struct event, interval) == 320, "the layout is fixed");
 _Static_assert(offsetof(struct event, top) == 400, "the layout is fixed");
-_Static_assert(offsetof(struct event, reason) == 1360, "the layout is fixed");
-_Static_assert(sizeof(struct event) == 1728, "the layout is fixed");
+_Static_assert(offsetof(struct event, reason) == 2672, "the layout is fixed");
+_Static_assert(sizeof(struct event) == 3040, "the layout is fixed");
 
 /* NULL, or why this is no event that can be used. The data may be anything at all. */
 const char *event_problem(const void *data, size_t size);

@@ -63,3 +63,16 @@ void signature_make(struct signature *signature, const struct signature_input *i
     signature->never_seen_count = (uint8_t)pick(input, true, signature->never_seen, SIGNATURE_NEVER_SEEN_MOST);
     signature->never_seen_total = (uint16_t)count_never_seen(input);
 }
+
+/* A call whose count hardly varied in training is measured by a least deviation instead, 0.2 of the natural logarithm:
+ * one call more or less then is no rise. The scale is the same for all calls and all programs. */
+#define INVERSE_OF_LEAST_DEVIATION 227130
+#define RISE_BEGINS 98304 /* 1.5 deviations */
+#define HUNDREDTHS_PER_DEVIATION 10
+
+unsigned signature_rise(int32_t log_count, int32_t mean, int32_t inverse_deviation) {
+    int64_t inverse = inverse_deviation < INVERSE_OF_LEAST_DEVIATION ? inverse_deviation : INVERSE_OF_LEAST_DEVIATION;
+    int64_t deviations = ((int64_t)log_count - mean) * inverse >> 16;
+    int64_t rise = ((deviations - RISE_BEGINS) * HUNDREDTHS_PER_DEVIATION + (1 << 15)) >> 16;
+    return rise <= 0 ? 0 : rise >= RISE_FULL ? RISE_FULL : (unsigned)rise;
+}

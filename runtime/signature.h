@@ -1,5 +1,5 @@
 /* What names an attack: the SHA-256 over the names of the most frequent calls of the intervals in alarm, in descending
- * order, and the calls that were never seen in training. Free of libc, no allocation: the shim makes it as well.
+ * order, and the calls that were never seen in training; with it goes how much each call rose. Free of libc, no allocation: the shim makes it as well.
  */
 #ifndef PINION_RUNTIME_SIGNATURE_H
 #define PINION_RUNTIME_SIGNATURE_H
@@ -34,5 +34,11 @@ struct signature {
 /* `top` is from 1 to SIGNATURE_TOP_MOST. Calls that are equally frequent stand in the order of their names, so that the
  * order of the input does not matter. The digest is over the names, each with a newline behind it. */
 void signature_make(struct signature *signature, const struct signature_input *input, unsigned top);
+
+/* How much a call rose, in hundredths: RISE_FULL when the logarithm of its count is 11.5 standard deviations or more
+ * above what training knows, 0 at 1.5. Arguments as in runtime/model.h, with 16 fractional bits: log2(1 + count), and
+ * mean and inverse deviation of that; for a call never seen in training 0 and INT32_MAX. */
+#define RISE_FULL 100
+unsigned signature_rise(int32_t log_count, int32_t mean, int32_t inverse_deviation);
 
 #endif

@@ -38,6 +38,14 @@ static json_t *names_json(const char (*names)[EVENT_NAME_BYTES], unsigned count)
     return list;
 }
 
+static json_t *risen_json(const struct event *event) {
+    json_t *list = json_array();
+    for (unsigned i = 0; i < event->risen_count; i++)
+        json_array_append_new(
+            list, json_pack("{s:o, s:i}", "call", json_text(event->risen[i]), "rise", (int)event->rises[i]));
+    return list;
+}
+
 static void add_anomaly(json_t *object, const struct event *event) {
     char digest[DIGEST_TEXT_BYTES], start[32];
     digest_format(event->signature, digest);
@@ -51,6 +59,7 @@ static void add_anomaly(json_t *object, const struct event *event) {
     json_object_set_new(object, "top", names_json(event->top, event->top_count));
     json_object_set_new(object, "never_seen", names_json(event->never_seen, event->never_seen_count));
     json_object_set_new(object, "never_seen_total", json_integer(event->never_seen_total));
+    json_object_set_new(object, "risen", risen_json(event));
     json_object_set_new(object, "violations", json_integer(event->violations));
 }
 
@@ -106,6 +115,7 @@ static void put_anomaly(const struct event *event, FILE *out) {
     fprintf(out, "  signature %s\n", digest);
     put_names("  most frequent: ", event->top, event->top_count, out);
     put_names("  never seen in training: ", event->never_seen, event->never_seen_count, out);
+    put_names("  rose most: ", event->risen, event->risen_count < 8 ? event->risen_count : 8, out);
     if (event->violations > 0)
         fprintf(out, "  with %u refused calls\n", event->violations);
 }

@@ -10,12 +10,14 @@
 
 #include "runtime/event.h"
 #include "runtime/util.h"
+#include "tools/answer.h"
 #include "tools/event_print.h"
 #include "tools/options.h"
 
 static struct {
     const char *socket;
     const char *count;
+    const char *database;
     bool json;
 } settings;
 
@@ -23,6 +25,7 @@ static const struct option_row options[] = {
     OPTION_TEXT("socket", 's', "PATH", &settings.socket,
                 "where to listen (default PINION_EVENTS, else " EVENT_SOCKET ")"),
     OPTION_TEXT("count", 'n', "N", &settings.count, "end after so many events"),
+    OPTION_TEXT("db", 'd', "DB", &settings.database, "say which attack of this signature database an anomaly is"),
     OPTION_FLAG("json", 'j', &settings.json, "print one JSON object a line"),
 };
 
@@ -98,16 +101,35 @@ static const struct ucred *sender_of(struct msghdr *message) {
     return NULL;
 }
 
+static struct identifier *known; /* NULL: without a database */
+
+static void look_up(const struct event *event, struct answer *answer) {
+    struct evidence evidence;
+    evidence_of_event(event, &evidence);
+    identify(known, &evidence, answer);
+    evidence_free(&evidence);
+}
+
 static void print_event(const struct event *event, const struct ucred *sender) {
+    struct answer answer;
+    bool answered = known != NULL && event->flags & EVENT_ANOMALY;
+    if (answered)
+        look_up(event, &answer);
     if (settings.json) {
         json_t *object = event_json(event, sender);
+        if (answered)
+            answer_add_json(&answer, object);
         json_dumpf(object, stdout, JSON_COMPACT);
         putchar('\n');
         json_decref(object);
     } else {
         cleanup_free char *text = event_text(event, sender);
         fputs(text, stdout);
+        if (answered)
+            answer_print(&answer);
     }
+    if (answered)
+        answer_free(&answer);
     if (fflush(stdout) != 0)
         die_with_error("cannot write the output");
 }
@@ -201,9 +223,17 @@ int verb_events(const struct verb *verb, int argc, char **argv) {
     unsigned long count = count_or_die(&usage);
     const char *path = settings.socket ? settings.socket : getenv("PINION_EVENTS");
     path = path && *path ? path : EVENT_SOCKET;
+    struct signatures signatures;
+    signatures_init(&signatures);
+    if (settings.database) {
+        signatures_read_or_die(settings.database, &signatures);
+        known = identifier_new(&signatures);
+    }
     cleanup_fd int listener = listen_on(path);
     warn("listening on %s", path);
     listen_until_ended(listener, count);
     unlink(path);
+    identifier_free(known);
+    signatures_free(&signatures);
     return EXIT_FINE;
 }

@@ -1,20 +1,12 @@
-/* Making evidence out of counts. The scale of a rise is the same for all calls and all programs: nothing is tuned per
- * file.
- */
+/* Making evidence out of counts, exactly as the shim does. */
 #include "tools/evidence.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/signature.h"
+#include "runtime/event.h"
+#include "runtime/model.h"
 #include "runtime/util.h"
-
-/* In standard deviations of the logarithm. A call whose count hardly varied in training is measured by the least
- * deviation instead: one call more or less then is no rise. */
-#define LEAST_DEVIATION 0.2
-#define RISE_BEGINS 1.5
-#define RISE_SPAN 10.0
 
 void evidence_begin(struct evidence_builder *builder, const struct expectation *expectation) {
     *builder = (struct evidence_builder){
@@ -24,16 +16,14 @@ void evidence_begin(struct evidence_builder *builder, const struct expectation *
     };
 }
 
-static double rise_of(const struct expectation *expectation, size_t call, uint64_t count) {
-    double deviation = fmax(expectation->deviation[call], LEAST_DEVIATION);
-    double distance = (log1p((double)count) - expectation->mean[call]) / deviation;
-    return fmin(fmax((distance - RISE_BEGINS) / RISE_SPAN, 0), 1);
-}
-
 void evidence_add(struct evidence_builder *builder, const uint64_t *counts) {
-    for (size_t call = 0; call < builder->expectation->count; call++) {
+    const struct expectation *expectation = builder->expectation;
+    for (size_t call = 0; call < expectation->count; call++) {
         builder->totals[call] += counts[call];
-        builder->rises[call] = fmax(builder->rises[call], rise_of(builder->expectation, call, counts[call]));
+        unsigned rise =
+            signature_rise(model_log(counts[call]), expectation->mean[call], expectation->inverse_deviation[call]);
+        if (builder->rises[call] < rise)
+            builder->rises[call] = rise;
     }
 }
 
@@ -81,14 +71,26 @@ void evidence_end(struct evidence_builder *builder, unsigned top, struct evidenc
     for (size_t call = 0; call < expectation->count; call++) {
         if (builder->totals[call] > 0 && !expectation->seen[call])
             *array_append(evidence->never_seen, evidence->never_seen_count) = xstrdup(expectation->names[call]);
-        double rise = round(builder->rises[call] * RISE_STEPS) / RISE_STEPS;
-        if (rise > 0)
+        if (builder->rises[call] > 0)
             *array_append(evidence->risen, evidence->risen_count) =
-                (struct risen_call){xstrdup(expectation->names[call]), rise};
+                (struct risen_call){xstrdup(expectation->names[call]), builder->rises[call]};
     }
     sort_names(evidence);
     free(builder->totals);
     free(builder->rises);
+}
+
+void evidence_of_event(const struct event *event, struct evidence *evidence) {
+    *evidence = (struct evidence){0};
+    memcpy(evidence->digest, event->signature, sizeof evidence->digest);
+    for (unsigned i = 0; i < event->top_count; i++)
+        *array_append(evidence->top, evidence->top_count) = xstrdup(event->top[i]);
+    for (unsigned i = 0; i < event->never_seen_count; i++)
+        *array_append(evidence->never_seen, evidence->never_seen_count) = xstrdup(event->never_seen[i]);
+    for (unsigned i = 0; i < event->risen_count; i++)
+        *array_append(evidence->risen, evidence->risen_count) =
+            (struct risen_call){xstrdup(event->risen[i]), event->rises[i]};
+    sort_names(evidence);
 }
 
 static void free_names(char **names, size_t count) {

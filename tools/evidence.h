@@ -8,22 +8,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "runtime/sha256.h"
+#include "runtime/signature.h"
 
 /* What training knows of each call. The names may stand in any order, but each only once. */
 struct expectation {
     size_t count;
     const char *const *names;
-    const double *mean;      /* of the logarithm of 1 + the call's count in an interval */
-    const double *deviation; /* its standard deviation; 0 is allowed */
-    const bool *seen;        /* the call occurred at all */
+    const int32_t *mean; /* of the logarithm of 1 + the call's count in an interval, as in runtime/model.h */
+    const int32_t *inverse_deviation;
+    const bool *seen; /* the call occurred at all */
 };
 
-/* A call that rose: 1 when it was 11.5 deviations or more above the mean in some interval, 0 at 1.5; in hundredths. */
-#define RISE_STEPS 100
+/* A call that rose, and how much it did in some interval. */
 struct risen_call {
     char *name;
-    double rise;
+    unsigned rise; /* as signature_rise: 1 to RISE_FULL */
 };
 
 struct evidence {
@@ -32,7 +31,7 @@ struct evidence {
     size_t top_count;
     char **never_seen; /* ordered by name */
     size_t never_seen_count;
-    struct risen_call *risen; /* ordered by name; each above 0 and at most 1 */
+    struct risen_call *risen; /* ordered by name */
     size_t risen_count;
 };
 
@@ -40,7 +39,7 @@ struct evidence {
 struct evidence_builder {
     const struct expectation *expectation;
     uint64_t *totals;
-    double *rises;
+    unsigned *rises;
 };
 
 void evidence_begin(struct evidence_builder *builder, const struct expectation *expectation);
@@ -48,6 +47,10 @@ void evidence_begin(struct evidence_builder *builder, const struct expectation *
 void evidence_add(struct evidence_builder *builder, const uint64_t *counts);
 /* `top` as in signature_make. Releases the builder. */
 void evidence_end(struct evidence_builder *builder, unsigned top, struct evidence *evidence);
+
+/* What an event tells of an anomaly: the calls that rose most stand for all that rose. */
+struct event;
+void evidence_of_event(const struct event *event, struct evidence *evidence);
 
 void evidence_free(struct evidence *evidence);
 void evidence_copy(struct evidence *to, const struct evidence *from);

@@ -1,31 +1,31 @@
-/* From a model's integers, in powers of two, to natural logarithms. */
+/* From the order of a model to that of a recording. */
 #include "tools/expected.h"
-
-#include <math.h>
 
 #include "runtime/util.h"
 
 void expected_of(const struct judge *judge, char *const *names, struct expectation *expectation) {
     const struct model_header *model = judge->model;
     size_t count = judge->call_count;
-    double *mean = xcalloc(count + 1, sizeof *mean), *deviation = xcalloc(count + 1, sizeof *deviation);
+    int32_t *mean = xcalloc(count + 1, sizeof *mean), *inverse = xcalloc(count + 1, sizeof *inverse);
     bool *seen = xcalloc(count + 1, sizeof *seen);
+    for (size_t i = 0; i < count; i++)
+        inverse[i] = INT32_MAX;
     for (size_t i = 0; i < model->calls.count; i++) {
         const struct model_call *call = &model_calls(model)[i];
         size_t column = judge->columns[i];
         if (column >= count)
             continue;
-        mean[column] = (double)call->mean / FIXED_ONE * M_LN2;
-        deviation[column] = FIXED_ONE / fmax(call->inverse_deviation, 1) * M_LN2;
+        mean[column] = call->mean;
+        inverse[column] = call->inverse_deviation;
         seen[column] = true;
     }
     *expectation = (struct expectation){
-        .count = count, .names = (const char *const *)names, .mean = mean, .deviation = deviation, .seen = seen};
+        .count = count, .names = (const char *const *)names, .mean = mean, .inverse_deviation = inverse, .seen = seen};
 }
 
 void expected_free(struct expectation *expectation) {
     free((void *)expectation->mean);
-    free((void *)expectation->deviation);
+    free((void *)expectation->inverse_deviation);
     free((void *)expectation->seen);
     *expectation = (struct expectation){0};
 }

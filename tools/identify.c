@@ -70,7 +70,7 @@ static void average(struct identifier *identifier, size_t index) {
         for (size_t j = 0; j < entry->recordings[i].risen_count; j++) {
             const struct risen_call *risen = &entry->recordings[i].risen[j];
             row_of(identifier, index)[find_call(identifier, risen->name)] +=
-                risen->rise / (double)entry->recording_count;
+                (double)risen->rise / RISE_FULL / (double)entry->recording_count;
         }
 }
 
@@ -116,7 +116,8 @@ static double project(const struct identifier *identifier, const struct evidence
     for (size_t i = 0; i < evidence->risen_count; i++) {
         size_t call = find_call(identifier, evidence->risen[i].name);
         bool known = call < identifier->call_count;
-        double value = evidence->risen[i].rise * (known ? identifier->weights[call] : identifier->unknown_weight);
+        double value = (double)evidence->risen[i].rise / RISE_FULL *
+                       (known ? identifier->weights[call] : identifier->unknown_weight);
         if (known)
             vector[call] = value;
         square += value * value;

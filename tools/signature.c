@@ -2,15 +2,14 @@
  * adding what is known to the database.
  */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "runtime/signature.h"
 #include "runtime/util.h"
+#include "tools/answer.h"
 #include "tools/describe.h"
 #include "tools/expected.h"
-#include "tools/identify.h"
 #include "tools/json.h"
 #include "tools/options.h"
 #include "tools/recording.h"
@@ -146,7 +145,7 @@ static void alarms_free(struct alarms *alarms) {
 #define RISEN_SHOWN 8
 
 static int compare_rises(const void *a, const void *b) {
-    double left = ((const struct risen_call *)a)->rise, right = ((const struct risen_call *)b)->rise;
+    unsigned left = ((const struct risen_call *)a)->rise, right = ((const struct risen_call *)b)->rise;
     return (left < right) - (left > right);
 }
 
@@ -170,7 +169,7 @@ static void print_risen(const struct evidence *evidence) {
     fputs("  rose most: ", stdout);
     for (size_t i = 0; i < evidence->risen_count && i < RISEN_SHOWN; i++) {
         cleanup_free char *clean = printable(risen[i].name);
-        printf("%s%s %ld%%", i > 0 ? ", " : "", clean, lround(risen[i].rise * 100));
+        printf("%s%s %u%%", i > 0 ? ", " : "", clean, risen[i].rise);
     }
     puts(evidence->risen_count > RISEN_SHOWN ? ", ..." : "");
 }
@@ -186,29 +185,6 @@ static void print_alarm(const struct alarm *alarm) {
     print_risen(&alarm->evidence);
 }
 
-static void print_entry(const struct signature_entry *entry) {
-    const char *const texts[] = {entry->name, entry->cve, entry->package, entry->recipe};
-    static const char *const heads[] = {"", ", ", ", package ", ", recipe "};
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        if (texts[i] != NULL) {
-            cleanup_free char *clean = printable(texts[i]);
-            printf("%s%s", heads[i], clean);
-        }
-}
-
-static void print_answer(const struct answer *answer) {
-    printf("  %s", answer_word(answer->kind));
-    if (answer->kind == ANSWER_NAMED)
-        printf(" with confidence %.2f", answer->confidence);
-    putchar('\n');
-    for (size_t i = 0; i < answer->candidate_count; i++) {
-        printf("    ");
-        print_entry(answer->candidates[i].entry);
-        printf(": similarity %.2f%s\n", answer->candidates[i].similarity,
-               answer->candidates[i].exact ? ", the same signature" : "");
-    }
-}
-
 static json_t *names_json(char *const *names, size_t count) {
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++)
@@ -222,33 +198,13 @@ static json_t *alarm_json(const struct alarm *alarm) {
     digest_format(evidence->digest, digest);
     json_t *risen = json_array();
     for (size_t i = 0; i < evidence->risen_count; i++)
-        json_array_append_new(risen, json_pack("{s:o, s:f}", "call", json_text(evidence->risen[i].name), "rise",
-                                               evidence->risen[i].rise));
+        json_array_append_new(risen, json_pack("{s:o, s:i}", "call", json_text(evidence->risen[i].name), "rise",
+                                               (int)evidence->risen[i].rise));
     return json_pack("{s:o, s:o, s:I, s:I, s:I, s:s, s:o, s:o, s:o}", "file", json_text(alarm->file), "trace",
                      json_text(alarm->trace), "first", (json_int_t)alarm->first, "last", (json_int_t)alarm->last,
                      "intervals", (json_int_t)alarm->intervals, "signature", digest, "top",
                      names_json(evidence->top, evidence->top_count), "never_seen",
                      names_json(evidence->never_seen, evidence->never_seen_count), "risen", risen);
-}
-
-static json_t *entry_json(const struct signature_entry *entry) {
-    return json_pack("{s:o, s:o, s:o, s:o}", "name", json_text(entry->name), "cve", json_text(entry->cve), "package",
-                     json_text(entry->package), "recipe", json_text(entry->recipe));
-}
-
-static void add_answer(json_t *object, const struct answer *answer) {
-    json_t *candidates = json_array();
-    for (size_t i = 0; i < answer->candidate_count; i++) {
-        json_t *candidate = entry_json(answer->candidates[i].entry);
-        json_object_set_new(candidate, "similarity", json_real(answer->candidates[i].similarity));
-        json_object_set_new(candidate, "exact", json_boolean(answer->candidates[i].exact));
-        json_array_append_new(candidates, candidate);
-    }
-    bool named = answer->kind == ANSWER_NAMED;
-    json_object_set_new(object, "answer", json_string(answer_word(answer->kind)));
-    json_object_set_new(object, "name", named ? json_text(answer->candidates[0].entry->name) : json_null());
-    json_object_set_new(object, "confidence", json_real(answer->confidence));
-    json_object_set_new(object, "candidates", candidates);
 }
 
 /* ---- verbs of the verb ---- */
@@ -291,10 +247,10 @@ static int look_up(const struct usage *usage, char **files, const struct signatu
         if (known != NULL) {
             identify(identifier, &alarms.items[i].evidence, &answer);
             all_named = all_named && answer.kind == ANSWER_NAMED;
-            add_answer(object, &answer);
+            answer_add_json(&answer, object);
         }
         if (known != NULL && !settings.json)
-            print_answer(&answer);
+            answer_print(&answer);
         json_array_append_new(list, object);
         answer_free(&answer);
     }
@@ -338,7 +294,7 @@ static int verb_list(const struct usage *usage, char **files) {
         json_array_append_new(list, object);
         if (settings.json)
             continue;
-        print_entry(entry);
+        entry_print(entry);
         printf(": %zu recorded\n", entry->recording_count);
     }
     if (settings.json)

@@ -4,7 +4,6 @@
 #include "tools/signatures.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 #include "runtime/signature.h"
@@ -136,11 +135,11 @@ static bool read_rise(struct mistake *mistake, const config_setting_t *array, co
                       struct evidence *evidence) {
     const char *blank = strrchr(text, ' ');
     char *end = NULL;
-    unsigned long steps = blank != NULL && blank[1] >= '1' && blank[1] <= '9' ? strtoul(blank + 1, &end, 10) : 0;
-    if (steps == 0 || steps > RISE_STEPS || *end != '\0' || blank == text)
+    unsigned long rise = blank != NULL && blank[1] >= '1' && blank[1] <= '9' ? strtoul(blank + 1, &end, 10) : 0;
+    if (rise == 0 || rise > RISE_FULL || *end != '\0' || blank == text)
         return fail(mistake, array, "\"%.80s\" is no call with its rise in hundredths, as \"execve 87\"", text);
     struct risen_call *risen = array_append(evidence->risen, evidence->risen_count);
-    *risen = (struct risen_call){xstrndup(text, (size_t)(blank - text)), (double)steps / RISE_STEPS};
+    *risen = (struct risen_call){xstrndup(text, (size_t)(blank - text)), (unsigned)rise};
     return check_order(mistake, array, evidence->risen_count > 1 ? risen[-1].name : NULL, risen->name);
 }
 
@@ -308,8 +307,7 @@ static void put_names(FILE *out, const char *name, char *const *names, size_t co
 static void put_risen(FILE *out, const struct evidence *evidence) {
     size_t column = begin_array(out, "risen");
     for (size_t i = 0; i < evidence->risen_count; i++) {
-        cleanup_free char *text =
-            xasprintf("%s %ld", evidence->risen[i].name, lround(evidence->risen[i].rise * RISE_STEPS));
+        cleanup_free char *text = xasprintf("%s %u", evidence->risen[i].name, evidence->risen[i].rise);
         put_element(out, &column, i == 0, text);
     }
     fputs(" ];\n", out);

@@ -3,6 +3,7 @@
 
 #include "runtime/util.h"
 #include "tools/event_print.h"
+#include "tools/evidence.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,6 +37,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *problem = event_problem(exact, event_size);
     if (problem != NULL)
         return *problem == '\0' ? (die("refused without a reason"), 0) : 0;
+    struct evidence evidence;
+    evidence_of_event((const struct event *)exact, &evidence);
+    evidence_free(&evidence);
     cleanup_free char *text = event_text((const struct event *)exact, &sender);
     check_text(text);
     json_t *object = event_json((const struct event *)exact, NULL);

@@ -22,6 +22,10 @@ static struct event good_event(void) {
     strcpy(event.path, "/bin/\x1b[2J\n\"x\xff");
     strcpy(event.top[0], "read");
     strcpy(event.never_seen[0], "\x1b]0;x\a");
+    strcpy(event.risen[0], "pipe");
+    strcpy(event.risen[1], "execve");
+    event.rises[0] = event.rises[1] = 90;
+    event.risen_count = 2;
     event.top_count = event.never_seen_count = event.never_seen_total = 1;
     return event;
 }
@@ -71,6 +75,8 @@ int main(int argument_count, char **arguments) {
     SEND_CHANGED(event.flags = 0x80000001);
     SEND_CHANGED(event.top_count = 255);
     SEND_CHANGED(event.never_seen_count = 0);
+    SEND_CHANGED(event.risen_count = 3);
+    SEND_CHANGED(event.rises[0] = 101);
     SEND_CHANGED(event.program.length = 255);
     SEND_CHANGED(memset(event.path, 'x', sizeof event.path));
     SEND_CHANGED(memset(event.module_path, 'x', sizeof event.module_path));

@@ -194,6 +194,17 @@ listener=
 ! grep -q $'\x1b' "$work/events" || wrong "control characters reach the terminal"
 case_ends hostile-datagrams
 
+cat >"$work/db" <<END
+format = 1; top = 5;
+entries = ( { name = "shell"; cve = "CVE-2014-6271"; recordings = ( { signature = "$(printf 'read\n' | sha256sum | cut -c1-64)";
+    top = [ "read" ]; never_seen = [ ]; risen = [ "execve 100", "pipe 100" ]; } ); } );
+END
+start_listening --json --count 1 --db "$work/db"
+"$programs/send_event" "$socket"
+wait "$listener" || wrong "the listener ends with status $?"
+received '[.answer, .name, .candidates[0].cve]' '["named","shell","CVE-2014-6271"]'
+case_ends event-is-looked-up
+
 start_listening --json
 "$pinion" events --socket "$socket" --count 1 >"$work/output" 2>&1
 [[ $? = 2 && $(cat "$work/output") = *"another process does"* ]] || wrong "a second listener: $(cat "$work/output")"

@@ -29,7 +29,7 @@ static void test_a_whole_event_is_taken(void **state) {
 
 static void test_each_part_is_checked(void **state) {
     (void)state;
-    struct event rows[14];
+    struct event rows[16];
     size_t count = 0;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         rows[i] = good_event();
@@ -39,7 +39,9 @@ static void test_each_part_is_checked(void **state) {
     rows[count++].flags = 0;
     rows[count++].flags = EVENT_DENIED;
     rows[count++].flags = EVENT_FLAGS + 1;
-    rows[count++].reserved = 1;
+    rows[count++].reserved[2] = 1;
+    rows[count++].rises[0] = 1;
+    rows[count++].risen_count = EVENT_RISEN_MOST + 1;
     rows[count++].top_count = 2;
     rows[count++].top_count = SIGNATURE_TOP_MOST + 1;
     rows[count++].never_seen_count = SIGNATURE_NEVER_SEEN_MOST + 1;

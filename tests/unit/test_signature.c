@@ -108,6 +108,21 @@ static void test_more_never_seen_than_room(void **state) {
         assert_int_equal(signature.never_seen[i], MANY - 1 - i);
 }
 
+/* In deviations above the mean, and never below a least one. */
+static void test_a_rise_is_measured_in_deviations(void **state) {
+    (void)state;
+    const int32_t one = 1 << 16;
+    assert_int_equal(signature_rise(5 * one, 5 * one, one), 0);
+    assert_int_equal(signature_rise(5 * one + one, 5 * one, one), 0);
+    assert_int_equal(signature_rise(5 * one + 3 * one / 2, 5 * one, one), 0);
+    assert_int_equal(signature_rise(5 * one + 13 * one / 2, 5 * one, one), 50);
+    assert_int_equal(signature_rise(17 * one, 5 * one, one), RISE_FULL);
+    assert_int_equal(signature_rise(0, 30 * one, INT32_MAX), 0);
+    assert_int_equal(signature_rise(64 * one, 0, INT32_MAX), RISE_FULL);
+    assert_int_equal(signature_rise(one, 0, INT32_MAX), signature_rise(one, 0, 4 * one)); /* one call, never seen */
+    assert_true(signature_rise(one, 0, INT32_MAX) > 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_top_calls_in_descending_order),
@@ -115,6 +130,7 @@ int main(void) {
         cmocka_unit_test(test_calls_never_seen),
         cmocka_unit_test(test_calls_that_did_not_occur_are_left_out),
         cmocka_unit_test(test_more_never_seen_than_room),
+        cmocka_unit_test(test_a_rise_is_measured_in_deviations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

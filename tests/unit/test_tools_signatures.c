@@ -45,7 +45,7 @@ static void test_what_is_written_reads_back(void **state) {
     const struct evidence *evidence = &signatures.entries[1].recordings[0];
     assert_int_equal(evidence->risen_count, 2);
     assert_string_equal(evidence->risen[0].name, "execve");
-    assert_true(evidence->risen[0].rise == 0.87);
+    assert_int_equal(evidence->risen[0].rise, 87);
     cleanup_free char *text = write_text(&signatures);
     struct signatures again = parse(text);
     cleanup_free char *text_again = write_text(&again);
