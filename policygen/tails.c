@@ -66,23 +66,45 @@ static enum tables read_table(const struct analysis *analysis, uint32_t root, ui
     return TABLES_NONE;
 }
 
-/* Per function whose flow graph has a switch: where the tables lead whose addresses its code computes. */
-static uint8_t *find_tables(const struct analysis *analysis) {
+static int compare_by_target(const void *a, const void *b) {
+    const struct data_access *x = a, *y = b;
+    return x->target != y->target ? (x->target < y->target ? -1 : 1)
+                                  : (x->source > y->source) - (x->source < y->source);
+}
+
+/* Whether each switch of a flow graph has a table of its own that stays inside, and no table leaves. Tables are what the
+ * addresses that the code computes lead to. */
+struct switches {
+    uint32_t count, inside;
+    uint32_t last; /* table that was read */
+    bool leave;
+};
+
+static struct switches *find_switches(const struct analysis *analysis) {
     const struct scan *scan = &analysis->scan;
-    size_t steps = 0;
-    uint8_t *tables = xcalloc(analysis->functions.count + 1, sizeof *tables);
-    cleanup_free bool *switches = xcalloc(analysis->functions.count + 1, sizeof *switches);
+    size_t count = scan->taken_data_count, steps = 0;
+    struct switches *switches = xcalloc(analysis->functions.count + 1, sizeof *switches);
     for (size_t i = 0; i < scan->indirect_jump_count; i++)
-        switches[analysis->roots[scan->indirect_jumps[i].function]] |= scan->indirect_jumps[i].table;
-    for (size_t i = 0; i < scan->taken_data_count; i++) {
-        uint32_t source = functions_at(&analysis->functions, scan->taken_data[i].source);
-        uint32_t root = source == NO_FUNCTION ? NO_FUNCTION : analysis->roots[source];
-        if (root == NO_FUNCTION || !switches[root] || tables[root] == TABLES_LEAVE)
+        switches[analysis->roots[scan->indirect_jumps[i].function]].count += scan->indirect_jumps[i].table;
+    cleanup_free struct data_access *taken = xcalloc(count + 1, sizeof *taken);
+    if (count > 0)
+        memcpy(taken, scan->taken_data, count * sizeof *taken);
+    qsort(taken, count, sizeof *taken, compare_by_target);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t source = functions_at(&analysis->functions, taken[i].source);
+        struct switches *own = source == NO_FUNCTION ? NULL : &switches[analysis->roots[source]];
+        if (own == NULL || own->count == 0 || own->leave || own->last == taken[i].target)
             continue;
-        enum tables found = read_table(analysis, root, scan->taken_data[i].target, &steps);
-        tables[root] = found > tables[root] ? (uint8_t)found : tables[root];
+        own->last = taken[i].target;
+        enum tables found = read_table(analysis, analysis->roots[source], taken[i].target, &steps);
+        own->inside += found == TABLES_INSIDE;
+        own->leave = found == TABLES_LEAVE;
     }
-    return tables;
+    return switches;
+}
+
+static bool stay_inside(const struct switches *switches) {
+    return !switches->leave && switches->inside >= switches->count;
 }
 
 /* Rare: a switch some of whose cases were moved away whole. A flow graph costs much, and most tables show by themselves
@@ -90,12 +112,12 @@ static uint8_t *find_tables(const struct analysis *analysis) {
 static void add_strays(struct graph *graph) {
     const struct analysis *analysis = graph->analysis;
     const struct scan *scan = &analysis->scan;
-    cleanup_free uint8_t *tables = find_tables(analysis);
+    cleanup_free struct switches *switches = find_switches(analysis);
     cleanup_free bool *done = xcalloc(analysis->functions.count + 1, sizeof *done);
     struct decoder *decoder = decoder_new();
     for (size_t i = 0; i < scan->indirect_jump_count; i++) {
         uint32_t function = scan->indirect_jumps[i].function, root = analysis->roots[function];
-        if (!scan->indirect_jumps[i].table || done[function] || tables[root] == TABLES_INSIDE)
+        if (!scan->indirect_jumps[i].table || done[function] || stay_inside(&switches[root]))
             continue;
         done[function] = true;
         struct flow *flow = flow_build(analysis, decoder, root);
