@@ -131,6 +131,7 @@ static void report(const struct interval *interval, struct thread_slot *slot, in
         .length = interval->length,
         .score = millionths(score),
         .threshold = millionths(threshold),
+        .violations = __atomic_exchange_n(&interval->page->violations, 0, __ATOMIC_RELAXED),
         .signature = &signature,
         .name = entry_name,
         .calls = COUNTS_ENTRIES,

@@ -150,8 +150,8 @@ struct counts_source counts_open(uint64_t interval, const char **problem) {
     }
     if (page == NULL)
         return (struct counts_source){0};
-    struct counts_source source = {page, page->interval, page->origin, page->origin_unix};
-    if (source.interval == 0) /* somebody changed it since it was examined */
-        source.interval = interval;
-    return source;
+    /* It was examined, but others may have written to it since, and the interval is divided by. */
+    uint64_t found = __atomic_load_n(&page->interval, __ATOMIC_RELAXED);
+    return (struct counts_source){page, counts_interval_fits(found) ? found : interval, page->origin,
+                                  page->origin_unix};
 }

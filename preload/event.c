@@ -5,6 +5,7 @@
 #include <asm/stat.h>
 #include <linux/time.h>
 
+#include "preload/counts.h"
 #include "preload/descriptor.h"
 #include "preload/filter.h"
 #include "preload/libc.h"
@@ -98,9 +99,6 @@ static void send_event(const struct event *event) {
 
 /* ---- filling in ---- */
 
-/* Refused calls since the last anomaly; atomic. */
-static uint32_t violations;
-
 /* NULL while the same thread is busy with another event: in a signal handler. A child's slot is free. */
 static struct event *begin_event(struct thread_slot *slot, uint32_t flags) {
     struct timespec now = {0, 0};
@@ -175,7 +173,7 @@ void event_anomaly(const struct anomaly *anomaly, struct thread_slot *slot) {
     struct event *event = begin_event(slot, EVENT_ANOMALY);
     if (event == NULL)
         return;
-    event->violations = __atomic_exchange_n(&violations, 0, __ATOMIC_RELAXED);
+    event->violations = anomaly->violations;
     if (event->violations > 0)
         event->flags |= EVENT_VIOLATION;
     put_path(event->path, STATE->program_path);
@@ -200,7 +198,8 @@ static void put_site(struct event *event, const struct call *call) {
 }
 
 void event_violation(const struct call *call, const struct violation *violation, enum verdict verdict) {
-    __atomic_fetch_add(&violations, 1, __ATOMIC_RELAXED);
+    if (counts_source.page != NULL)
+        __atomic_fetch_add(&counts_source.page->violations, 1, __ATOMIC_RELAXED);
     if (STATE->event_path == NULL)
         return;
     struct event *event =

@@ -19,11 +19,12 @@ bool event_open(struct state *state, const char *path);
 
 /* An interval in alarm. */
 struct anomaly {
-    uint64_t interval; /* its number */
-    uint64_t start;    /* nanoseconds since 1970 */
-    uint64_t length;   /* nanoseconds */
-    int64_t score;     /* millionths */
-    int64_t threshold; /* millionths */
+    uint64_t interval;   /* its number */
+    uint64_t start;      /* nanoseconds since 1970 */
+    uint64_t length;     /* nanoseconds */
+    int64_t score;       /* millionths */
+    int64_t threshold;   /* millionths */
+    uint32_t violations; /* refused calls of the container since the last anomaly */
     const struct signature *signature;
     const char *(*name)(const void *context, unsigned call); /* of the signature's calls */
     const void *context;

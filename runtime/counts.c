@@ -33,8 +33,12 @@ void counts_prepare(struct counts_page *page, uint64_t interval) {
     page->current = 1;
 }
 
-const char *counts_problem(const struct counts_page *page, uint64_t size) {
+bool counts_interval_fits(uint64_t interval) {
     const uint64_t millisecond = 1000000;
+    return interval >= COUNTS_LEAST_MS * millisecond && interval <= COUNTS_MOST_MS * millisecond;
+}
+
+const char *counts_problem(const struct counts_page *page, uint64_t size) {
     if (size != sizeof *page)
         return "it has another size";
     for (unsigned i = 0; i < sizeof magic; i++)
@@ -44,7 +48,7 @@ const char *counts_problem(const struct counts_page *page, uint64_t size) {
         return "it has another version of the format";
     if (page->entries != COUNTS_ENTRIES || page->size != size || page->fingerprint != api_table_fingerprint())
         return "another build of Pinion made it";
-    if (page->interval < COUNTS_LEAST_MS * millisecond || page->interval > COUNTS_MOST_MS * millisecond)
+    if (!counts_interval_fits(page->interval))
         return "its interval is impossible";
     return NULL;
 }

@@ -19,7 +19,7 @@
 #define COUNTS_ENTRIES (API_COUNT + 1)
 
 #define COUNTS_MAGIC "PINCNT\r\n"
-#define COUNTS_VERSION 1
+#define COUNTS_VERSION 2
 #define COUNTS_ROWS 256 /* closed intervals that can still be read */
 
 #define COUNTS_DEFAULT_MS 1000
@@ -57,6 +57,7 @@ struct counts_page {
         uint64_t counts[COUNTS_ENTRIES]; /* of these */
         uint8_t rises[COUNTS_ENTRIES];   /* the most of these, as signature_rise */
     } alarm;
+    uint32_t violations; /* calls refused since the last anomaly; atomic */
 };
 
 /* Where the processes of a container meet unless PINION_COUNTS says otherwise: builds with other tables or
@@ -67,6 +68,9 @@ void counts_default_path(char path[COUNTS_PATH_BYTES]);
 
 /* Fills in all but the origins, which the caller has set. The page is zeroed. */
 void counts_prepare(struct counts_page *page, uint64_t interval);
+
+/* Whether an interval may be so long (nanoseconds). */
+bool counts_interval_fits(uint64_t interval);
 
 /* NULL, or why this is no page that can be used. */
 const char *counts_problem(const struct counts_page *page, uint64_t size);

@@ -40,7 +40,7 @@ struct event {
     uint32_t flags; /* enum event_flags */
     uint32_t pid;   /* as the process sees itself: containers have numbers of their own */
     uint32_t thread;
-    uint32_t violations; /* calls refused since the last anomaly; atomic, may be one behind */
+    uint32_t violations; /* calls of the container's refused since the last anomaly */
     uint64_t time;       /* nanoseconds since 1970 */
     struct identity program;
     char path[EVENT_PATH_BYTES]; /* of the program */

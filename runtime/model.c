@@ -11,6 +11,10 @@
 #define BASELINE_STEP (10 * FIXED_ONE)
 #define VARIANCE_MAX (1 << 30)
 
+/* A container's first intervals hold the start of its programs, which is like nothing that follows: until so many had
+ * calls, only calls that training never saw are odd. */
+#define STARTING 5
+
 /* How the threshold follows the container's scores, 24 fractional bits: half a power of two with each interval over
  * it, and from one power of two above the trained threshold to half a one below it. */
 #define SLACK_ONE (1 << 24)
@@ -100,26 +104,37 @@ static void decode(const struct model_header *model, const int32_t *standard, co
     }
 }
 
-/* The distance from the baseline, in its deviations where those are more than one, squared; fixed. */
-static uint64_t distance(const struct model_baseline *baseline, int32_t value) {
-    int64_t difference = (int64_t)value - baseline->mean;
-    uint64_t square = (uint64_t)(difference * difference) >> 16;
-    return baseline->variance <= 0 ? square : (square << 16) / ((uint64_t)baseline->variance + FIXED_ONE);
+/* ---- The state, which lies in memory that others may write: each value is read once, and any will do ---- */
+
+#define READ(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+#define WRITE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+
+static struct model_baseline read_baseline(const struct model_baseline *baseline) {
+    return (struct model_baseline){READ(baseline->mean), READ(baseline->variance)};
 }
 
-static void follow(struct model_baseline *baseline, int32_t value, uint32_t intervals) {
-    int64_t difference = (int64_t)value - baseline->mean;
+/* The distance from the baseline, in its deviations where those are more than one, squared; fixed. */
+static uint64_t distance(struct model_baseline baseline, int32_t value) {
+    int64_t difference = (int64_t)value - baseline.mean;
+    uint64_t square = (uint64_t)(difference * difference) >> 16;
+    return baseline.variance <= 0 ? square : (square << 16) / ((uint64_t)baseline.variance + FIXED_ONE);
+}
+
+static void follow(struct model_baseline *place, struct model_baseline baseline, int32_t value, uint32_t intervals) {
+    int64_t difference = (int64_t)value - baseline.mean;
     int64_t seen = (int64_t)BASELINE_BORN + intervals + 1;
     if (intervals >= BASELINE_SETTLED)
         difference = limit(difference, BASELINE_STEP);
-    int64_t square = limit((difference * difference) >> 16, VARIANCE_MAX) - FIXED_ONE - (int64_t)baseline->variance;
+    int64_t square = limit((difference * difference) >> 16, VARIANCE_MAX) - FIXED_ONE - (int64_t)baseline.variance;
     if (seen < 1 << BASELINE_PACE) {
-        baseline->mean += (int32_t)(difference / seen);
-        baseline->variance += (int32_t)(square / seen);
+        difference /= seen;
+        square /= seen;
     } else {
-        baseline->mean += (int32_t)(difference >> BASELINE_PACE);
-        baseline->variance += (int32_t)(square >> BASELINE_PACE);
+        difference >>= BASELINE_PACE;
+        square >>= BASELINE_PACE;
     }
+    WRITE(place->mean, (int32_t)(baseline.mean + difference));
+    WRITE(place->variance, (int32_t)(baseline.variance + square));
 }
 
 bool model_measure(const struct model_header *model, struct model_state *state, const uint64_t *counts,
@@ -129,20 +144,22 @@ bool model_measure(const struct model_header *model, struct model_state *state, 
     encode(model, work->standard, work->hidden);
     decode(model, work->standard, work->hidden, work->residuals);
     uint64_t sum = 0, worst = 0, unusual = 0;
+    uint32_t intervals = READ(state->intervals);
     for (uint32_t i = 0; i < model->calls.count; i++) {
         int32_t value = work->residuals[i];
-        uint64_t residual = distance(&state->residuals[i], value);
-        uint64_t plain = distance(&state->counts[i], work->standard[i]);
+        struct model_baseline usual = read_baseline(&state->residuals[i]),
+                              usual_count = read_baseline(&state->counts[i]);
+        uint64_t residual = distance(usual, value);
+        uint64_t plain = distance(usual_count, work->standard[i]);
         sum += residual;
         worst = residual > worst ? residual : worst;
         unusual = plain > unusual ? plain : unusual;
         work->squares[i] = residual > UINT32_MAX ? UINT32_MAX : (uint32_t)residual;
-        work->residuals[i] = limit((int64_t)value - state->residuals[i].mean, 8 * STANDARD_MAX);
-        follow(&state->residuals[i], value, state->intervals);
-        follow(&state->counts[i], work->standard[i], state->intervals);
+        work->residuals[i] = limit((int64_t)value - usual.mean, 8 * STANDARD_MAX);
+        follow(&state->residuals[i], usual, value, intervals);
+        follow(&state->counts[i], usual_count, work->standard[i], intervals);
     }
-    if (state->intervals != UINT32_MAX)
-        state->intervals++;
+    WRITE(state->intervals, intervals == UINT32_MAX ? intervals : intervals + 1);
     parts[PART_MEAN_RESIDUAL] = fixed_log2(sum / model->calls.count + LEAST_PART, 16);
     parts[PART_MAX_RESIDUAL] = fixed_log2(worst + LEAST_PART, 16);
     parts[PART_MAX_COUNT] = fixed_log2(unusual + LEAST_PART, 16);
@@ -162,13 +179,14 @@ static int32_t join_parts(const struct model_header *model, const int32_t parts[
 
 int32_t model_combine(const struct model_header *model, struct model_state *state, const int32_t parts[PART_COUNT]) {
     int32_t score = join_parts(model, parts), best = SCORE_IDLE;
-    for (uint32_t i = 0; i < MODEL_RECENT && i + 1 < state->intervals; i++) {
-        int32_t earlier = state->recent[(state->next % MODEL_RECENT + MODEL_RECENT - i) % MODEL_RECENT];
+    uint32_t intervals = READ(state->intervals), last = READ(state->next) % MODEL_RECENT;
+    for (uint32_t i = 0; i < MODEL_RECENT && i + 1 < intervals; i++) {
+        int32_t earlier = READ(state->recent[(last + MODEL_RECENT - i) % MODEL_RECENT]);
         best = earlier > best ? earlier : best;
     }
-    /* Reduced before it is used: the state lies in memory that others may write. */
-    state->next = (state->next + 1) % MODEL_RECENT;
-    state->recent[state->next] = score;
+    last = (last + 1) % MODEL_RECENT;
+    WRITE(state->next, last);
+    WRITE(state->recent[last], score);
     int32_t pair = best < score ? best : score;
     return pair != SCORE_IDLE && pair + SECOND_WEIGHS > score ? pair + SECOND_WEIGHS : score;
 }
@@ -182,24 +200,24 @@ int32_t model_score(const struct model_header *model, struct model_state *state,
 }
 
 int32_t model_threshold(const struct model_header *model, const struct model_state *state) {
-    return model->threshold + limit(state->slack, SLACK_MOST) / (SLACK_ONE / FIXED_ONE);
+    return model->threshold + limit(READ(state->slack), SLACK_MOST) / (SLACK_ONE / FIXED_ONE);
 }
 
 static void move_threshold(const struct model_header *model, struct model_state *state, bool is_over) {
-    int64_t slack = limit(state->slack, SLACK_MOST);
+    int64_t slack = limit(READ(state->slack), SLACK_MOST);
     slack += (is_over ? SLACK_STEP : 0) - (int64_t)SLACK_STEP * model->rate_ppm / 1000000;
-    state->slack = slack < SLACK_LEAST ? SLACK_LEAST : limit(slack, SLACK_MOST);
+    WRITE(state->slack, slack < SLACK_LEAST ? SLACK_LEAST : limit(slack, SLACK_MOST));
 }
 
 bool model_alarm(const struct model_header *model, struct model_state *state, int32_t score, bool never_seen) {
-    bool is_over = score > model_threshold(model, state);
+    bool is_starting = READ(state->intervals) <= STARTING;
+    bool is_over = !is_starting && score > model_threshold(model, state);
     if (score != SCORE_IDLE)
         move_threshold(model, state, is_over);
-    if (!never_seen && !is_over)
-        state->odd = 0;
-    else if (state->odd != UINT32_MAX)
-        state->odd++;
-    return state->odd >= model->consecutive;
+    uint32_t odd = READ(state->odd);
+    odd = !never_seen && !is_over ? 0 : odd == UINT32_MAX ? odd : odd + 1;
+    WRITE(state->odd, odd);
+    return odd >= model->consecutive;
 }
 
 /* ---- Validation ---- */

@@ -147,8 +147,9 @@ int32_t model_combine(const struct model_header *model, struct model_state *stat
 int32_t model_score(const struct model_header *model, struct model_state *state, const uint64_t *counts,
                     struct model_work *work);
 
-/* Whether this interval raises or keeps up an alarm: it is odd when its score is over the threshold or a call was
- * made that training never saw, and model->consecutive odd ones in a row are an alarm.
+/* Whether this interval raises or keeps up an alarm: it is odd when its score is over the threshold, unless the
+ * container only starts, or a call was made that training never saw; model->consecutive odd ones in a row are an
+ * alarm.
  *
  * The threshold moves by at most a power of two, so that intervals over it stay as rare in this container as the
  * model was trained for: up with each of them, down a little with all others (Gibbs, Candes: Adaptive conformal
