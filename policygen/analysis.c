@@ -74,16 +74,24 @@ static void take_unused_slots(struct analysis *analysis) {
     }
 }
 
+static bool is_variable(const struct object *object, const struct reference *reference) {
+    return reference->data && !object_is_relocated_constant(object, reference->source, 8);
+}
+
 static void find_taken_functions(struct analysis *analysis) {
     analysis->address_taken = xcalloc(analysis->functions.count + 1, sizeof *analysis->address_taken);
     analysis->start_taken = xcalloc(analysis->functions.count + 1, sizeof *analysis->start_taken);
+    analysis->stored = xcalloc(analysis->functions.count + 1, sizeof *analysis->stored);
     for (size_t i = 0; i < analysis->scan.reference_count; i++) {
         const struct reference *reference = &analysis->scan.references[i];
         uint32_t function = functions_at(&analysis->functions, reference->target);
         if (function == NO_FUNCTION || reference->landing)
             continue;
+        bool start = analysis->functions.items[function].start == reference->target;
+        bool stored = start && is_variable(&analysis->object, reference);
+        analysis->stored[function] = stored && (!analysis->address_taken[function] || analysis->stored[function]);
         analysis->address_taken[function] = true;
-        analysis->start_taken[function] |= analysis->functions.items[function].start == reference->target;
+        analysis->start_taken[function] |= start;
     }
 }
 
@@ -402,6 +410,7 @@ void analysis_free(struct analysis *analysis) {
     free(analysis->entries.items);
     free(analysis->address_taken);
     free(analysis->start_taken);
+    free(analysis->stored);
     tails_free(analysis);
     free(analysis->symbol_order);
     free(analysis->never_returns);

@@ -85,6 +85,7 @@ struct analysis {
     struct uses taken_symbols; /* symbol -> place */
     bool *address_taken;       /* per function: something refers to it or into it */
     bool *start_taken;         /* per function: something refers to its very start */
+    bool *stored;              /* per function: nothing refers to it but variables, and to its very start */
     uint32_t *roots;           /* per function: whose flow graph it belongs to */
     struct uses parts;         /* function whose flow graph it is -> the others that belong to it */
     struct uses entries;       /* function -> address in it that has a symbol, or is called and not its start */

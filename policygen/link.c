@@ -203,6 +203,18 @@ static void forget_exhausted(struct linker *linker) {
     }
 }
 
+/* The last walk came to functions that single objects call through pointers of their own. */
+static bool link_kept(struct linker *linker, uint16_t api) {
+    bool any = false;
+    for (uint32_t i = 0; i < linker->program->module_count; i++) {
+        if (!linker->walk.kept[i])
+            continue;
+        add_loose(linker, i, api, LOOSE_AFTER_INDIRECT_CALL, "tail call of a function whose address its object keeps");
+        any = true;
+    }
+    return any;
+}
+
 static void link_jump(struct linker *linker, uint32_t module, const struct summary_call *jump) {
     const struct summary *summary = linker->program->modules[module].summary;
     const struct walk *walk = &linker->walk;
@@ -230,7 +242,7 @@ static void link_jump(struct linker *linker, uint32_t module, const struct summa
         add_loose(linker, module, jump->api, LOOSE_AFTER_ANY_CALL, "tail call in code that nothing is known to call");
         open = true;
     }
-    open |= crowded || walk->pointed;
+    open |= link_kept(linker, jump->api) || crowded || walk->pointed;
     if (walk->pointed || walk->looked_up)
         note_jump(linker, module, jump, walk->pointed);
     linker->coverage[module].tails++;

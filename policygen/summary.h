@@ -20,8 +20,9 @@ enum summary_flags {
 };
 
 enum summary_function_flags {
-    SUMMARY_FUNCTION_TAKEN = 1, /* something refers to it or into it */
-    SUMMARY_FUNCTION_GAP = 2,   /* nothing is known to call it */
+    SUMMARY_FUNCTION_TAKEN = 1,  /* something refers to it or into it */
+    SUMMARY_FUNCTION_GAP = 2,    /* nothing is known to call it */
+    SUMMARY_FUNCTION_STORED = 4, /* nothing refers to it but variables that hold its address */
 };
 
 /* All functions of the object, ordered. */

@@ -167,7 +167,8 @@ static void add_functions(struct writer *writer) {
         *made = (struct summary_function){
             .start = function->start, .end = function->end, .fingerprint = function->fingerprint};
         made->flags = (analysis->address_taken[i] ? SUMMARY_FUNCTION_TAKEN : 0) |
-                      (function->kind == FUNCTION_GAP ? SUMMARY_FUNCTION_GAP : 0);
+                      (function->kind == FUNCTION_GAP ? SUMMARY_FUNCTION_GAP : 0) |
+                      (analysis->stored[i] ? SUMMARY_FUNCTION_STORED : 0);
         size_t export = uses_from(&analysis->exports, i);
         if (writer->named[i] && export < analysis->exports.count && analysis->exports.items[export].key == i)
             made->name = add_symbol_name(writer, analysis->exports.items[export].value);

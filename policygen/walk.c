@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policygen/kept.h"
 #include "runtime/util.h"
 
 void walk_init(struct walk *walk, const struct entries *entries) {
     *walk = (struct walk){.entries = entries, .program = entries->program};
     walk->visited = xcalloc(walk->program->module_count, sizeof *walk->visited);
+    walk->kept = xcalloc(walk->program->module_count, sizeof *walk->kept);
     walk->returns = xcalloc(walk->program->module_count, sizeof *walk->returns);
 }
 
@@ -19,6 +21,7 @@ void walk_free(struct walk *walk) {
     }
     free(walk->visited);
     free(walk->returns);
+    free(walk->kept);
     free(walk->queue);
 }
 
@@ -26,8 +29,10 @@ void walk_begin(struct walk *walk) {
     walk->number++;
     walk->queued = walk->next = 0;
     walk->pointed = walk->looked_up = false;
-    for (size_t i = 0; i < walk->program->module_count; i++)
+    for (size_t i = 0; i < walk->program->module_count; i++) {
         walk->returns[i].count = 0;
+        walk->kept[i] = false;
+    }
 }
 
 void walk_add(struct walk *walk, uint32_t module, uint32_t function) {
@@ -109,7 +114,8 @@ static void visit(struct walk *walk, struct place place) {
         if (!keeps_to_itself(walk, module, name))
             add_importers(walk, name);
     }
-    walk->pointed |= (summary->functions[place.function].flags & SUMMARY_FUNCTION_TAKEN) != 0;
+    if ((summary->functions[place.function].flags & SUMMARY_FUNCTION_TAKEN) != 0)
+        *(kept_is(module, place.function) ? &walk->kept[place.module] : &walk->pointed) = true;
     struct use_range choices = summary_uses(summary->choices, summary->choices_count, place.function);
     for (const struct use *use = choices.first; use < choices.end; use++)
         add_resolver(walk, place.module, use->value);

@@ -22,10 +22,11 @@ struct walk {
     struct place *queue; /* functions still to look at */
     size_t queued, next;
     struct uses *returns; /* per module: key is the return address; ordered, no doubles */
-    bool pointed;         /* some function of the walk may be called through a pointer */
-    bool looked_up;       /* the same, if a name that is not known is that of some function of the walk */
-    bool from_pointers;   /* it began at jumps through pointers of the program's own */
-    size_t visits;        /* of all walks */
+    bool *kept;     /* per module: it may call some function of the walk through a pointer that it keeps to itself */
+    bool pointed;   /* some function of the walk may be called through a pointer */
+    bool looked_up; /* the same, if a name that is not known is that of some function of the walk */
+    bool from_pointers; /* it began at jumps through pointers of the program's own */
+    size_t visits;      /* of all walks */
 };
 
 /* All walks of real programs together need some thousands. Walks beyond find too little. */
