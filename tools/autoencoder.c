@@ -1,12 +1,13 @@
-/* The autoencoder's training. Rows are padded to whole vectors so that every loop runs over vectors only. */
+/* The autoencoder's training. */
 #include "tools/autoencoder.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "runtime/util.h"
+#include "tools/components.h"
+#include "tools/vectors.h"
 
-#define WIDTH 8 /* floats in a vector */
 #define BATCH 32
 #define RATE 2e-3f
 #define DECAY 1e-4f
@@ -18,79 +19,12 @@
 #define BLOCK 16
 #define HELD_BACK 8
 
-typedef float vector __attribute__((vector_size(WIDTH * sizeof(float)), aligned(4)));
-
-struct random {
-    uint64_t state;
-};
-
-/* Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014 (SplitMix64). */
-static uint64_t draw(struct random *random) {
-    uint64_t z = random->state += 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-
 static void shuffle(struct random *random, size_t *items, size_t count) {
     for (size_t i = count; i > 1; i--) {
-        size_t other = draw(random) % i, kept = items[i - 1];
+        size_t other = random_draw(random) % i, kept = items[i - 1];
         items[i - 1] = items[other];
         items[other] = kept;
     }
-}
-
-static float dot(const float *a, const float *b, size_t stride) {
-    vector sum = {0};
-    for (size_t i = 0; i < stride; i += WIDTH)
-        sum += *(const vector *)(a + i) * *(const vector *)(b + i);
-    return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
-}
-
-static void add_scaled(float *to, const float *from, float factor, size_t stride) {
-    for (size_t i = 0; i < stride; i += WIDTH)
-        *(vector *)(to + i) += *(const vector *)(from + i) * factor;
-}
-
-/* ---- The start: principal components by subspace iteration ---- */
-
-static void orthonormalise(float *basis, size_t count, size_t stride) {
-    for (size_t i = 0; i < count; i++) {
-        float *row = basis + i * stride;
-        for (size_t j = 0; j < i; j++)
-            add_scaled(row, basis + j * stride, -dot(row, basis + j * stride, stride), stride);
-        float length = sqrtf(dot(row, row, stride));
-        for (size_t k = 0; k < stride; k++)
-            row[k] = length > 1e-6f ? row[k] / length : 0;
-    }
-}
-
-static float *covariance(const float *rows, size_t count, size_t stride) {
-    float *matrix = xcalloc(stride * stride, sizeof *matrix);
-    for (size_t row = 0; row < count; row++) {
-        const float *x = rows + row * stride;
-        for (size_t i = 0; i < stride; i++)
-            if (x[i] != 0)
-                add_scaled(matrix + i * stride, x, x[i] / (float)count, stride);
-    }
-    return matrix;
-}
-
-static void principal_components(const float *rows, size_t count, size_t stride, size_t inputs, size_t components,
-                                 struct random *random, float *basis) {
-    cleanup_free float *matrix = covariance(rows, count, stride);
-    cleanup_free float *next = xcalloc(components * stride, sizeof *next);
-    for (size_t i = 0; i < components; i++)
-        for (size_t k = 0; k < inputs; k++)
-            basis[i * stride + k] = (float)(draw(random) >> 40) / (1 << 24) - 0.5f;
-    for (int round = 0; round < 60; round++) {
-        orthonormalise(basis, components, stride);
-        for (size_t i = 0; i < components; i++)
-            for (size_t k = 0; k < stride; k++)
-                next[i * stride + k] = dot(matrix + k * stride, basis + i * stride, stride);
-        memcpy(basis, next, components * stride * sizeof *next);
-    }
-    orthonormalise(basis, components, stride);
 }
 
 /* ---- The descent ---- */
@@ -102,7 +36,7 @@ struct parameters {
 };
 
 static size_t parameter_count(const struct autoencoder *network) {
-    return (2 * network->hidden + 1) * network->stride + (network->hidden + WIDTH - 1) / WIDTH * WIDTH;
+    return (2 * network->hidden + 1) * network->stride + padded(network->hidden);
 }
 
 static struct autoencoder view(const struct autoencoder *shape, float *all) {
@@ -116,7 +50,7 @@ static struct autoencoder view(const struct autoencoder *shape, float *all) {
 
 /* The error of one row, left in `error`; what the hidden layer sees in `activation`. */
 static float forward(const struct autoencoder *network, const float *row, float *activation, float *error) {
-    for (size_t i = 0; i < network->stride; i += WIDTH)
+    for (size_t i = 0; i < network->stride; i += VECTOR_FLOATS)
         *(vector *)(error + i) = *(const vector *)(network->decoder_bias + i) - *(const vector *)(row + i);
     for (size_t h = 0; h < network->hidden; h++) {
         float sum = dot(network->encoder + h * network->stride, row, network->stride) + network->encoder_bias[h];
@@ -206,20 +140,16 @@ static void descend(const struct autoencoder *network, struct descent *descent, 
     memcpy(descent->parameters, descent->best, descent->count * sizeof(float));
 }
 
-static float *pad(const float *rows, size_t count, size_t inputs, size_t stride) {
-    float *padded = xcalloc(count * stride + 1, sizeof *padded);
-    for (size_t row = 0; row < count; row++)
-        for (size_t i = 0; i < inputs; i++)
-            padded[row * stride + i] = fminf(fmaxf(rows[row * inputs + i], -CLIP), CLIP);
-    return padded;
+static void clip(float *numbers, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = fminf(fmaxf(numbers[i], -CLIP), CLIP);
 }
 
-void autoencoder_fit(struct autoencoder *network, const float *rows, size_t count, size_t inputs,
+void autoencoder_fit(struct autoencoder *network, float *rows, size_t count, size_t inputs,
                      const struct autoencoder_plan *plan) {
-    *network = (struct autoencoder){.inputs = inputs, .stride = (inputs + WIDTH - 1) / WIDTH * WIDTH};
+    *network = (struct autoencoder){.inputs = inputs, .stride = padded(inputs)};
     network->hidden = plan->hidden < inputs / 2 ? plan->hidden : inputs / 2 + (inputs < 2);
     struct random random = {plan->seed};
-    cleanup_free float *padded = pad(rows, count, inputs, network->stride);
     struct descent descent = {.count = parameter_count(network)};
     descent.parameters = xcalloc(5 * descent.count, sizeof(float));
     descent.gradient = descent.parameters + descent.count;
@@ -227,12 +157,13 @@ void autoencoder_fit(struct autoencoder *network, const float *rows, size_t coun
     descent.square = descent.mean + descent.count;
     descent.best = descent.square + descent.count;
     *network = view(network, descent.parameters);
-    principal_components(padded, count, network->stride, inputs, network->hidden, &random, network->encoder);
+    clip(rows, count * network->stride);
+    principal_components(rows, count, inputs, network->hidden, &random, network->encoder);
     for (size_t i = 0; i < network->hidden * network->stride; i++) {
         network->decoder[i] = network->encoder[i] / SLOPE;
         network->encoder[i] *= SLOPE;
     }
-    descend(network, &descent, padded, count, plan, &random);
+    descend(network, &descent, rows, count, plan, &random);
 }
 
 void autoencoder_free(struct autoencoder *network) {

@@ -9,7 +9,7 @@
 
 struct autoencoder {
     size_t inputs, hidden;
-    size_t stride;       /* of a row below, in floats: inputs rounded up */
+    size_t stride;       /* of a row below, in floats: padded(inputs) */
     float *encoder;      /* [hidden][stride] */
     float *decoder;      /* [hidden][stride] */
     float *encoder_bias; /* [hidden] */
@@ -25,9 +25,9 @@ struct autoencoder_plan {
     void *context;
 };
 
-/* `rows` is [count][inputs]. Starts at the principal components and improves on them by stochastic gradient descent
+/* `rows` is [count][padded(inputs)]; what is far out in them is clipped. Starts at the principal components and improves on them by stochastic gradient descent
  * (Kingma, Ba: Adam, ICLR 2015), until rows that are held back no longer gain. */
-void autoencoder_fit(struct autoencoder *network, const float *rows, size_t count, size_t inputs,
+void autoencoder_fit(struct autoencoder *network, float *rows, size_t count, size_t inputs,
                      const struct autoencoder_plan *plan);
 void autoencoder_free(struct autoencoder *network);
 

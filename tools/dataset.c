@@ -95,6 +95,14 @@ void dataset_part(struct dataset *data, uint32_t pieces) {
     data->group_count = pieces;
 }
 
+size_t dataset_rows_but(const struct dataset *data, uint32_t group, size_t *rows) {
+    size_t count = 0;
+    for (size_t row = 0; row < data->row_count; row++)
+        if (data->groups[row] != group)
+            rows[count++] = row;
+    return count;
+}
+
 size_t dataset_busy_rows(const struct dataset *data) {
     size_t busy = 0;
     for (size_t row = 0; row < data->row_count; row++) {

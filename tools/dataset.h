@@ -28,6 +28,9 @@ void dataset_add_sample(struct dataset *data, const struct model_header *model);
 /* Parts the rows into so many pieces that follow one another, whatever their groups were: each can be held back. */
 void dataset_part(struct dataset *data, uint32_t pieces);
 
+/* The indices of the rows that are not of this group; of all rows when there is no such group. */
+size_t dataset_rows_but(const struct dataset *data, uint32_t group, size_t *rows);
+
 /* Rows in which anything was called. */
 size_t dataset_busy_rows(const struct dataset *data);
 

@@ -107,30 +107,59 @@ void evaluation_schooling(const struct evaluation_data *data, const struct subje
             add_container(recording, container, false, dataset);
 }
 
-/* ---- Judging ---- */
-
-static bool odd(const struct scored *scored, size_t row, double threshold) {
-    return scored->never_seen[row] || scored->scores[row] > threshold;
+void evaluation_tested(const struct evaluation_data *data, const struct subject *subject, struct dataset *dataset) {
+    const struct recording *recording = &data->recordings[subject->vulnerability];
+    *dataset = (struct dataset){0};
+    dataset_add(dataset, recording, subject->normal_first, subject->normal_count, 0);
+    dataset_add(dataset, recording, subject->attack_first, subject->attack_count, 0);
 }
 
-static size_t count_alarms(const struct scored *scored, size_t rows, double threshold, size_t gap, size_t *odd_rows) {
-    size_t alarms = 0, last = 0;
-    *odd_rows = 0;
+/* ---- Judging ---- */
+
+size_t evaluation_gap(const struct recording *recording) {
+    return ONE_ALARM_MS / recording->interval_ms;
+}
+
+bool *evaluation_alarms(const struct scored *scored, size_t rows, struct threshold threshold, double *values) {
+    bool *alarms = xcalloc(rows + 1, sizeof *alarms);
+    struct model_header model = {.threshold = threshold_fixed(threshold.value), .consecutive = 1};
+    struct model_state *state = xcalloc(1, sizeof *state);
+    bool follows = scored->follows && threshold.rate > 0;
+    model.rate_ppm = (uint32_t)lround(threshold.rate * 1e6);
     for (size_t row = 0; row < rows; row++) {
-        if (!odd(scored, row, threshold))
-            continue;
-        alarms += *odd_rows == 0 || row - last >= gap;
-        last = row;
-        ++*odd_rows;
+        double score = scored->scores[row];
+        if (values)
+            values[row] = follows ? (double)model_threshold(&model, state) / FIXED_ONE : threshold.value;
+        state->intervals += score != -INFINITY;
+        if (follows)
+            alarms[row] =
+                model_alarm(&model, state, score == -INFINITY ? SCORE_IDLE : (int32_t)lround(score * FIXED_ONE),
+                            scored->never_seen[row]);
+        else
+            alarms[row] = scored->never_seen[row] || score > threshold.value;
     }
+    free(state);
     return alarms;
 }
 
+static size_t count_alarms(const bool *alarms, size_t rows, size_t gap, size_t *in_alarm) {
+    size_t count = 0, last = 0;
+    *in_alarm = 0;
+    for (size_t row = 0; row < rows; row++) {
+        if (!alarms[row])
+            continue;
+        count += *in_alarm == 0 || row - last >= gap;
+        last = row;
+        ++*in_alarm;
+    }
+    return count;
+}
+
 /* How many of the windows of this length hold the beginning of an alarm. */
-static size_t windows_with_alarm(const struct scored *scored, size_t rows, size_t length, double threshold) {
+static size_t windows_with_alarm(const bool *alarms, size_t rows, size_t length) {
     size_t windows = 0, from = 0; /* windows that begin before `from` are counted already */
     for (size_t row = 0; row < rows; row++) {
-        if (!odd(scored, row, threshold) || (row > 0 && odd(scored, row - 1, threshold)))
+        if (!alarms[row] || (row > 0 && alarms[row - 1]))
             continue;
         size_t first = row + 1 > length ? row + 1 - length : 0, last = row + length > rows ? rows - length : row;
         first = first < from ? from : first;
@@ -142,18 +171,17 @@ static size_t windows_with_alarm(const struct scored *scored, size_t rows, size_
     return windows;
 }
 
-struct outcome evaluation_judge(const struct evaluation_data *data, const struct subject *subject,
-                                const struct scored *scored, double threshold) {
-    uint32_t interval_ms = data->recordings[subject->vulnerability].interval_ms;
+struct outcome evaluation_judge(const struct evaluation_data *data, const struct subject *subject, const bool *alarms) {
+    const struct recording *recording = &data->recordings[subject->vulnerability];
     size_t normal = subject->normal_count, end = normal + subject->attack_count;
     struct outcome outcome = {.normal = normal};
-    outcome.alarms = count_alarms(scored, normal, threshold, ONE_ALARM_MS / interval_ms, &outcome.false_alarms);
+    outcome.alarms = count_alarms(alarms, normal, evaluation_gap(recording), &outcome.false_alarms);
     for (size_t row = normal; row < end && !outcome.detected; row++) {
-        outcome.detected = odd(scored, row, threshold) && (row == 0 || !odd(scored, row - 1, threshold));
-        outcome.lead = outcome.detected ? (double)(end - row) * interval_ms / 1000 : 0;
+        outcome.detected = alarms[row] && (row == 0 || !alarms[row - 1]);
+        outcome.lead = outcome.detected ? (double)(end - row) * recording->interval_ms / 1000 : 0;
     }
     size_t length = subject->attack_count < normal ? subject->attack_count : normal;
     outcome.windows = length ? normal - length + 1 : 0;
-    outcome.chance = length ? windows_with_alarm(scored, normal, length, threshold) : 0;
+    outcome.chance = length ? windows_with_alarm(alarms, normal, length) : 0;
     return outcome;
 }

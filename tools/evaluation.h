@@ -43,6 +43,9 @@ void evaluation_free(struct evaluation_data *data);
 void evaluation_schooling(const struct evaluation_data *data, const struct subject *subject, enum schooling schooling,
                           struct dataset *dataset);
 
+/* The subject's rows that are judged, normal ones first, under the same columns as its schooling. */
+void evaluation_tested(const struct evaluation_data *data, const struct subject *subject, struct dataset *dataset);
+
 /* What a detector said about one subject: scores in any unit that grows with oddness; a threshold is found on
  * `held`. */
 struct scored {
@@ -50,6 +53,7 @@ struct scored {
     size_t held_count;
     double *scores;   /* of the subject's normal rows, then of its attack's; -INFINITY: idle */
     bool *never_seen; /* likewise */
+    bool follows;     /* the threshold follows the scores, as model_alarm has it */
 };
 
 /* The outcome for one subject at one threshold. */
@@ -61,7 +65,18 @@ struct outcome {
     size_t windows, chance;      /* windows of the attack's length in the normal rows, and those with an alarm */
 };
 
-struct outcome evaluation_judge(const struct evaluation_data *data, const struct subject *subject,
-                                const struct scored *scored, double threshold);
+/* Where a threshold begins, and the share of false alarms that it is for; 0: it stays where it is. */
+struct threshold {
+    double value, rate;
+};
+
+/* Per row whether it is in alarm; the caller frees. In `values`, if it is not NULL, the threshold of each row. */
+bool *evaluation_alarms(const struct scored *scored, size_t rows, struct threshold threshold, double *values);
+
+/* Alarms closer than so many rows are one. */
+size_t evaluation_gap(const struct recording *recording);
+
+/* `alarms` are those of all the subject's rows. */
+struct outcome evaluation_judge(const struct evaluation_data *data, const struct subject *subject, const bool *alarms);
 
 #endif

@@ -174,3 +174,19 @@ bool options_size(const char *text, size_t *bytes) {
     *bytes = (size_t)number << shift;
     return true;
 }
+
+uint32_t options_number(const struct usage *usage, const char *option, const char *text, uint32_t most) {
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+    if (*end != 0 || text[0] == '-' || number < 1 || number > most)
+        options_mistake(usage, "--%s must lie between 1 and %u, not \"%s\"", option, most, text);
+    return (uint32_t)number;
+}
+
+double options_share(const struct usage *usage, const char *option, const char *text) {
+    char *end;
+    double share = strtod(text, &end);
+    if (*end != 0 || !(share >= 1e-6 && share <= 0.5))
+        options_mistake(usage, "--%s must lie between 0.000001 and 0.5, not \"%s\"", option, text);
+    return share;
+}

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "tools/verb.h"
 
@@ -43,6 +44,10 @@ _Noreturn void options_mistake(const struct usage *usage, const char *format, ..
 
 /* "512", "64K", "64M", "1G" in bytes; false when it is no such number. */
 bool options_size(const char *text, size_t *bytes);
+
+/* A whole number from 1 to `most`, and a share of intervals; a value that is none ends the program with a message. */
+uint32_t options_number(const struct usage *usage, const char *option, const char *text, uint32_t most);
+double options_share(const struct usage *usage, const char *option, const char *text);
 
 #define OPTION_TEXT(name_, letter_, argument_, target_, help_) \
     { .name = (name_), .letter = (letter_), .argument = (argument_), .help = (help_), .text = (target_) }

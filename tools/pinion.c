@@ -16,6 +16,7 @@ static const struct verb verbs[] = {
     {"record", "run a program and write what it calls, interval by interval", verb_record},
     {"train", "make a model of normal operation from recorded counts", verb_train},
     {"score", "score recorded counts with a model", verb_score},
+    {"evaluate", "measure detection on recorded attacks", verb_evaluate},
     {"doctor", "say whether programs can be protected, and whether they are", verb_doctor},
     {"signature", "name the attack that a recording shows, or learn it", verb_signature},
     {"events", "listen for anomalies and refused calls of protected programs", verb_events},

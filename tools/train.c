@@ -47,30 +47,14 @@ static void show_progress(void *context, unsigned part, unsigned parts, unsigned
     fprintf(stderr, "\rtraining: part %u of %u, epoch %u, error %.4f ", part + 1, parts, epoch, loss);
 }
 
-static double read_share(const struct usage *usage, const char *text) {
-    char *end;
-    double share = strtod(text, &end);
-    if (*end != 0 || !(share >= 1e-6 && share <= 0.5))
-        options_mistake(usage, "--rate must lie between 0.000001 and 0.5, not \"%s\"", text);
-    return share;
-}
-
-static uint32_t read_number(const struct usage *usage, const char *option, const char *text, uint32_t most) {
-    char *end;
-    unsigned long number = strtoul(text, &end, 10);
-    if (*end != 0 || text[0] == '-' || number < 1 || number > most)
-        options_mistake(usage, "--%s must lie between 1 and %u, not \"%s\"", option, most, text);
-    return (uint32_t)number;
-}
-
 static struct training_plan plan_from_options(const struct usage *usage) {
     struct training_plan plan = training_defaults;
     if (settings.rate)
-        plan.rate = read_share(usage, settings.rate);
+        plan.rate = options_share(usage, "rate", settings.rate);
     if (settings.consecutive)
-        plan.consecutive = read_number(usage, "consecutive", settings.consecutive, 1000);
+        plan.consecutive = options_number(usage, "consecutive", settings.consecutive, 1000);
     if (settings.seed)
-        plan.seed = read_number(usage, "seed", settings.seed, UINT32_MAX);
+        plan.seed = options_number(usage, "seed", settings.seed, UINT32_MAX);
     if (!settings.json && isatty(STDERR_FILENO))
         plan.progress = show_progress;
     return plan;

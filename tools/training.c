@@ -8,12 +8,10 @@
 #include "runtime/util.h"
 #include "tools/autoencoder.h"
 #include "tools/judge.h"
+#include "tools/scaling.h"
 
 const struct training_plan training_defaults = {
     .hidden = 8, .epochs = 60, .patience = 8, .seed = 1, .rate = 0.0015, .consecutive = 1, .sample = 4096};
-
-/* No call is held to be steadier than this (log2 of its count): a few more or less are nothing. */
-#define LEAST_DEVIATION 0.1
 
 /* A part's usual size is what this share of intervals stays below. */
 #define USUAL 0.99
@@ -21,45 +19,6 @@ const struct training_plan training_defaults = {
 /* The tail that thresholds for rare alarms are taken from runs from one of these quantiles to the other. */
 #define TAIL_FROM 0.98
 #define TAIL_TO 0.998
-
-struct scaling {
-    size_t calls;                    /* of the model */
-    size_t columns[MODEL_MAX_CALLS]; /* of the data */
-    double mean[MODEL_MAX_CALLS], deviation[MODEL_MAX_CALLS];
-};
-
-static double log_count(uint64_t count) {
-    return (double)model_log(count) / FIXED_ONE;
-}
-
-static void scale(const struct dataset *data, const size_t *rows, size_t count, struct scaling *scaling) {
-    scaling->calls = 0;
-    for (size_t column = 0; column < data->call_count; column++) {
-        double sum = 0, squares = 0;
-        for (size_t i = 0; i < count; i++) {
-            double x = log_count(dataset_row(data, rows[i])[column]);
-            sum += x;
-            squares += x * x;
-        }
-        if (sum == 0)
-            continue;
-        double mean = sum / (double)count, variance = squares / (double)count - mean * mean;
-        size_t at = scaling->calls++;
-        scaling->columns[at] = column;
-        scaling->mean[at] = mean;
-        scaling->deviation[at] = fmax(sqrt(fmax(variance, 0)), LEAST_DEVIATION);
-    }
-}
-
-static float *standardise(const struct dataset *data, const size_t *rows, size_t count, const struct scaling *scaling) {
-    float *standard = xcalloc(count * scaling->calls + 1, sizeof *standard);
-    for (size_t i = 0; i < count; i++)
-        for (size_t k = 0; k < scaling->calls; k++)
-            standard[i * scaling->calls + k] =
-                (float)((log_count(dataset_row(data, rows[i])[scaling->columns[k]]) - scaling->mean[k]) /
-                        scaling->deviation[k]);
-    return standard;
-}
 
 /* ---- The file ---- */
 
@@ -185,8 +144,8 @@ static void tell(void *context, unsigned epoch, double loss) {
 static struct model_header *fit(const struct dataset *data, const size_t *rows, size_t count, size_t sample,
                                 struct course *course) {
     struct scaling *scaling = xcalloc(1, sizeof *scaling);
-    scale(data, rows, count, scaling);
-    cleanup_free float *standard = standardise(data, rows, count, scaling);
+    scaling_make(data, rows, count, scaling);
+    cleanup_free float *standard = scaling_apply(scaling, data, rows, count);
     const struct training_plan *plan = course->plan;
     struct autoencoder network;
     autoencoder_fit(&network, standard, count, scaling->calls,
@@ -230,6 +189,10 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+void sort_ascending(double *numbers, size_t count) {
+    qsort(numbers, count, sizeof *numbers, by_value);
+}
+
 static double quantile(const double *sorted, size_t count, double share) {
     size_t at = (size_t)ceil(share * (double)(count - 1));
     return sorted[at < count ? at : count - 1];
@@ -241,7 +204,7 @@ static void choose_scales(struct model_header *model, const struct measured *mea
         for (size_t row = 0; row < rows; row++)
             if (measured[row].counts)
                 work[count++] = measured[row].parts[part];
-        qsort(work, count, sizeof *work, by_value);
+        sort_ascending(work, count);
         model->scales[part] = count ? (int32_t)quantile(work, count, USUAL) : 0;
     }
 }
@@ -259,15 +222,7 @@ static size_t combine_groups(const struct dataset *data, const struct model_head
         }
         free(state);
     }
-    qsort(scores, count, sizeof *scores, by_value);
-    return count;
-}
-
-static size_t rows_but(const struct dataset *data, uint32_t group, size_t *rows) {
-    size_t count = 0;
-    for (size_t row = 0; row < data->row_count; row++)
-        if (data->groups[row] != group)
-            rows[count++] = row;
+    sort_ascending(scores, count);
     return count;
 }
 
@@ -276,13 +231,13 @@ struct held_scores model_cross_fit(const struct dataset *data, const struct trai
     cleanup_free size_t *rows = xcalloc(data->row_count + 1, sizeof *rows);
     cleanup_free struct measured *measured = xcalloc(data->row_count + 1, sizeof *measured);
     for (uint32_t group = 0; group < data->group_count; group++) {
-        size_t count = rows_but(data, group, rows);
+        size_t count = dataset_rows_but(data, group, rows);
         struct model_header *model = fit(data, rows, count, 0, &course);
         measure_group(data, group, model, measured);
         free(model);
     }
     struct held_scores held = {.scores = xcalloc(data->row_count + 1, sizeof(double))};
-    held.model = fit(data, rows, rows_but(data, UINT32_MAX, rows), plan->sample, &course);
+    held.model = fit(data, rows, dataset_rows_but(data, UINT32_MAX, rows), plan->sample, &course);
     choose_scales(held.model, measured, data->row_count, held.scores);
     held.count = combine_groups(data, held.model, measured, held.scores);
     return held;

@@ -17,6 +17,7 @@ struct training_plan {
 };
 
 extern const struct training_plan training_defaults;
+#define TRAINING_STRICT_RATE 0.0004 /* in place of training_defaults.rate, where few alarms matter most */
 
 /* Fewer intervals than this are refused. */
 #define TRAINING_LEAST 120
@@ -33,6 +34,8 @@ struct held_scores {
 };
 
 struct held_scores model_cross_fit(const struct dataset *data, const struct training_plan *plan);
+
+void sort_ascending(double *numbers, size_t count);
 
 /* The threshold that a share `rate` of such scores exceeds; where they are too few to tell, along the tail that
  * their highest hundredth shows. */

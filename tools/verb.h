@@ -28,5 +28,6 @@ verb_handler verb_train;
 verb_handler verb_score;
 verb_handler verb_signature;
 verb_handler verb_events;
+verb_handler verb_evaluate;
 
 #endif
