@@ -48,7 +48,7 @@ int32_t fixed_log2(uint64_t number, int fractional_bits) {
     }
     const int64_t one = 1ll << 30;
     int64_t m = (int64_t)(mantissa >> 2);
-    int64_t s = ((m - one) << 30) / (m + one), square = (s * s) >> 30;
+    int64_t s = (m - one) * one / (m + one), square = (s * s) >> 30;
     int64_t series = one / 7;
     series = one / 5 + ((series * square) >> 30);
     series = one / 3 + ((series * square) >> 30);
@@ -97,7 +97,7 @@ static void decode(const struct model_header *model, const int32_t *standard, co
     struct model_weights weights = model_weights(model);
     for (uint32_t i = 0; i < model->calls.count; i++) {
         const int32_t *row = weights.decoder + (size_t)i * model->hidden;
-        int64_t sum = (int64_t)weights.decoder_bias[i] << 24;
+        int64_t sum = (int64_t)weights.decoder_bias[i] * WEIGHT_ONE;
         for (uint32_t h = 0; h < model->hidden; h++)
             sum += (int64_t)row[h] * hidden[h];
         residuals[i] = limit(standard[i] - (sum >> 32), 4 * STANDARD_MAX);
@@ -199,14 +199,18 @@ int32_t model_score(const struct model_header *model, struct model_state *state,
     return model_combine(model, state, parts);
 }
 
+static int32_t slack_within_bounds(int64_t slack) {
+    return slack > SLACK_MOST ? SLACK_MOST : slack < SLACK_LEAST ? SLACK_LEAST : (int32_t)slack;
+}
+
 int32_t model_threshold(const struct model_header *model, const struct model_state *state) {
-    return model->threshold + limit(READ(state->slack), SLACK_MOST) / (SLACK_ONE / FIXED_ONE);
+    return model->threshold + slack_within_bounds(READ(state->slack)) / (SLACK_ONE / FIXED_ONE);
 }
 
 static void move_threshold(const struct model_header *model, struct model_state *state, bool is_over) {
-    int64_t slack = limit(READ(state->slack), SLACK_MOST);
+    int64_t slack = slack_within_bounds(READ(state->slack));
     slack += (is_over ? SLACK_STEP : 0) - (int64_t)SLACK_STEP * model->rate_ppm / 1000000;
-    WRITE(state->slack, slack < SLACK_LEAST ? SLACK_LEAST : limit(slack, SLACK_MOST));
+    WRITE(state->slack, slack_within_bounds(slack));
 }
 
 bool model_alarm(const struct model_header *model, struct model_state *state, int32_t score, bool never_seen) {
