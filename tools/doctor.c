@@ -10,6 +10,7 @@
 #include "runtime/util.h"
 #include "tools/counts_view.h"
 #include "tools/json.h"
+#include "tools/model_view.h"
 #include "tools/options.h"
 #include "tools/process.h"
 #include "tools/subject.h"
@@ -30,8 +31,8 @@ static const struct option_row options[] = {
 static const char details[] =
     "Each PROGRAM (a path, or a name that is looked up in PATH) is asked: is it static, 32-bit, set-user-ID,\n"
     "a script, a Go program, built with a sanitizer, linked with an unknown libc? Has it a policy, and does that\n"
-    "still fit the program and every library? Each PID is asked in addition: is the shim loaded there, with which\n"
-    "policy?\n"
+    "still fit the program and every library? Is there a model, and can it be used? Each PID is asked in addition: is\n"
+    "the shim loaded there, with which policy, does it score with that model?\n"
     "\n"
     "Exit status: 0 everything can be protected, 1 something cannot or its policy is stale, 2 error.\n";
 
@@ -40,6 +41,7 @@ struct report {
     const char *asked;
     struct subject subject;
     char *policy;
+    char *model;            /* what it is, or NULL */
     struct process process; /* pid is 0 for a program */
 };
 
@@ -58,8 +60,7 @@ static void examine_running(struct report *report) {
 }
 
 /* Where the processes of a container cannot add up their calls, each is scored by its own. */
-static void examine_counts(struct findings *findings, const struct process *process) {
-    cleanup_free char *page = process_counts_page(process->pid);
+static void examine_counts(struct findings *findings, const struct process *process, const char *page) {
     if (page && !*page)
         findings_add(findings, WEIGHT_WARNING, "own-counts",
                      "process %d counts for itself and its children: the page that the container shares could not be "
@@ -68,12 +69,8 @@ static void examine_counts(struct findings *findings, const struct process *proc
 }
 
 /* The page as a program started now would find it. */
-static void examine_page(struct findings *findings) {
-    char default_path[COUNTS_PATH_BYTES];
-    const char *path = getenv("PINION_COUNTS");
+static void examine_page(struct findings *findings, const char *path) {
     const char *problem;
-    counts_default_path(default_path);
-    path = path ? path : default_path;
     const struct counts_page *page = *path ? counts_view_open(path, &problem) : NULL;
     if (page) {
         counts_view_close(page);
@@ -105,8 +102,12 @@ static bool report_process(struct report *report, pid_t pid) {
     if (!place.directory)
         place.directory = fallback;
     examine_running(report);
-    examine_counts(&report->subject.findings, process);
+    cleanup_free char *page = process_counts_page(pid);
+    examine_counts(&report->subject.findings, process, page);
     report->policy = examine_policy(&report->subject, process->root, &place);
+    const char *models = process->policy_directory ? process->policy_directory : POLICY_DIRECTORY;
+    struct model_place model = {.root = process->root, .given = process->model, .directory = models};
+    report->model = examine_model(&report->subject.findings, &model, process, page);
     return true;
 }
 
@@ -117,9 +118,15 @@ static bool report_program(struct report *report) {
         return false;
     }
     examine_program(&report->subject, "", path);
-    examine_page(&report->subject.findings);
+    char default_page[COUNTS_PATH_BYTES];
+    const char *page = getenv("PINION_COUNTS");
+    counts_default_path(default_page);
+    page = page ? page : default_page;
+    examine_page(&report->subject.findings, page);
     struct policy_place place = {.directory = policy_directory(settings.directory)};
     report->policy = examine_policy(&report->subject, "", &place);
+    struct model_place model = {.root = "", .given = getenv("PINION_MODEL"), .directory = place.directory};
+    report->model = examine_model(&report->subject.findings, &model, &report->process, page);
     return true;
 }
 
@@ -145,16 +152,18 @@ static void print_report(const struct report *report) {
     findings_print(&report->subject.findings);
     if (report->policy)
         printf("  policy: %s\n", report->policy);
+    if (report->model)
+        printf("  model: %s\n", report->model);
     if (report->process.pid && report->process.shim)
         printf("  shim: %s\n", report->process.shim);
 }
 
 static json_t *report_json(const struct report *report) {
     enum weight worst = findings_worst(&report->subject.findings);
-    json_t *object = json_pack("{s:o, s:o, s:b, s:b, s:o, s:o}", "asked", json_text(report->asked), "program",
+    json_t *object = json_pack("{s:o, s:o, s:b, s:b, s:o, s:o, s:o}", "asked", json_text(report->asked), "program",
                                json_text(report->subject.program), "protectable", worst != WEIGHT_UNPROTECTABLE,
-                               "current", worst < WEIGHT_STALE, "policy", json_text(report->policy), "findings",
-                               findings_json(&report->subject.findings));
+                               "current", worst < WEIGHT_STALE, "policy", json_text(report->policy), "model",
+                               json_text(report->model), "findings", findings_json(&report->subject.findings));
     if (report->process.pid) {
         json_object_set_new(object, "pid", json_integer(report->process.pid));
         json_object_set_new(object, "shim", json_text(report->process.shim));
@@ -166,6 +175,7 @@ static void report_free(struct report *report) {
     subject_free(&report->subject);
     process_free(&report->process);
     free(report->policy);
+    free(report->model);
 }
 
 int verb_doctor(const struct verb *verb, int argc, char **argv) {

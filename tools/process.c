@@ -66,6 +66,7 @@ static void read_maps(struct process *process) {
 static void read_environment(struct process *process) {
     static const char file_name[] = "PINION_POLICY=";
     static const char directory_name[] = "PINION_POLICY_DIR=";
+    static const char model_name[] = "PINION_MODEL=";
     size_t size = 0;
     cleanup_free char *environment = read_all(process->pid, "environ", &size);
     for (size_t at = 0; at < size; at += strlen(environment + at) + 1) {
@@ -74,6 +75,8 @@ static void read_environment(struct process *process) {
             process->policy = xstrdup(entry + sizeof file_name - 1);
         if (!process->policy_directory && strncmp(entry, directory_name, sizeof directory_name - 1) == 0)
             process->policy_directory = xstrdup(entry + sizeof directory_name - 1);
+        if (!process->model && strncmp(entry, model_name, sizeof model_name - 1) == 0)
+            process->model = xstrdup(entry + sizeof model_name - 1);
     }
 }
 
@@ -100,5 +103,6 @@ void process_free(struct process *process) {
     free(process->shim);
     free(process->policy);
     free(process->policy_directory);
+    free(process->model);
     *process = (struct process){0};
 }

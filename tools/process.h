@@ -14,6 +14,7 @@ struct process {
     bool shim_deleted;
     char *policy;           /* PINION_POLICY of its environment, or a mapped policy */
     char *policy_directory; /* PINION_POLICY_DIR of its environment */
+    char *model;            /* PINION_MODEL of its environment */
 };
 
 /* Returns false with errno. */

@@ -23,6 +23,7 @@ finish() {
     for pid in "${running[@]}"; do
         kill -KILL "$pid" 2>/dev/null
     done
+    [ -s "$work/nginx/pid" ] && kill "$(<"$work/nginx/pid")" 2>/dev/null
     rm -rf "$work"
 }
 trap finish EXIT
@@ -99,6 +100,94 @@ visited_by() {
     running+=("$load")
 }
 
+# ---- nginx, with workers that come and go ----
+
+write_nginx_configuration() {
+    local port=$((20000 + RANDOM % 20000))
+    nginx_address=127.0.0.1:$port
+    nginx_command=(nginx -c "$work/nginx/conf" -e "$work/nginx/error.log" -g 'daemon off;')
+    mkdir -p "$work/nginx/site"
+    echo "a page" >"$work/nginx/site/index.html"
+    seq 20000 >"$work/nginx/site/large.txt"
+    cat >"$work/nginx/conf" <<END
+worker_processes 2;
+pid $work/nginx/pid;
+events { worker_connections 256; }
+http {
+    client_body_temp_path $work/nginx/body;
+    proxy_temp_path $work/nginx/proxy;
+    fastcgi_temp_path $work/nginx/fastcgi;
+    uwsgi_temp_path $work/nginx/uwsgi;
+    scgi_temp_path $work/nginx/scgi;
+    access_log $work/nginx/access.log;
+    gzip on;
+    gzip_types text/plain;
+    server {
+        listen $nginx_address;
+        root $work/nginx/site;
+        location /moved { return 301 /index.html; }
+    }
+}
+END
+}
+
+nginx_runs() {
+    [ -s "$work/nginx/pid" ] && (: <>"/dev/tcp/${nginx_address/://}")
+}
+
+# use_nginx CLIENTS REQUESTS TIMES: visitors, and so many times a burst of requests and a reload of the configuration.
+use_nginx() {
+    local load
+    "$visitors" "$nginx_address" "$1" / /index.html /large.txt /moved /missing &
+    load=$!
+    for _ in $(seq "$3"); do
+        ab -q -n "$2" -c "$1" "http://$nginx_address/" >/dev/null 2>&1
+        sleep 0.6
+        kill -HUP "$(<"$work/nginx/pid")"
+        sleep 0.5
+    done
+    ends "$load"
+}
+
+record_nginx() {
+    "$pinion" record -q -i 100 --shim "$shim" --log "$work/nginx/log" -o "$work/nginx/normal.csv" -- "${nginx_command[@]}" \
+        2>"$work/nginx/told" &
+    local recorder=$!
+    until_true nginx_runs
+    use_nginx 2 1500 16
+    kill -INT "$recorder"
+    wait "$recorder"
+}
+
+logged_anomalies() {
+    jq -c 'select(.reason == "anomaly")' "$1"
+}
+
+intruder_is_told() { # an idle server closes no interval
+    curl --silent --output /dev/null "http://$nginx_address/"
+    logged_anomalies "$work/nginx/log" | grep -q '"never_seen":\["'
+}
+
+# Ends with calls that nginx never makes, on its page: an alarm, or all the silence before would mean nothing.
+watch_nginx() {
+    local nginx
+    rm -f "$work/nginx/pid"
+    env LD_PRELOAD="$shim" PINION_COUNTS="$page" PINION_MODEL="$work/nginx/model" PINION_LOG="$work/nginx/log" "${nginx_command[@]}" &
+    nginx=$!
+    until_true nginx_runs
+    use_nginx 6 3000 7
+    interval >"$work/nginx/intervals"
+    cp "$work/nginx/log" "$work/nginx/log.before"
+    env LD_PRELOAD="$shim" PINION_COUNTS="$page" PINION_MODEL="$work/nginx/model" PINION_LOG="$work/nginx/log" \
+        mkdir "$work/nginx/intruder"
+    until_true intruder_is_told
+    ends "$nginx"
+}
+
+nginx_is_installed() {
+    type -P nginx >/dev/null && type -P ab >/dev/null
+}
+
 # ---- events ----
 
 start_listening() {
@@ -114,6 +203,14 @@ anomalies() {
 
 # ---- recording and training ----
 
+recording_nginx=
+if nginx_is_installed; then
+    write_nginx_configuration
+    record_nginx &
+    recording_nginx=$!
+else
+    echo "skip anomaly/nginx: nginx or ab is not installed"
+fi
 "$pinion" record -q -i 100 --shim "$shim" --log "$log" -o "$work/normal.csv" -- "$site/server" 0 >"$work/output" 2>"$work/told" &
 recorder=$!
 running+=("$recorder")
@@ -133,6 +230,15 @@ expect anomaly/train 0 "alarm above" "$pinion" train --rate 0.00001 -o "$work/mo
 
 # ---- ordinary work by other numbers of clients ----
 
+watching_nginx=
+if [ -n "$recording_nginx" ]; then
+    wait "$recording_nginx"
+    report anomaly/nginx-record $? "$(<"$work/nginx/told")"
+    expect anomaly/nginx-train 0 "alarm above" "$pinion" train --rate 0.00001 -o "$work/nginx/model" "$work/nginx/normal.csv"
+    page=$work/nginx/page
+    watch_nginx &
+    watching_nginx=$!
+fi
 start_listening
 watched "$site/server" 0
 for clients in 1 4 8; do
@@ -145,6 +251,15 @@ ends "$server"
 ends "$listener"
 [ "$count" -ge 120 ] && [ -z "$(anomalies)" ]
 report anomaly/other-loads $? "in $count intervals: $(anomalies)"
+
+if [ -n "$watching_nginx" ]; then
+    wait "$watching_nginx"
+    found=$(logged_anomalies "$work/nginx/log.before")
+    [ "$(<"$work/nginx/intervals")" -ge 70 ] && [ -z "$found" ]
+    report anomaly/nginx-other-loads $? "in $(<"$work/nginx/intervals") intervals: $found"
+    intruder_is_told
+    report anomaly/nginx-is-watched $? "$(tail -n 2 "$work/nginx/log")"
+fi
 
 # ---- attacks, which no policy stops: what is noticed of them is what their calls show ----
 
@@ -220,10 +335,10 @@ for name in $("$sample/attack" --list | cut -d' ' -f1) arbitrary-upload.again mo
 done
 ends "$load" "$server" "$listener"
 
-# noticed FROM UNTIL: interval and calls never seen of the alarms in between, one a line.
+# noticed FROM UNTIL: the first interval in alarm in between, all calls never seen, and the signature of them all.
 noticed() {
-    jq -r --argjson from "$1" --argjson until "$2" 'select(.event == "anomaly" and .interval >= $from and .interval <= $until) |
-        "\(.interval) \(.never_seen | join(",")) \(.signature[:12])"' "$events"
+    jq -rs --argjson from "$1" --argjson until "$2" 'map(select(.event == "anomaly" and .interval >= $from and .interval <= $until)) |
+        select(. != []) | "\(first.interval) \(map(.never_seen[]) | unique | join(",")) \(last.signature[:12])"' "$events"
 }
 
 # judge NAME EXPECTED BEGAN SUCCEEDED ENDED: intervals; prints a row of the table.
@@ -322,6 +437,45 @@ else
     echo "skip anomaly/short-lived-processes: needs root and setpriv"
 fi
 
+# ---- a small stack, and a page that is not to be trusted ----
+
+# Intervals of 10 ms, closed and found odd in a signal handler on a stack of 2 KiB.
+sed '2,$s/,100,/,10,/' "$work/normal.csv" >"$work/fast.csv"
+expect anomaly/train-fast 0 "of 10 ms" "$pinion" train -o "$work/fast" "$work/fast.csv"
+: >"$log"
+expect anomaly/small-stack 0 '^fine$' env LD_PRELOAD="$shim" PINION_COUNTS="$work/fast.page" PINION_MODEL="$work/fast" PINION_LOG="$log" \
+    "$root/build/tests/hazards/small_handler"
+[ "$(logged_anomalies "$log" | wc -l)" -ge 3 ]
+report anomaly/small-stack-in-alarm $? "$(<"$log")"
+
+# Another user's process may write anything there, at any moment, the head as well.
+cat >"$work/scribble" <<'END'
+import mmap, random, sys
+with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), 0) as page:
+    print(len(page), flush=True)
+    extremes = [bytes(8), b"\xff" * 8, b"\x80" + bytes(7), bytes(7) + b"\x80", b"\xff" * 7 + b"\x7f", b"\0\0\xff\xff" * 2]
+    while True:
+        # The numbers of intervals more often than the rest: while they are absurd nothing is closed and nothing is scored.
+        for at in random.choices(range(0, len(page) - 8, 8), k=2000):
+            page[at:at + 8] = random.choice(extremes) if random.random() < 0.5 else random.randbytes(8)
+        page[64:72] = random.choice([0, 1, 2, 1000, 2**64 - 1]).to_bytes(8, "little")
+END
+page=$work/scribbled
+: >"$log"
+begin env LD_PRELOAD="$shim" PINION_COUNTS="$page" PINION_MODEL="$work/fast" PINION_LOG="$log" PINION_EVENTS="$socket" "$site/server" 0
+visited_by 4
+intervals 30
+python3 "$work/scribble" "$page" >"$work/told" &
+scribbler=$!
+running+=("$scribbler")
+until_true test -s "$work/told"
+for _ in {1..100}; do
+    answers || break
+done
+answers && kill -0 "$server"
+report anomaly/scribbled-page $? "the server does not survive: $(tail -n 3 "$work/complaints") $(tail -n 2 "$log")"
+ends "$load" "$server" "$scribbler"
+
 # ---- models that are none ----
 
 # refused NAME REASON [NAME=VALUE...]: with the file $work/bad as the model there is a line that says so, and no scoring.
@@ -355,5 +509,39 @@ chmod 644 "$work/bad"
 refused other-interval "another length" PINION_INTERVAL=50
 rm "$work/bad"
 refused missing "cannot be opened"
+
+# ---- what doctor says of all that ----
+
+# doctor NAME PATTERN WORD...: WORD is NAME=VALUE, a program or a process.
+doctor() {
+    local name=$1 pattern=$2 found
+    shift 2
+    found=$(env PINION_COUNTS="$work/doctor.page" "$@" 2>&1)
+    [[ $found =~ $pattern ]]
+    report "anomaly/doctor-$name" $? "no \"$pattern\" in: ${found//$'\n'/ | }"
+}
+
+doctor model "model: $work/model: [0-9]+ calls, intervals of 100 ms" PINION_MODEL="$work/model" "$pinion" doctor /bin/true
+head -c 1000 "$work/model" >"$work/bad"
+doctor truncated "bad\" cannot be used: it is cut off" PINION_MODEL="$work/bad" "$pinion" doctor /bin/true
+chmod 666 "$work/bad"
+doctor writable "cannot be used: it is writable by group or others" PINION_MODEL="$work/bad" "$pinion" doctor /bin/true
+doctor missing "cannot be used: No such file" PINION_MODEL="$work/nowhere" "$pinion" doctor /bin/true
+
+# doctor_of NAME PATTERN NAME=VALUE...: of a process that sleeps; its page is there when it has made its first call.
+doctor_of() {
+    local name=$1 pattern=$2
+    shift 2
+    rm -f "$work/doctor.page"
+    env LD_PRELOAD="$shim" PINION_COUNTS="$work/doctor.page" PINION_LOG="$log" "$@" sleep 100 &
+    server=$!
+    running+=("$server")
+    until_true test -e "$work/doctor.page"
+    doctor "$name" "$pattern" "$pinion" doctor "$server"
+    ends "$server"
+}
+
+doctor_of process "model: $work/model: " PINION_MODEL="$work/model"
+doctor_of other-interval "not scored: those of the page.*of 50 ms, the model's of 100 ms" PINION_MODEL="$work/model" PINION_INTERVAL=50
 
 exit "$failed"
