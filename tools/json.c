@@ -37,7 +37,7 @@ json_t *json_offset(uint64_t offset) {
 }
 
 void json_print(json_t *value) {
-    json_dumpf(value, stdout, JSON_INDENT(2));
+    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     putchar('\n');
     json_decref(value);
 }

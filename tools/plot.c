@@ -70,7 +70,7 @@ static double time_of(const struct panel *panel, size_t row) {
 static void write_data(FILE *script, unsigned number, const struct panel *panel) {
     size_t rows = panel->subject->normal_count + panel->subject->attack_count;
     cleanup_free double *thresholds = xcalloc(rows + 1, sizeof *thresholds);
-    cleanup_free bool *alarms = evaluation_alarms(panel->scored, rows, panel->threshold, thresholds);
+    free(evaluation_alarms(panel->scored, rows, panel->threshold, thresholds));
     fprintf(script, "$panel%u << END\n", number);
     for (size_t row = 0; row < rows; row++) {
         double score = panel->scored->scores[row];

@@ -1,14 +1,22 @@
-/* Reading recorded counts. Nothing is guessed: a row of the wrong length or a count that is no number ends the run
- * with its place.
+/* Reading recorded counts. Nothing is guessed: a row of the wrong length or a count that is no number is refused with
+ * its place. The file may be anybody's.
  */
 #include "tools/recording.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <zlib.h>
 
+#include "runtime/document.h"
 #include "runtime/model.h"
+#include "runtime/text.h"
 #include "runtime/util.h"
+
+#define LINE_MOST (1u << 20)
+#define COUNTS_MOST (1ul << 29) /* 4 GiB of them */
+#define INTERVAL_LEAST_MS 10
+#define INTERVAL_MOST_MS 3600000
 
 enum label {
     LABEL_SPLIT,
@@ -26,74 +34,127 @@ static const char *const label_names[LABEL_COUNT] = {
 
 struct reader {
     struct recording *recording;
+    struct mistake *mistake;
     gzFile file;
     char *line;
     size_t capacity;
-    size_t number;   /* of the line, from 1 */
+    unsigned number; /* of the line, from 1 */
     size_t *columns; /* of the file: LABEL_x, or LABEL_COUNT + index of the call */
     size_t column_count;
     const char *label[LABEL_COUNT]; /* of the row at hand */
+    uint64_t *intervals;            /* per row, ms */
+    size_t interval_count;
 };
 
-static _Noreturn void mistake(const struct reader *reader, const char *what) {
-    die("cannot read counts from \"%s\" line %zu: %s", reader->recording->path, reader->number, what);
+static bool refuse(const struct reader *reader, const char *what) {
+    return text_mistake(reader->mistake, reader->number, "%s", what);
 }
 
-/* The next line without its end; false at the end of the file. */
-static bool next_line(struct reader *reader) {
-    size_t length = 0;
-    for (;;) {
-        if (reader->capacity - length < 4096)
-            reader->line = xrealloc(reader->line, reader->capacity = 2 * reader->capacity + 8192, 1);
-        if (gzgets(reader->file, reader->line + length, (int)(reader->capacity - length)) == NULL)
-            break;
-        length += strlen(reader->line + length);
-        if (length > 0 && reader->line[length - 1] == '\n')
-            break;
-        if (length > 1 << 20)
-            mistake(reader, "the line is longer than 1 MiB");
-    }
+/* ---- Lines ---- */
+
+enum line {
+    LINE,
+    LINE_NONE, /* the end of the file */
+    LINE_BAD   /* with a mistake */
+};
+
+static enum line end_of_file(const struct reader *reader) {
     int error = 0;
     const char *text = gzerror(reader->file, &error);
-    if (error != Z_OK && error != Z_STREAM_END)
-        die("cannot read counts from \"%s\": %s", reader->recording->path, text);
+    if (error == Z_OK || error == Z_STREAM_END)
+        return LINE_NONE;
+    text_mistake(reader->mistake, 0, "%s; the file is damaged or cut off", error == Z_ERRNO ? strerror(errno) : text);
+    return LINE_BAD;
+}
+
+static enum line bad_line(const struct reader *reader, const char *what) {
+    refuse(reader, what);
+    return LINE_BAD;
+}
+
+/* The next line without its end, which the last one may lack. */
+static enum line next_line(struct reader *reader) {
+    size_t length = 0;
+    reader->number++;
+    do {
+        if (reader->capacity - length < 4096)
+            reader->line = xrealloc(reader->line, reader->capacity = 2 * reader->capacity + 8192, 1);
+        long before = gztell(reader->file);
+        if (gzgets(reader->file, reader->line + length, (int)(reader->capacity - length)) == NULL) {
+            enum line end = end_of_file(reader);
+            if (end == LINE_BAD || length == 0)
+                return end;
+            break;
+        }
+        size_t got = strlen(reader->line + length);
+        if (gztell(reader->file) - before != (long)got)
+            return bad_line(reader, "there is a zero byte: this is no table of counts");
+        length += got;
+        if (length > LINE_MOST)
+            return bad_line(reader, "the line is longer than 1 MiB: this is no table of counts");
+    } while (reader->line[length - 1] != '\n');
     while (length > 0 && (reader->line[length - 1] == '\n' || reader->line[length - 1] == '\r'))
         reader->line[--length] = 0;
-    reader->number++;
-    return length > 0;
+    return length > 0 ? LINE : bad_line(reader, "the line is empty: take it out");
 }
 
-static void add_column(struct reader *reader, const char *name) {
+/* ---- Columns ---- */
+
+static bool add_call(struct reader *reader, const char *name) {
     struct recording *recording = reader->recording;
-    size_t meaning = LABEL_COUNT;
-    for (size_t i = 0; i < LABEL_COUNT; i++)
-        if (strcmp(name, label_names[i]) == 0)
-            meaning = i;
+    if (name[0] == 0 || strspn(name, "0123456789.") == strlen(name))
+        return refuse(reader, "the first line must name the columns");
+    if (strchr(name, '"') != NULL)
+        return refuse(reader, "the names of columns are in quotes: write them without");
+    if (recording_column(recording, name) < recording->call_count)
+        return text_mistake(reader->mistake, reader->number, "two columns are called \"%.80s\": add them up", name);
+    if (recording->call_count == MODEL_MAX_CALLS)
+        return text_mistake(reader->mistake, reader->number, "there are more than %d calls: leave out the rarest",
+                            MODEL_MAX_CALLS);
+    *array_append(recording->calls, recording->call_count) = xstrdup(name);
+    return true;
+}
+
+static bool add_column(struct reader *reader, const char *name) {
+    size_t meaning = 0;
+    while (meaning < LABEL_COUNT && strcmp(name, label_names[meaning]) != 0)
+        meaning++;
     if (meaning == LABEL_COUNT) {
-        if (name[0] == 0 || strspn(name, "0123456789.") == strlen(name))
-            mistake(reader, "the first line must name the columns");
-        if (recording_column(recording, name) < recording->call_count)
-            mistake(reader, "a call has two columns");
-        if (recording->call_count == MODEL_MAX_CALLS)
-            mistake(reader, "there are more than 512 calls");
-        meaning += recording->call_count;
-        *array_append(recording->calls, recording->call_count) = xstrdup(name);
+        meaning += reader->recording->call_count;
+        if (!add_call(reader, name))
+            return false;
     }
     *array_append(reader->columns, reader->column_count) = meaning;
+    return true;
 }
 
-static uint64_t read_number(const struct reader *reader, const char *text) {
+static bool read_header(struct reader *reader) {
+    switch (next_line(reader)) {
+    case LINE: break;
+    case LINE_NONE: return text_mistake(reader->mistake, 0, "it is empty");
+    case LINE_BAD: return false;
+    }
+    char *rest = reader->line;
+    for (char *name; (name = strsep(&rest, ",")) != NULL;)
+        if (!add_column(reader, name))
+            return false;
+    return reader->recording->call_count > 0 || refuse(reader, "no column is a call");
+}
+
+/* ---- Rows ---- */
+
+static bool read_number(const struct reader *reader, const char *text, uint64_t *number) {
     char *end;
     errno = 0;
-    uint64_t number = strtoull(text, &end, 10);
+    *number = strtoull(text, &end, 10);
     if (end[0] == '.' && strspn(end + 1, "0") == strlen(end + 1))
         end += strlen(end);
-    if (text[0] == '-' || *end != 0 || errno != 0)
-        mistake(reader, "a count must be a whole number");
-    return number;
+    if (!isdigit((unsigned char)text[0]) || *end != 0 || errno != 0)
+        return text_mistake(reader->mistake, reader->number, "\"%.40s\" is not a whole number, as counts are", text);
+    return true;
 }
 
-static void begin_trace(const struct reader *reader, size_t row) {
+static void continue_trace(const struct reader *reader, size_t row) {
     struct recording *recording = reader->recording;
     const char *name = reader->label[LABEL_TRACE] ? reader->label[LABEL_TRACE] : recording->path;
     const char *split = reader->label[LABEL_SPLIT] ? reader->label[LABEL_SPLIT] : "";
@@ -105,62 +166,130 @@ static void begin_trace(const struct reader *reader, size_t row) {
     last->count++;
 }
 
-static void read_interval(const struct reader *reader, bool first) {
-    uint64_t interval = read_number(reader, reader->label[LABEL_INTERVAL]);
-    if (interval < 10 || interval > 3600 * 1000)
-        mistake(reader, "interval_ms must lie between 10 and 3600000");
-    if (!first && interval != reader->recording->interval_ms)
-        mistake(reader, "all rows must be of one interval_ms; record the parts into files of their own");
-    reader->recording->interval_ms = (uint32_t)interval;
-}
-
-static void read_row(struct reader *reader) {
-    struct recording *recording = reader->recording;
-    size_t row = recording->row_count, column = 0;
-    size_t calls = recording->call_count;
-    if ((row & (row - 1)) == 0)
-        recording->counts = xrealloc(recording->counts, (row ? 2 * row : 1) * calls, sizeof *recording->counts);
-    uint64_t *counts = recording->counts + row * calls;
-    for (char *field = reader->line; field; column++) {
-        char *end = strchr(field, ',');
-        if (end)
-            *end++ = 0;
+static bool read_fields(struct reader *reader, uint64_t *counts) {
+    size_t column = 0;
+    for (char *rest = reader->line, *field; (field = strsep(&rest, ",")) != NULL; column++) {
         if (column == reader->column_count)
-            mistake(reader, "it has more fields than the first line");
+            return refuse(reader, "it has more fields than the first line");
         size_t meaning = reader->columns[column];
         if (meaning < LABEL_COUNT)
             reader->label[meaning] = field;
-        else
-            counts[meaning - LABEL_COUNT] = field[0] ? read_number(reader, field) : 0;
-        field = end;
+        else if (field[0] == 0)
+            counts[meaning - LABEL_COUNT] = 0;
+        else if (!read_number(reader, field, &counts[meaning - LABEL_COUNT]))
+            return false;
     }
-    if (column < reader->column_count)
-        mistake(reader, "it has fewer fields than the first line; the file may be cut off");
-    if (reader->label[LABEL_INTERVAL])
-        read_interval(reader, row == 0);
-    begin_trace(reader, row);
+    return column == reader->column_count ||
+           refuse(reader, "it has fewer fields than the first line; the file may be cut off");
+}
+
+static bool read_row(struct reader *reader) {
+    struct recording *recording = reader->recording;
+    size_t row = recording->row_count, calls = recording->call_count;
+    if ((row & (row - 1)) == 0) {
+        size_t room = (row ? 2 * row : 1) * calls;
+        if (room > COUNTS_MOST)
+            return refuse(reader, "the file is too long: train on a part of it");
+        recording->counts = xrealloc(recording->counts, room, sizeof *recording->counts);
+    }
+    if (!read_fields(reader, recording->counts + row * calls))
+        return false;
+    if (reader->label[LABEL_INTERVAL] &&
+        !read_number(reader, reader->label[LABEL_INTERVAL], array_append(reader->intervals, reader->interval_count)))
+        return false;
+    continue_trace(reader, row);
     recording->row_count++;
+    return true;
+}
+
+/* ---- Rows of several intervals, as pinion record writes them where it could not look in time ---- */
+
+static void leave_out(struct recording *recording, const uint64_t *intervals) {
+    size_t kept = 0, calls = recording->call_count, traces = 0;
+    for (size_t i = 0; i < recording->trace_count; i++) {
+        struct trace trace = recording->traces[i];
+        size_t end = trace.first + trace.count, first = kept;
+        for (size_t row = trace.first; row < end; row++)
+            if (intervals[row] == recording->interval_ms)
+                memmove(recording->counts + kept++ * calls, recording_row(recording, row),
+                        calls * sizeof *recording->counts);
+        trace.first = first;
+        trace.count = kept - first;
+        if (trace.count > 0) {
+            recording->traces[traces++] = trace;
+        } else {
+            free(trace.name);
+            free(trace.split);
+        }
+    }
+    recording->trace_count = traces;
+    recording->row_count = kept;
+}
+
+static bool agree_on_interval(struct reader *reader) {
+    struct recording *recording = reader->recording;
+    const uint64_t *intervals = reader->intervals;
+    if (reader->interval_count == 0)
+        return true;
+    size_t shortest = 0, longer = 0, first = 0;
+    for (size_t row = 0; row < recording->row_count; row++)
+        shortest = intervals[row] < intervals[shortest] ? row : shortest;
+    reader->number = (unsigned)shortest + 2;
+    if (intervals[shortest] < INTERVAL_LEAST_MS || intervals[shortest] > INTERVAL_MOST_MS)
+        return text_mistake(reader->mistake, reader->number, "interval_ms must lie between %d and %d",
+                            INTERVAL_LEAST_MS, INTERVAL_MOST_MS);
+    recording->interval_ms = (uint32_t)intervals[shortest];
+    for (size_t row = 0; row < recording->row_count; row++) {
+        if (intervals[row] == recording->interval_ms)
+            continue;
+        first = longer++ == 0 ? row : first;
+        reader->number = (unsigned)row + 2;
+        if (intervals[row] % recording->interval_ms != 0 || longer > recording->row_count / 2)
+            return refuse(reader, "all rows must be of one interval_ms: record the parts into files of their own");
+    }
+    if (longer == 0)
+        return true;
+    warn("\"%s\": left out are the rows of several intervals, which were not read in time: %zu, the first in line %zu",
+         recording->path, longer, first + 2);
+    leave_out(recording, intervals);
+    return true;
+}
+
+/* ---- The whole file ---- */
+
+static bool read_all(struct reader *reader) {
+    if (!read_header(reader))
+        return false;
+    enum line line;
+    while ((line = next_line(reader)) == LINE)
+        if (!read_row(reader))
+            return false;
+    return line == LINE_NONE && agree_on_interval(reader);
+}
+
+bool recording_parse(const char *path, struct recording *recording, struct mistake *mistake) {
+    *recording = (struct recording){.path = xstrdup(path), .interval_ms = RECORDING_INTERVAL_MS};
+    struct reader reader = {.recording = recording, .mistake = mistake, .file = gzopen(path, "rbe")};
+    if (!reader.file)
+        text_mistake(mistake, 0, "%s", strerror(errno));
+    bool done = reader.file && read_all(&reader);
+    if (reader.file)
+        gzclose(reader.file);
+    free(reader.line);
+    free(reader.columns);
+    free(reader.intervals);
+    if (!done)
+        recording_free(recording);
+    return done;
 }
 
 void recording_read(const char *path, struct recording *recording) {
-    *recording = (struct recording){.path = xstrdup(path), .interval_ms = RECORDING_INTERVAL_MS};
-    struct reader reader = {.recording = recording, .file = gzopen(path, "rbe")};
-    if (!reader.file)
-        die_with_error("cannot read counts from \"%s\"", path);
-    if (!next_line(&reader))
-        die("cannot read counts from \"%s\": it is empty", path);
-    char *rest = reader.line;
-    for (char *name; (name = strsep(&rest, ",")) != NULL;)
-        add_column(&reader, name);
-    if (recording->call_count == 0)
-        mistake(&reader, "no column is a call");
-    while (next_line(&reader))
-        read_row(&reader);
-    if (!gzeof(reader.file))
-        mistake(&reader, "a row is empty");
-    gzclose(reader.file);
-    free(reader.line);
-    free(reader.columns);
+    struct mistake mistake;
+    if (recording_parse(path, recording, &mistake))
+        return;
+    if (mistake.line == 0)
+        die("cannot read counts from \"%s\": %s", path, mistake.text);
+    die("cannot read counts from \"%s\" line %u: %s", path, mistake.line, mistake.text);
 }
 
 void recording_free(struct recording *recording) {

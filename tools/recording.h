@@ -4,8 +4,11 @@
 #ifndef PINION_TOOLS_RECORDING_H
 #define PINION_TOOLS_RECORDING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct mistake;
 
 #define RECORDING_INTERVAL_MS 100 /* where a file does not say */
 
@@ -27,7 +30,11 @@ struct recording {
     size_t trace_count;
 };
 
-/* Reads the whole file, or ends the program with file, line and remedy. */
+/* Reads the whole file. Rows of several intervals are left out with a warning; anything else that is not in order is a
+ * mistake. */
+bool recording_parse(const char *path, struct recording *recording, struct mistake *mistake);
+
+/* The same, but ends the program with file, line and remedy. */
 void recording_read(const char *path, struct recording *recording);
 void recording_free(struct recording *recording);
 
