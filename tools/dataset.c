@@ -86,7 +86,7 @@ void dataset_add_sample(struct dataset *data, const struct model_header *model) 
     for (size_t row = 0; row < rows; row++)
         for (size_t i = 0; i < calls; i++)
             data->counts[(at + row) * data->call_count + columns[i]] =
-                (uint64_t)llround(exp2(sample[row * calls + i] / 1024.0)) - 1;
+                (uint64_t)round(exp2(sample[row * calls + i] / 1024.0)) - 1;
 }
 
 void dataset_part(struct dataset *data, uint32_t pieces) {

@@ -87,14 +87,26 @@ static void write_weights(struct model_header *model, const struct autoencoder *
         *weights++ = weight(network->decoder_bias[i]);
 }
 
-/* Evenly spread over the data: the same for the same data, and every recording is in it by its length. */
+static uint16_t sampled(uint64_t count) {
+    return (uint16_t)fmin(round(log_count(count) * 1024), UINT16_MAX);
+}
+
+/* Evenly spread over the data: the same for the same data, and every recording is in it by its length. A call that is in
+ * none of these rows is put into the one that stands for its own, lest merging forgets it. */
 static void write_sample(struct model_header *model, const struct dataset *data, const struct scaling *scaling) {
     uint16_t *sample = part(model, model->sample);
-    size_t rows = scaling->calls ? model->sample.count / scaling->calls : 0;
-    for (size_t i = 0; i < rows; i++) {
-        const uint64_t *row = dataset_row(data, i * data->row_count / rows);
-        for (size_t k = 0; k < scaling->calls; k++)
-            sample[i * scaling->calls + k] = (uint16_t)lround(log_count(row[scaling->columns[k]]) * 1024);
+    size_t calls = scaling->calls, rows = calls ? model->sample.count / calls : 0;
+    for (size_t k = 0; k < calls && rows > 0; k++) {
+        size_t column = scaling->columns[k], row = 0;
+        bool any = false;
+        for (size_t i = 0; i < rows; i++) {
+            sample[i * calls + k] = sampled(dataset_row(data, i * data->row_count / rows)[column]);
+            any |= sample[i * calls + k] != 0;
+        }
+        while (!any && row < data->row_count && dataset_row(data, row)[column] == 0)
+            row++;
+        if (!any && row < data->row_count)
+            sample[row * rows / data->row_count * calls + k] = sampled(dataset_row(data, row)[column]);
     }
 }
 
