@@ -218,6 +218,60 @@ static void argument_rule(const struct caller *caller, unsigned api, unsigned ar
         structure_rule(caller, api, argument, rule);
 }
 
+/* ---- Jumps that nobody comes to ---- */
+
+/* Whether edges lead from the function's start to the block. */
+static bool is_connected(const struct flow *flow, uint32_t block) {
+    cleanup_free bool *seen = xcalloc(flow->block_count + 1, sizeof *seen);
+    cleanup_free uint32_t *queue = xcalloc(flow->block_count + 1, sizeof *queue);
+    size_t count = 0;
+    queue[count++] = block;
+    seen[block] = true;
+    for (size_t next = 0; next < count; next++) {
+        const struct block *at = &flow->blocks[queue[next]];
+        if (at->entry)
+            return true;
+        for (uint32_t i = 0; i < at->predecessor_count; i++) {
+            if (!seen[at->predecessors[i]])
+                queue[count++] = at->predecessors[i];
+            seen[at->predecessors[i]] = true;
+        }
+    }
+    return false;
+}
+
+static bool is_entered(const struct caller *caller) {
+    const struct flow *flow = caller->flow;
+    uint32_t entry = flow_instruction_at(flow, flow->analysis->functions.items[flow->root].start);
+    struct caller start = *caller;
+    start.instruction = entry;
+    for (unsigned i = 0; entry != UINT32_MAX && i < ARGUMENT_REGISTERS; i++) {
+        if (value_is_nothing(argument_value(&start, caller->solver, i, 8)))
+            return false;
+    }
+    return entry != UINT32_MAX;
+}
+
+/* What those who call the function pass never leads to the jump: by the conditions on the way, some argument would have no
+ * value at all. A jump that merely is not seen to be reached does not count. */
+static bool is_never_reached(const struct caller *caller, unsigned api) {
+    bool nothing = false;
+    for (unsigned i = 0; i < api_table[api].argument_count; i++) {
+        enum shape shape = shape_of(api, i);
+        if (shape == SHAPE_INT32 || shape == SHAPE_UINT32 || shape == SHAPE_INT64)
+            nothing |= value_is_nothing(argument_value(caller, caller->solver, i, shape == SHAPE_INT64 ? 8 : 4));
+    }
+    return nothing && is_connected(caller->flow, caller->flow->block_of[caller->instruction]) && is_entered(caller);
+}
+
+/* Sites of a jump are those of others, too. It adds nothing to what they allow. */
+static void leave_out(const struct api_call *jump, struct call_rules *rules) {
+    for (unsigned i = 0; i < api_table[jump->api].argument_count; i++) {
+        if (rules->arguments[i].state != RULE_OPAQUE)
+            rules->arguments[i].state = RULE_MEANINGLESS;
+    }
+}
+
 static void call_rules(struct caller *caller, const struct api_call *call, struct call_rules *rules) {
     caller->instruction = flow_instruction_at(caller->flow, call->address);
     if (call->undecoded || caller->instruction == UINT32_MAX)
@@ -228,6 +282,8 @@ static void call_rules(struct caller *caller, const struct api_call *call, struc
         if (rules->arguments[i].state != RULE_OPAQUE && !may_matter(call->api, i, rules))
             rules->arguments[i].state = RULE_MEANINGLESS;
     }
+    if (call->return_address == 0 && is_never_reached(caller, call->api))
+        leave_out(call, rules);
 }
 
 static void lookup_rule(struct caller *caller, struct lookup_call *lookup) {
