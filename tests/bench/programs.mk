@@ -6,3 +6,7 @@ BENCH_LIBS_filter := -lseccomp
 
 build/tests/bench/calls: build/tests/bench/target
 build/tests/bench/policies: build/libruntime.a
+
+# Built as in the shim, without vector registers.
+BENCH_LIBS_interval := $(patsubst %,build/shim/runtime/%.o,model counts api)
+build/tests/bench/interval: $(BENCH_LIBS_interval)
