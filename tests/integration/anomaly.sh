@@ -190,8 +190,9 @@ nginx_is_installed() {
 
 # ---- events ----
 
+# start_listening [OPTION...]
 start_listening() {
-    "$pinion" events --socket "$socket" --json >"$events" 2>"$work/told" </dev/null &
+    "$pinion" events --socket "$socket" --json "$@" >"$events" 2>"$work/told" </dev/null &
     listener=$!
     running+=("$listener")
     until_true grep -q listening "$work/told"
@@ -309,7 +310,7 @@ attack() {
     recorder=$!
     until_true compgen -G "$work/$name.csv*" >/dev/null
     began=$(interval)
-    outcome=$("$sample/attack" --program "$site/server" "http://$address" "${name%.again}" 2>&1)
+    outcome=$("$sample/attack" --program "$site/server" "http://$address" "${name%%.*}" 2>&1)
     at=$(interval)
     if ! answers; then
         ends "$load" "$server"
@@ -357,7 +358,7 @@ judge() {
 
 echo "# attack                 noticed after intervals, calls never seen, signature"
 while read -r name began at ended outcome; do
-    call=$(expectations | awk -v name="${name%.again}" '$1 == name { print $2 }')
+    call=$(expectations | awk -v name="${name%%.*}" '$1 == name { print $2 }')
     if [ -z "$call" ]; then
         report "anomaly/$name" 1 "has no expectation here"
     elif [[ $outcome != succeeded && $name != unseal-* ]]; then # those the built-in rules stop: the call is made all the same
@@ -396,6 +397,16 @@ learn module-loading a-module
 answers_with arbitrary-upload.again "named an-upload"
 answers_with module-loading.again "named a-module"
 answers_with unseal-discard "unknown null"
+
+# And at the very moment, by who listens with the same database.
+start_listening --db "$work/signatures"
+serve_again
+intervals 10
+attack module-loading.live
+ends "$load" "$server" "$listener"
+found=$(jq -r 'select(.event == "anomaly") | "\(.answer) \(.name)"' "$events" | sort -u)
+[ "$found" = "named a-module" ]
+report anomaly/named-live $? "\"$found\" in $(anomalies)"
 
 # ---- short-lived processes, of two users, on one page ----
 
