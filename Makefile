@@ -7,6 +7,7 @@
 #   make precision  how much policygen pins down of Debian's programs; RECORD=1 makes that the new standard
 #   make oracle     SEEDS generated programs, compared with their policies
 #   make soundness  run real programs and hold what they do against their policies (WORKLOADS="git nginx" for those alone)
+#   make evaluate   detection on the recorded attacks in the folder ATTACKS; RECORD=1 makes that the new standard
 #   make install    DESTDIR and PREFIX as usual     make uninstall, make clean
 #
 # make test TESTS="policy shim_file" runs those alone. CC may be gcc or clang. V=1 shows the commands, JOBS=1 runs
@@ -28,7 +29,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
-.PHONY: all demo test bench speed precision soundness oracle lint fuzz install uninstall clean test-programs bench-programs fuzz-programs FORCE
+.PHONY: all demo test bench speed precision evaluate soundness oracle lint fuzz install uninstall clean test-programs bench-programs fuzz-programs FORCE
 FORCE:
 
 ifeq ($(MAKELEVEL),0)
@@ -46,6 +47,7 @@ PACKAGES_bench := build bench
 PACKAGES_precision := build precision
 PACKAGES_soundness := build soundness
 PACKAGES_speed := build precision
+PACKAGES_evaluate := build evaluate
 PACKAGES_lint := build lint
 PACKAGES_fuzz := build fuzz
 package_groups := $(sort $(foreach goal,$(or $(MAKECMDGOALS),all),$(PACKAGES_$(goal))))
@@ -271,6 +273,11 @@ build/tests/precision/precision: $(PRECISION_OBJECTS) build/libruntime.a
 
 precision: build/policygen build/tests/precision/precision
 	@build/tests/precision/precision build/policygen tests/precision/programs tests/precision/gates build $(if $(RECORD),record)
+
+# ---- Evaluation: attacks detected on recordings, and false alarms ----
+
+evaluate: build/pinion
+	@tests/evaluation/run $(if $(RECORD),record)
 
 # ---- Soundness: real programs' work against their policies ----
 
