@@ -316,7 +316,7 @@ attack() {
         ends "$load" "$server"
         serve_again
     fi
-    intervals 3
+    intervals 2
     kill -INT "$recorder"
     wait "$recorder" 2>/dev/null
     echo "$name $began $at $(interval) ${outcome#*: }" >>"$work/attacks"
@@ -459,27 +459,41 @@ expect anomaly/small-stack 0 '^fine$' env LD_PRELOAD="$shim" PINION_COUNTS="$wor
 [ "$(logged_anomalies "$log" | wc -l)" -ge 3 ]
 report anomaly/small-stack-in-alarm $? "$(<"$log")"
 
-# Another user's process may write anything there, at any moment, the head as well.
+# Another user's process may write anything there, at any moment: first to what scoring remembers, which lies last, while
+# intervals are closed as ever; then everywhere, the head and the numbers of intervals as well.
 cat >"$work/scribble" <<'END'
 import mmap, random, sys
 with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), 0) as page:
-    print(len(page), flush=True)
+    places = range(len(page) - 8 - 11000, len(page) - 8, 8) if sys.argv[2] == "state" else range(0, len(page) - 8, 8)
     extremes = [bytes(8), b"\xff" * 8, b"\x80" + bytes(7), bytes(7) + b"\x80", b"\xff" * 7 + b"\x7f", b"\0\0\xff\xff" * 2]
+    print("scribbling", flush=True)
     while True:
-        # The numbers of intervals more often than the rest: while they are absurd nothing is closed and nothing is scored.
-        for at in random.choices(range(0, len(page) - 8, 8), k=2000):
+        for at in random.choices(places, k=2000):
             page[at:at + 8] = random.choice(extremes) if random.random() < 0.5 else random.randbytes(8)
-        page[64:72] = random.choice([0, 1, 2, 1000, 2**64 - 1]).to_bytes(8, "little")
+        if places[0] == 0:
+            page[64:72] = random.choice([0, 1, 2, 1000, 2**64 - 1]).to_bytes(8, "little")
 END
+
+# scribble STATE|ALL: sets $scribbler.
+scribble() {
+    : >"$work/told"
+    python3 "$work/scribble" "$page" "$1" >"$work/told" &
+    scribbler=$!
+    running+=("$scribbler")
+    until_true test -s "$work/told"
+}
+
 page=$work/scribbled
 : >"$log"
 begin env LD_PRELOAD="$shim" PINION_COUNTS="$page" PINION_MODEL="$work/fast" PINION_LOG="$log" PINION_EVENTS="$socket" "$site/server" 0
 visited_by 4
 intervals 30
-python3 "$work/scribble" "$page" >"$work/told" &
-scribbler=$!
-running+=("$scribbler")
-until_true test -s "$work/told"
+scribble state
+intervals 100
+ends "$scribbler"
+answers && kill -0 "$server"
+report anomaly/scribbled-state $? "the server does not survive: $(tail -n 3 "$work/complaints") $(tail -n 2 "$log")"
+scribble all
 for _ in {1..100}; do
     answers || break
 done
