@@ -32,7 +32,9 @@ static const char details[] =
     "the other containers (cold). A false alarm is an interval in alarm before the attack; an attack is detected when\n"
     "an alarm begins inside it. Chance is the share of windows as long as the attack, in normal operation, in which "
     "an\n"
-    "alarm begins. The same data and options give the same figures.\n";
+    "alarm begins. The same data and options give the same figures.\n"
+    "\n"
+    "Exit status: 0 measured, 2 error.\n";
 
 /* ---- What is compared ---- */
 
