@@ -15,8 +15,10 @@
 #include "runtime/util.h"
 #include "tools/training.h"
 
-#define WIDTH 1000
+#define WIDTH 1200
 #define PANEL_HEIGHT 170
+#define PANEL_GAP 10
+#define BOTTOM_HEIGHT 52
 #define FRAME_HEIGHT 120
 
 extern char **environ;
@@ -98,46 +100,83 @@ struct picture {
     double from, to, low, high; /* of all panels */
 };
 
-static void draw_panel(FILE *script, const struct picture *picture, unsigned number) {
-    const struct panel *panel = &picture->panels[number];
-    bool last = number + 1 == picture->count;
-    double end = time_of(panel, panel->subject->normal_count + panel->subject->attack_count);
-    fprintf(script, "set label 1 'container %u' at graph 0.008, graph 0.91 font ',10'\n", panel->subject->container);
-    fprintf(
-        script,
-        "set object 1 rectangle from 0, graph 0 to %.2f, graph 1 behind fillcolor '#f6d8a8' fillstyle solid noborder\n",
-        end);
-    fprintf(script, "set format x '%s'\nset xlabel '%s'\n", last ? "%g" : "",
-            last ? "seconds from the beginning of the attack" : "");
-    fprintf(script, "set key %s\n",
-            number == 0 ? "at screen 0.985, screen 0.985 right top horizontal maxrows 1" : "off");
+/* In gnuplot's quotes nothing but the quote means anything. */
+static void put_quoted(FILE *script, const char *text) {
+    fputc('\'', script);
+    for (; *text; text++) {
+        if (*text == '\'')
+            fputc('\'', script);
+        fputc((unsigned char)*text < ' ' ? '?' : *text, script);
+    }
+    fputc('\'', script);
+}
+
+/* What of the time a column of panels shows: all of it, or the attack from near. */
+struct column {
+    double left, right; /* margins, of the screen */
+    double from, to;
+    bool all;
+};
+
+static void plot(FILE *script, const struct picture *picture, unsigned number, bool titles) {
+    fprintf(script, "set key %s\n", titles ? "at screen 0.985, screen 0.985 right top horizontal maxrows 1" : "off");
     fprintf(script,
             "plot $panel%u using 1:2 with lines linecolor '#4a6fa5' linewidth 1 title 'score', "
             "$panel%u using 1:4 with lines linecolor '#333333' dashtype 2 linewidth 1 title 'threshold', "
-            "$panel%u using 1:3 with points pointtype 7 pointsize 0.45 linecolor '#c0392b' title 'over the threshold', "
+            "$panel%u using 1:3 with points pointtype 7 pointsize 0.55 linecolor '#c0392b' title 'over the threshold', "
             "$news%u using 1:(%.3f) with points pointtype 11 pointsize 0.7 linecolor '#7d3c98' "
             "title 'never-seen call', "
             "NaN with boxes fillstyle solid linecolor '#f6d8a8' title 'attack'\n",
             number, number, number, number, picture->high - 0.06 * (picture->high - picture->low));
 }
 
-static void draw(FILE *script, const struct picture *picture, const char *terminal, const char *path) {
-    unsigned height = FRAME_HEIGHT + PANEL_HEIGHT * picture->count;
-    fprintf(script, "set terminal %s size %d,%u font 'sans,11'\nset output '%s'\n", terminal, WIDTH, height, path);
+static void draw_panel(FILE *script, const struct picture *picture, unsigned number, const struct column *column,
+                       unsigned height) {
+    const struct panel *panel = &picture->panels[number];
+    bool last = number + 1 == picture->count;
+    double end = time_of(panel, panel->subject->normal_count + panel->subject->attack_count);
+    double bottom = BOTTOM_HEIGHT + (picture->count - 1.0 - number) * PANEL_HEIGHT;
+    fprintf(script, "set lmargin at screen %.3f\nset rmargin at screen %.3f\n", column->left, column->right);
+    fprintf(script, "set bmargin at screen %.4f\nset tmargin at screen %.4f\n", bottom / height,
+            (bottom + PANEL_HEIGHT - PANEL_GAP) / height);
+    fprintf(script, "set xrange [%.3f:%.3f]\n", column->from, column->to);
+    if (column->all)
+        fprintf(script, "set label 1 'container %u' at graph 0.01, graph 0.91 font ',10'\n", panel->subject->container);
+    else
+        fputs("unset label 1\n", script);
     fprintf(
         script,
-        "set multiplot layout %u,1 margins screen 0.06, screen 0.985, screen %.4f, screen %.4f spacing screen 0.012\n",
-        picture->count, 52.0 / height, 1 - 60.0 / height);
-    fprintf(script, "set label 2 '%s' at screen 0.015, screen %.4f font ',14'\n", picture->name, 1 - 20.0 / height);
-    fprintf(script, "set xrange [%.2f:%.2f]\nset yrange [%.3f:%.3f]\n", picture->from, picture->to, picture->low,
-            picture->high);
-    fputs("set border 3 linecolor '#777777'\nset tics nomirror scale 0.5 textcolor '#333333'\nset ytics 4\n"
-          "set grid ytics linecolor '#e4e4e4' linetype 1\nset ylabel 'score, log2' offset 1\n",
+        "set object 1 rectangle from 0, graph 0 to %.2f, graph 1 behind fillcolor '#f6d8a8' fillstyle solid noborder\n",
+        end);
+    fprintf(script, "set format x '%s'\nset xlabel '%s'\n", last ? "%g" : "",
+            !last         ? ""
+            : column->all ? "seconds from the beginning of the attack"
+                          : "the attack from near");
+    fprintf(script, "set format y '%s'\nset ylabel '%s' offset 1\n", column->all ? "%g" : "",
+            column->all ? "score, log2" : "");
+    plot(script, picture, number, column->all && number == 0);
+}
+
+static void draw(FILE *script, const struct picture *picture, const char *terminal, const char *path) {
+    unsigned height = FRAME_HEIGHT + PANEL_HEIGHT * picture->count;
+    const struct column columns[] = {
+        {0.06, 0.7, picture->from, picture->to, true},
+        {0.72, 0.985, -fmax(1, picture->to / 4), picture->to, false},
+    };
+    fprintf(script, "set terminal %s noenhanced size %d,%u font 'sans,11'\nset output ", terminal, WIDTH, height);
+    put_quoted(script, path);
+    fputs("\nset multiplot\nset label 2 ", script);
+    put_quoted(script, picture->name);
+    fprintf(script, " at screen 0.015, screen %.4f font ',14'\n", 1 - 20.0 / height);
+    fprintf(script, "set yrange [%.3f:%.3f]\n", picture->low, picture->high);
+    fputs("set border 3 linecolor '#777777'\nset tics nomirror scale 0.5 textcolor '#333333'\n"
+          "set xtics autofreq\nset ytics autofreq\nset grid ytics linecolor '#e4e4e4' linetype 1\n",
           script);
-    for (unsigned i = 0; i < picture->count; i++) {
-        draw_panel(script, picture, i);
-        fputs("unset label 2\n", script);
-    }
+    for (size_t column = 0; column < sizeof columns / sizeof columns[0]; column++)
+        for (unsigned i = 0; i < picture->count; i++) {
+            draw_panel(script, picture, i, &columns[column], height);
+            fputs("unset label 2\n", script);
+        }
     fputs("unset multiplot\nunset output\nunset object 1\n", script);
 }
 
@@ -158,7 +197,7 @@ static void measure(struct picture *picture) {
     }
     picture->low = floor(picture->low);
     picture->high = ceil(picture->high + 0.25 * (picture->high - picture->low));
-    picture->to += 0.01 * (picture->to - picture->from);
+    picture->to *= 1.05;
 }
 
 static void draw_vulnerability(const struct trials *trials, size_t vulnerability, double rate, const char *folder) {

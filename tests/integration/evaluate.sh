@@ -90,6 +90,44 @@ expect score_damaged_model 2 'cut off, or too large; train it anew with pinion t
 expect score_no_model 2 'which model' "$pinion" score "$work/other.csv"
 expect evaluate_nothing 2 'has no recorded attacks: files NAME.csv.gz' "$pinion" evaluate "$work"
 
+# ---- a folder of attacks, made here: two containers, the attack starts programs ----
+
+mkdir "$work/attacks"
+awk 'BEGIN {
+    srand(5)
+    print "split,label,trace,start,read,write,close,accept,execve"
+    for (train = 1; train <= 6; train++) rows("train-normal", "train" train, 100, 0)
+    for (container = 1; container <= 2; container++) {
+        rows("validation-normal", "c" container, 200, 0)
+        rows("attack", "c" container, 20, 2)
+    }
+}
+function rows(split_name, trace, count, started, i, load) {
+    for (i = 0; i < count; i++) {
+        load = 20 + int(20 * rand())
+        printf "%s,x,%s,%d,%d,%d,%d,%d,%d\n", split_name, trace, i, 2 * load, load, load + int(3 * rand()), load, (i > 5 ? started : 0)
+    }
+}' | gzip >"$work/attacks/CVE-1 it's.csv.gz"
+expect evaluate_detects 0 '^all +0.00 % .* 2 of 2 +1.4 s' "$pinion" evaluate "$work/attacks"
+if command -v jq >/dev/null; then
+    found=$("$pinion" evaluate --json "$work/attacks" | jq -r '[.false_alarm_pct, .detected_pct, .strict_false_alarm_pct, .strict_detected_pct,
+        .cold_false_alarm_pct, .cold_detected_pct, .chance_pct, .alarms_per_hour, .worst_container_pct, .signature_right_pct, .signature_wrong_pct,
+        .absent_named_pct, .false_alarm_named_pct, .pca_detected_pct, .zscore_detected_pct, .never_seen_detected_pct] |
+        [(map(type) | unique | join(" ")), .[1], .[5]] | join(" ")')
+    [ "$found" = "number 100 100" ]
+    report evaluate_json $? "$found"
+fi
+if command -v gnuplot >/dev/null; then
+    expect evaluate_plots 0 'all' "$pinion" evaluate --plots "$work/plots" "$work/attacks"
+    [ "$(head -c 4 "$work/plots/CVE-1 it's.png" | tail -c 3)" = PNG ] && grep -q '</svg>' "$work/plots/CVE-1 it's.svg"
+    report evaluate_plots_of_any_name $? "$(ls -l "$work/plots")"
+else
+    echo "skip evaluate_plots: gnuplot is not installed"
+fi
+gunzip -c "$work/attacks/CVE-1 it's.csv.gz" | grep -v '^attack,x,c2' | gzip >"$work/half.csv.gz"
+mv "$work/half.csv.gz" "$work/attacks/CVE-1 it's.csv.gz"
+expect evaluate_half 2 'container c2 has no rows of split attack' "$pinion" evaluate "$work/attacks"
+
 # ---- recorded attacks ----
 
 output=$(tests/evaluation/run quiet 2>&1)
