@@ -25,8 +25,8 @@ struct autoencoder_plan {
     void *context;
 };
 
-/* `rows` is [count][padded(inputs)]; what is far out in them is clipped. Starts at the principal components and improves on them by stochastic gradient descent
- * (Kingma, Ba: Adam, ICLR 2015), until rows that are held back no longer gain. */
+/* `rows` is [count][padded(inputs)]; what is far out in them is clipped. Starts at the principal components and improves
+ * on them by stochastic gradient descent (Kingma, Ba: Adam, ICLR 2015), until rows that are held back no longer gain. */
 void autoencoder_fit(struct autoencoder *network, float *rows, size_t count, size_t inputs,
                      const struct autoencoder_plan *plan);
 void autoencoder_free(struct autoencoder *network);

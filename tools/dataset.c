@@ -6,11 +6,11 @@
 
 #include "runtime/util.h"
 
-static size_t find_call(struct dataset *data, const char *name) {
-    for (size_t i = 0; i < data->call_count; i++)
-        if (strcmp(data->calls[i], name) == 0)
-            return i;
-    return data->call_count;
+static size_t find_call(const struct dataset *data, size_t count, const char *name) {
+    size_t i = 0;
+    while (i < count && strcmp(data->calls[i], name) != 0)
+        i++;
+    return i;
 }
 
 /* A new call makes every row longer by a zero. */
@@ -26,14 +26,9 @@ static void widen(struct dataset *data, size_t calls) {
 static void add_calls(struct dataset *data, const char *const *names, size_t count, size_t *columns) {
     size_t known = data->call_count;
     for (size_t i = 0; i < count; i++) {
-        size_t at = find_call(data, names[i]);
-        for (size_t new = data->call_count; at == data->call_count &&new < known; new ++)
-            at = strcmp(data->calls[new], names[i]) == 0 ? new : at;
-        if (at == data->call_count) {
-            at = known;
+        columns[i] = find_call(data, known, names[i]);
+        if (columns[i] == known)
             *array_append(data->calls, known) = xstrdup(names[i]);
-        }
-        columns[i] = at;
     }
     if (known > MODEL_MAX_CALLS)
         die("the recordings name %zu calls together; a model has at most %d", known, MODEL_MAX_CALLS);

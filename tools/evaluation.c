@@ -60,6 +60,8 @@ static void add_recording(struct evaluation_data *data, const char *path) {
                 (container - 1) * MINUTES + 1);
         *array_append(data->subjects, data->subject_count) = subject;
     }
+    if (subject.container != 0 && !find_minute(recording, 2, 0))
+        die("\"%s\" has one container alone: there is no other to train on", path);
 }
 
 void evaluation_read(const char *folder, struct evaluation_data *data) {
@@ -105,6 +107,8 @@ void evaluation_schooling(const struct evaluation_data *data, const struct subje
     for (unsigned container = 1; find_minute(recording, container, 0); container++)
         if (container != subject->container)
             add_container(recording, container, false, dataset);
+    if (dataset->group_count == 1) /* one other container: its minutes are held back in turn */
+        dataset_part(dataset, MINUTES);
 }
 
 void evaluation_tested(const struct evaluation_data *data, const struct subject *subject, struct dataset *dataset) {

@@ -1,6 +1,6 @@
-/* Judging detection on recorded attacks. A folder of CSV files, one per vulnerability, each with containers whose rows
- * are split into train-normal (traces train1..train12: three minutes of each container in turn), validation-normal and attack
- * (traces c1..c4).
+/* Judging detection on recorded attacks. A folder of CSV files, one per vulnerability, each with containers whose rows are
+ * split into train-normal (traces train1..train12: three minutes of each container in turn), validation-normal and
+ * attack (traces c1..c4).
  */
 #ifndef PINION_TOOLS_EVALUATION_H
 #define PINION_TOOLS_EVALUATION_H

@@ -20,12 +20,13 @@ static const struct option_row options[] = {
     OPTION_FLAG("json", 'j', &settings.json, "print one JSON object per interval"),
 };
 
-static const char details[] =
-    "FILE is a recording, as for `pinion train`. A score is in powers of two; what lies above the model's threshold, "
-    "or\n"
-    "holds a call that training never saw, is odd. Every trace of a file is scored from a fresh start.\n"
-    "\n"
-    "Exit status: 0 no alarm, 1 there were alarms, 2 error.\n";
+static const char details[] = "FILE is a recording, as for `pinion train`. A score is in powers of two. An interval is "
+                              "odd where its score lies above\n"
+                              "the threshold, which moves with the scores by a factor of two at most, or where it "
+                              "holds a call that training never\n"
+                              "saw; odd intervals are an alarm. Every trace of a file is scored from a fresh start.\n"
+                              "\n"
+                              "Exit status: 0 no alarm, 1 there were alarms, 2 error.\n";
 
 struct tally {
     size_t intervals, alarms;

@@ -128,6 +128,10 @@ gunzip -c "$work/attacks/CVE-1 it's.csv.gz" | grep -v '^attack,x,c2' | gzip >"$w
 mv "$work/half.csv.gz" "$work/attacks/CVE-1 it's.csv.gz"
 expect evaluate_half 2 'container c2 has no rows of split attack' "$pinion" evaluate "$work/attacks"
 
+gunzip -c "$work/attacks/CVE-1 it's.csv.gz" | grep -Ev '^[a-z-]*,x,(c2|train[456]),' | gzip >"$work/half.csv.gz"
+mv "$work/half.csv.gz" "$work/attacks/CVE-1 it's.csv.gz"
+expect evaluate_one_container 2 'one container alone: there is no other to train on' "$pinion" evaluate "$work/attacks"
+
 # ---- recorded attacks ----
 
 output=$(tests/evaluation/run quiet 2>&1)
