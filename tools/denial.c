@@ -87,6 +87,11 @@ void denial_free(struct denial *denial) {
     *denial = (struct denial){0};
 }
 
+bool denial_is_of_call(const struct denial *denial) {
+    return denial->reason != REASON_ANOMALY && denial->reason != REASON_BAD_MODEL &&
+           denial->reason != REASON_BAD_COUNTS;
+}
+
 /* The shim writes objects it did not read as the pointer's value. */
 static bool is_bare_pointer(const struct argument *argument, const char *text) {
     enum shape shape = argument_shape(argument->kind);
@@ -162,9 +167,13 @@ bool denial_value(const struct denial *denial, struct value *value) {
     return value_parse(text, argument->kind, value, &mistake);
 }
 
+static bool same_member(const struct denial *a, const struct denial *b, const char *key) {
+    const json_t *left = json_object_get(a->line, key), *right = json_object_get(b->line, key);
+    return left == right || json_equal(left, right);
+}
+
 bool denial_same(const struct denial *a, const struct denial *b) {
     return strcmp(a->program, b->program) == 0 && strcmp(a->rule, b->rule) == 0 &&
            strcmp(a->reason_word, b->reason_word) == 0 && strcmp(a->argument_name, b->argument_name) == 0 &&
-           strcmp(a->detail, b->detail) == 0 &&
-           json_equal(json_object_get(a->line, "args"), json_object_get(b->line, "args"));
+           strcmp(a->detail, b->detail) == 0 && same_member(a, b, "args") && same_member(a, b, "signature");
 }

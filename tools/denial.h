@@ -25,6 +25,9 @@ struct denial {
 bool denial_parse(const char *text, struct denial *denial, struct mistake *mistake);
 void denial_free(struct denial *denial);
 
+/* Whether a policy has a say in it; false where the line is about counting and scoring. */
+bool denial_is_of_call(const struct denial *denial);
+
 /* The call as one would write it: system("id"). The caller frees. */
 char *denial_call(const struct denial *denial);
 

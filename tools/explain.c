@@ -192,6 +192,41 @@ static void print_policy(const struct explanation *explanation) {
     }
 }
 
+static void print_names(const char *head, const json_t *names) {
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        cleanup_free char *clean = printable(name ? name : "?");
+        printf("%s%s", i ? ", " : head, clean);
+    }
+    if (json_array_size(names))
+        putchar('\n');
+}
+
+/* Of an anomaly; the line may lack anything. */
+static void print_interval(const json_t *line) {
+    printf("\nWhat was odd\n");
+    if (json_is_integer(json_object_get(line, "interval")))
+        printf("  interval %lld\n", (long long)json_integer_value(json_object_get(line, "interval")));
+    if (json_is_number(json_object_get(line, "score")))
+        printf("  score %.2f, threshold %.2f\n", json_number_value(json_object_get(line, "score")),
+               json_number_value(json_object_get(line, "threshold")));
+    print_names("  most frequent calls: ", json_object_get(line, "top"));
+    print_names("  never seen in training: ", json_object_get(line, "never_seen"));
+    if (json_integer_value(json_object_get(line, "violations")) > 0)
+        printf("  calls that were refused since the last anomaly: %lld\n",
+               (long long)json_integer_value(json_object_get(line, "violations")));
+}
+
+static void print_circumstances(const struct explanation *explanation) {
+    const struct denial *denial = explanation->denial;
+    if (denial_is_of_call(denial)) {
+        print_where(explanation);
+        print_policy(explanation);
+    } else if (denial->reason == REASON_ANOMALY) {
+        print_interval(denial->line);
+    }
+}
+
 static void print_explanation(const struct explanation *explanation, size_t count) {
     const struct denial *denial = explanation->denial;
     const char *verdict = denial->verdict;
@@ -209,8 +244,7 @@ static void print_explanation(const struct explanation *explanation, size_t coun
                   *denial->detail ? ": " : "", denial->detail);
     printf("\n\nWhat happened\n  ");
     print_paragraph(happened, 2);
-    print_where(explanation);
-    print_policy(explanation);
+    print_circumstances(explanation);
     printf("\nWhat to do\n");
     for (int i = 0; i < CHOICE_COUNT; i++) {
         printf("  %d. ", i + 1);

@@ -278,11 +278,33 @@ static void find_edit(struct explanation *explanation) {
 
 /* ---- The three choices ---- */
 
-/* What each reason means for the choices. NULL: the general sentence. */
+/* What each reason means for the choices. NULL: the general sentence. With `edit`, nothing was stopped that could be
+ * allowed. */
 static const struct advice {
     const char *attack;
     const char *learn;
+    const char *edit;
 } advices[REASON_COUNT] = {
+    [REASON_ANOMALY] = {.attack = "To learn which attack it is, if it is one:\n"
+                                  "  pinion events --db DB                                       the next ones, live\n"
+                                  "  pinion signature lookup --db DB --model MODEL RECORDING     in what was recorded",
+                        .learn = "If this was ordinary work, teach it to the model, with its interval in MS:\n"
+                                 "  pinion record -i MS -o more.csv -- COMMAND ...\n"
+                                 "  pinion train --merge MODEL -o MODEL more.csv",
+                        .edit = "Nothing was stopped, and no line of a policy is about this. Where alarms of ordinary "
+                                "work are too many, train with a smaller --rate, or with --consecutive 2."},
+    [REASON_BAD_MODEL] = {.attack = "If nobody changed the model, somebody else did: look at its owner, mode and date.",
+                          .learn = "Otherwise train it anew, and chmod go-w it; where the page of counts has another "
+                                   "interval, remove the page, so that it is made with the model's interval:\n"
+                                   "  pinion train -o MODEL RECORDING ...\n"
+                                   "  pinion doctor PROGRAM     tells where model and page are",
+                          .edit = "Nothing was stopped: the policy holds as before, only intervals are not scored. "
+                                  "Without a model there is no such line: remove it, or set PINION_MODEL to nothing."},
+    [REASON_BAD_COUNTS] = {.attack =
+                               "If nobody changed the page of counts, somebody else did: look at its owner and date.",
+                           .learn = "Otherwise remove the page: the next program that starts makes it anew. pinion "
+                                    "doctor PROGRAM tells where it is.",
+                           .edit = "Nothing was stopped: the policy holds as before, the process counts for itself."},
     [REASON_UNKNOWN_MODULE] = {.learn = "If the library belongs to the program, analyse it with the program: policygen "
                                         "--also LIBRARY PROGRAM."},
     [REASON_CHANGED_MODULE] = {.learn = "If the library was updated, analyse the program again: policygen PROGRAM.",
@@ -364,6 +386,8 @@ static bool is_about_value(int reason) {
 
 static char *edit_sentence(const struct explanation *explanation) {
     const struct edit *edit = &explanation->edit;
+    if (!denial_is_of_call(explanation->denial))
+        return xstrdup(advices[explanation->denial->reason].edit);
     if (!edit->text && explanation->denial->reason == REASON_ARGUMENT)
         return xasprintf("To allow exactly this, add the value to the list \"manual\" of this argument in %s; the line "
                          "does not hold the whole value.",
@@ -378,27 +402,34 @@ static char *edit_sentence(const struct explanation *explanation) {
                      edit->place, edit->text, edit->file);
 }
 
+static char *attack_sentence(const struct denial *denial, const char *attack) {
+    if (!denial_is_of_call(denial))
+        return xstrdup(attack);
+    return xasprintf("%s If it is an attack, it was stopped%s: keep this line, look at what the program was sent at "
+                     "that time, and update the program.",
+                     attack ? attack : "If you cannot say why the program should do this, take it for an attack.",
+                     strcmp(denial->verdict, "deny") == 0 || strcmp(denial->verdict, "kill") == 0
+                         ? ""
+                         : " only in mode enforce (this line is a warning)");
+}
+
 static void make_choices(struct explanation *explanation, const struct explain_place *place) {
     static const struct advice none;
     int reason = explanation->denial->reason;
     const struct advice *advice = reason >= 0 ? &advices[reason] : &none;
-    explanation->choices[CHOICE_ATTACK] = xasprintf(
-        "%s If it is an attack, it was stopped%s: keep this line, look at what the program was sent at that "
-        "time, and update the program.",
-        advice->attack ? advice->attack : "If you cannot say why the program should do this, take it for an attack.",
-        strcmp(explanation->denial->verdict, "deny") == 0 || strcmp(explanation->denial->verdict, "kill") == 0
-            ? ""
-            : " only in mode enforce (this line is a warning)");
+    explanation->choices[CHOICE_ATTACK] = attack_sentence(explanation->denial, advice->attack);
     explanation->choices[CHOICE_LEARN] = advice->learn ? xstrdup(advice->learn) : learn_sentence(explanation, place);
     explanation->choices[CHOICE_EDIT] = edit_sentence(explanation);
 }
 
 void explanation_make(struct explanation *explanation, const struct denial *denial, const struct explain_place *place) {
     *explanation = (struct explanation){.denial = denial, .call = denial_call(denial)};
-    read_code(explanation, place->root);
-    read_policy(explanation, place);
-    read_allowed(explanation);
-    find_edit(explanation);
+    if (denial_is_of_call(denial)) {
+        read_code(explanation, place->root);
+        read_policy(explanation, place);
+        read_allowed(explanation);
+        find_edit(explanation);
+    }
     make_choices(explanation, place);
 }
 

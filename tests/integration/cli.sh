@@ -482,6 +482,28 @@ for reason in $reasons; do
 done
 end
 
+# What a policy has no say in: neither learn nor merge helps.
+begin explain_an_anomaly
+anomaly="{\"reason\":\"anomaly\",\"verdict\":\"log\",\"exe\":\"$reader\",\"interval\":42,\"score\":7.250000,\"threshold\":1.500000,
+\"violations\":3,\"signature\":\"aa\",\"top\":[\"read\",\"write\"],\"never_seen\":[\"execve\"]}"
+anomaly=${anomaly//$'\n'/}
+run 0 "$pinion" explain -d "$work/policies" "$anomaly"
+says "interval 42" "score 7.25, threshold 1.50" "calls: read, write" "never seen in training: execve" "refused since the last anomaly: 3" \
+    "Nothing was stopped" "pinion record -i MS -o more.csv" "pinion train --merge MODEL -o MODEL more.csv" \
+    "pinion signature lookup" "pinion events --db"
+[[ $output != *"What the policy says"* && $output != *"pinion learn"* ]] || wrong "speaks of the policy: $output"
+printf '%s\n' "$anomaly" "$anomaly" "${anomaly/aa/bb}" >"$work/anomalies"
+run_out 0 "$pinion" explain --json "$work/anomalies"
+json '[.explanations[].count] | join(" ")' "2 1"
+end
+
+begin explain_a_bad_model
+run 0 "$pinion" explain -d "$work/policies" \
+    "{\"reason\":\"bad-model\",\"verdict\":\"log\",\"exe\":\"$reader\",\"detail\":\"the model is cut off\"}"
+says "the model is cut off" "train it anew" "remove the page, so that it is made with the model's interval" "Nothing was stopped"
+[[ $output != *"What the policy says"* && $output != *"pinion learn"* ]] || wrong "speaks of the policy: $output"
+end
+
 # ---- doctor ----
 
 begin doctor_is_content
