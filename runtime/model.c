@@ -11,10 +11,6 @@
 #define BASELINE_STEP (10 * FIXED_ONE)
 #define VARIANCE_MAX (1 << 30)
 
-/* A container's first intervals hold the start of its programs, which is like nothing that follows: until so many had
- * calls, only calls that training never saw are odd. */
-#define STARTING 5
-
 /* How the threshold follows the container's scores, 24 fractional bits: half a power of two with each interval over
  * it, and from one power of two above the trained threshold to half a one below it. */
 #define SLACK_ONE (1 << 24)
@@ -214,7 +210,7 @@ static void move_threshold(const struct model_header *model, struct model_state 
 }
 
 bool model_alarm(const struct model_header *model, struct model_state *state, int32_t score, bool never_seen) {
-    bool is_starting = READ(state->intervals) <= STARTING;
+    bool is_starting = READ(state->intervals) <= MODEL_STARTING;
     bool is_over = !is_starting && score > model_threshold(model, state);
     if (score != SCORE_IDLE)
         move_threshold(model, state, is_over);

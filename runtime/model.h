@@ -147,6 +147,10 @@ int32_t model_combine(const struct model_header *model, struct model_state *stat
 int32_t model_score(const struct model_header *model, struct model_state *state, const uint64_t *counts,
                     struct model_work *work);
 
+/* A container's first intervals hold the start of its programs, which is like nothing that follows: until more than so
+ * many had calls, only calls that training never saw are odd. */
+#define MODEL_STARTING 5
+
 /* Whether this interval raises or keeps up an alarm: it is odd when its score is over the threshold, unless the
  * container only starts, or a call was made that training never saw; model->consecutive odd ones in a row are an
  * alarm.

@@ -6,6 +6,11 @@
 
 #include "runtime/util.h"
 
+/* So many intervals with calls are a recording's end, besides the MODEL_STARTING at its start; one with fewer than
+ * EDGES_FROM has none to spare. */
+#define ENDING 2
+#define EDGES_FROM 40
+
 static size_t find_call(const struct dataset *data, size_t count, const char *name) {
     size_t i = 0;
     while (i < count && strcmp(data->calls[i], name) != 0)
@@ -42,8 +47,11 @@ static size_t add_rows(struct dataset *data, size_t count, uint32_t group) {
     data->counts = xrealloc(data->counts, data->row_count * data->call_count + 1, sizeof *data->counts);
     data->groups = xrealloc(data->groups, data->row_count + 1, sizeof *data->groups);
     memset(data->counts + first * data->call_count, 0, count * data->call_count * sizeof *data->counts);
-    for (size_t row = first; row < data->row_count; row++)
+    data->edges = xrealloc(data->edges, data->row_count + 1, sizeof *data->edges);
+    for (size_t row = first; row < data->row_count; row++) {
         data->groups[row] = group;
+        data->edges[row] = false;
+    }
     if (group >= data->group_count)
         data->group_count = group + 1;
     return first;
@@ -98,16 +106,31 @@ size_t dataset_rows_but(const struct dataset *data, uint32_t group, size_t *rows
     return count;
 }
 
-size_t dataset_busy_rows(const struct dataset *data) {
+static bool is_busy(const struct dataset *data, size_t row) {
+    const uint64_t *counts = dataset_row(data, row);
+    size_t call = 0;
+    while (call < data->call_count && counts[call] == 0)
+        call++;
+    return call < data->call_count;
+}
+
+static size_t count_busy(const struct dataset *data, size_t first) {
     size_t busy = 0;
-    for (size_t row = 0; row < data->row_count; row++) {
-        const uint64_t *counts = dataset_row(data, row);
-        size_t call = 0;
-        while (call < data->call_count && counts[call] == 0)
-            call++;
-        busy += call < data->call_count;
-    }
+    for (size_t row = first; row < data->row_count; row++)
+        busy += is_busy(data, row);
     return busy;
+}
+
+size_t dataset_busy_rows(const struct dataset *data) {
+    return count_busy(data, 0);
+}
+
+void dataset_mark_edges(struct dataset *data, size_t first) {
+    size_t busy = count_busy(data, first), seen = 0;
+    for (size_t row = first; row < data->row_count && busy >= EDGES_FROM; row++) {
+        seen += is_busy(data, row);
+        data->edges[row] = seen <= MODEL_STARTING || seen + ENDING > busy;
+    }
 }
 
 void dataset_free(struct dataset *data) {
@@ -116,5 +139,6 @@ void dataset_free(struct dataset *data) {
     free(data->calls);
     free(data->counts);
     free(data->groups);
+    free(data->edges);
     *data = (struct dataset){0};
 }

@@ -14,6 +14,7 @@ struct dataset {
     size_t call_count;
     uint64_t *counts; /* [row_count][call_count] */
     uint32_t *groups; /* per row: the recording it is from; in held-back scoring a group stays together */
+    bool *edges;      /* per row: where a recording starts or ends, which is like nothing in between */
     size_t row_count;
     uint32_t group_count;
     uint32_t interval_ms;
@@ -21,6 +22,9 @@ struct dataset {
 
 /* Appends rows as group `group`. Ends the program when the intervals differ in length. */
 void dataset_add(struct dataset *data, const struct recording *recording, size_t first, size_t count, uint32_t group);
+
+/* The rows from `first` on are a recording of their own, from the start of its programs to their end. */
+void dataset_mark_edges(struct dataset *data, size_t first);
 
 /* Appends the intervals that a model carries as a group of its own. */
 void dataset_add_sample(struct dataset *data, const struct model_header *model);

@@ -66,8 +66,11 @@ static void add_file(struct dataset *data, const char *path, uint32_t group) {
     size_t before = data->row_count;
     for (size_t i = 0; i < recording.trace_count; i++) {
         const struct trace *trace = &recording.traces[i];
-        if (!settings.split || strcmp(trace->split, settings.split) == 0)
-            dataset_add(data, &recording, trace->first, trace->count, group);
+        size_t first = data->row_count;
+        if (settings.split && strcmp(trace->split, settings.split) != 0)
+            continue;
+        dataset_add(data, &recording, trace->first, trace->count, group);
+        dataset_mark_edges(data, first);
     }
     if (data->row_count == before)
         die("\"%s\" has no rows%s%s", path, settings.split ? " of split " : "", settings.split ? settings.split : "");
@@ -75,8 +78,12 @@ static void add_file(struct dataset *data, const char *path, uint32_t group) {
 }
 
 static void gather(struct dataset *data, char **files, size_t count) {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        for (size_t earlier = 0; earlier < i; earlier++)
+            if (strcmp(files[earlier], files[i]) == 0)
+                die("\"%s\" is given twice: a recording counts once", files[i]);
         add_file(data, files[i], (uint32_t)(i % GROUPS_MOST));
+    }
     if (settings.merge)
         dataset_add_sample(data, model_open(settings.merge));
     if (data->group_count < GROUPS_LEAST)

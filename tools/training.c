@@ -178,7 +178,7 @@ static struct model_header *fit(const struct dataset *data, const size_t *rows, 
 
 struct measured {
     int32_t parts[PART_COUNT];
-    bool counts; /* something was called, and nothing that the others never called */
+    bool counts; /* something was called, nothing that the others never called, and it is no start or end */
 };
 
 static void measure_group(const struct dataset *data, uint32_t group, const struct model_header *model,
@@ -191,7 +191,7 @@ static void measure_group(const struct dataset *data, uint32_t group, const stru
             continue;
         bool usual = judge_order(judge, dataset_row(data, row), counts);
         bool any = model_measure(model, &judge->state, counts, measured[row].parts, &judge->work);
-        measured[row].counts = usual && any;
+        measured[row].counts = usual && any && !data->edges[row];
     }
     free(judge);
 }

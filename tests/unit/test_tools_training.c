@@ -170,6 +170,26 @@ static void test_groups_may_be_idle(void **state) {
     dataset_free(&data);
 }
 
+/* Whoever records a server from its start to its end, twice, must not get a threshold as high as starts are odd. */
+static void test_starts_and_ends_set_no_threshold(void **state) {
+    (void)state;
+    struct dataset plain = {0}, started = {0};
+    for (uint64_t group = 0; group < 3; group++) {
+        add_rows(&plain, server, ROWS / 3, 1, group + 1);
+        size_t first = started.row_count;
+        add_rows(&started, server, ROWS / 3, 1, group + 1);
+        for (size_t i = 0; i < 3; i++) /* opens much and accepts nobody */
+            started.counts[(first + i) * started.call_count] = 1000000;
+        started.counts[(started.row_count - 1) * started.call_count + 2] = 1000000;
+        dataset_mark_edges(&started, first);
+    }
+    cleanup_free struct model_header *usual = train(&plain, 1);
+    cleanup_free struct model_header *model = train(&started, 1);
+    assert_true(model->threshold < usual->threshold + 2 * FIXED_ONE);
+    dataset_free(&plain);
+    dataset_free(&started);
+}
+
 static void test_thresholds(void **state) {
     (void)state;
     double scores[1000];
@@ -195,6 +215,7 @@ int main(void) {
         cmocka_unit_test(test_merging_forgets_no_call),
         cmocka_unit_test(test_the_largest_counts_survive),
         cmocka_unit_test(test_groups_may_be_idle),
+        cmocka_unit_test(test_starts_and_ends_set_no_threshold),
         cmocka_unit_test(test_thresholds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
