@@ -224,7 +224,7 @@ static void put_baselines(json_t *object, const struct report *report) {
 static json_t *json_of_vulnerabilities(const struct report *report) {
     json_t *list = json_array();
     for (size_t i = 0; i < report->data->recording_count; i++) {
-        json_t *object = json_pack("{s:s}", "name", report->data->names[i]);
+        json_t *object = json_pack("{s:o}", "name", json_text(report->data->names[i]));
         for (int k = 0; k < SETTING_COUNT; k++) {
             const struct setting *setting = &all_settings[k];
             struct contestant contestant = {report->trials, setting->schooling, DETECTOR_MODEL};

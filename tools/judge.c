@@ -18,13 +18,16 @@ void judge_begin(struct judge *judge, const struct model_header *model, char *co
     }
 }
 
+size_t judge_never_seen(const struct judge *judge, const uint64_t *row, size_t from) {
+    while (from < judge->call_count && (row[from] == 0 || judge->known[from]))
+        from++;
+    return from;
+}
+
 bool judge_order(const struct judge *judge, const uint64_t *row, uint64_t *counts) {
     for (size_t i = 0; i < judge->model->calls.count; i++)
         counts[i] = judge->columns[i] < judge->call_count ? row[judge->columns[i]] : 0;
-    for (size_t i = 0; i < judge->call_count; i++)
-        if (row[i] != 0 && !judge->known[i])
-            return false;
-    return true;
+    return judge_never_seen(judge, row, 0) == judge->call_count;
 }
 
 struct judgement judge_row(struct judge *judge, const uint64_t *row) {

@@ -30,6 +30,9 @@ struct judgement judge_row(struct judge *judge, const uint64_t *row);
 /* The row in the model's order; false when it holds a call that training never saw. */
 bool judge_order(const struct judge *judge, const uint64_t *row, uint64_t *counts);
 
+/* The next column from `from` on in which the row holds a call that training never saw; call_count: there is none. */
+size_t judge_never_seen(const struct judge *judge, const uint64_t *row, size_t from);
+
 /* Maps and validates a model file; ends the program with a message and the remedy. */
 const struct model_header *model_open(const char *path);
 

@@ -32,21 +32,17 @@ struct tally {
     size_t intervals, alarms;
 };
 
-static void append_new_calls(const struct judge *judge, const struct recording *recording, const uint64_t *row,
-                             json_t *list) {
-    for (size_t i = 0; i < recording->call_count; i++)
-        if (row[i] != 0 && !judge->known[i])
-            json_array_append_new(list, json_string(recording->calls[i]));
-}
-
 static void print_json(const struct judge *judge, const struct recording *recording, const struct trace *trace,
                        size_t row, const struct judgement *judgement) {
     json_t *new_calls = json_array();
-    append_new_calls(judge, recording, recording_row(recording, trace->first + row), new_calls);
-    json_t *object = json_pack(
-        "{s:s, s:s, s:I, s:o, s:o, s:b}", "file", recording->path, "trace", trace->name, "interval", (json_int_t)row,
-        "score", judgement->score == SCORE_IDLE ? json_null() : json_real((double)judgement->score / FIXED_ONE),
-        "never_seen", new_calls, "alarm", judgement->alarm);
+    const uint64_t *counts = recording_row(recording, trace->first + row);
+    for (size_t i = 0; (i = judge_never_seen(judge, counts, i)) < recording->call_count; i++)
+        json_array_append_new(new_calls, json_text(recording->calls[i]));
+    json_t *object =
+        json_pack("{s:o, s:o, s:I, s:o, s:o, s:b}", "file", json_text(recording->path), "trace", json_text(trace->name),
+                  "interval", (json_int_t)row, "score",
+                  judgement->score == SCORE_IDLE ? json_null() : json_real((double)judgement->score / FIXED_ONE),
+                  "never_seen", new_calls, "alarm", judgement->alarm);
     json_print(object);
 }
 
@@ -60,11 +56,10 @@ static void print_text(const struct judge *judge, const struct recording *record
     fputs(judgement->alarm ? "  alarm" : "", stdout);
     const uint64_t *counts = recording_row(recording, trace->first + row);
     const char *before = "  never seen: ";
-    for (size_t i = 0; i < recording->call_count; i++)
-        if (counts[i] != 0 && !judge->known[i]) {
-            printf("%s%s", before, recording->calls[i]);
-            before = ", ";
-        }
+    for (size_t i = 0; (i = judge_never_seen(judge, counts, i)) < recording->call_count; i++) {
+        printf("%s%s", before, recording->calls[i]);
+        before = ", ";
+    }
     putchar('\n');
 }
 

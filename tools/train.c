@@ -95,7 +95,7 @@ static void gather(struct dataset *data, char **files, size_t count) {
 
 static void print_summary(const struct model_header *model) {
     if (settings.json) {
-        json_print(json_pack("{s:s, s:i, s:I, s:i, s:i, s:f, s:f, s:i}", "model", settings.output, "calls",
+        json_print(json_pack("{s:o, s:i, s:I, s:i, s:i, s:f, s:f, s:i}", "model", json_text(settings.output), "calls",
                              (int)model->calls.count, "intervals", (json_int_t)model->trained, "interval_ms",
                              (int)model->interval_ms, "hidden", (int)model->hidden, "rate", model->rate_ppm / 1e6,
                              "threshold", (double)model->threshold / FIXED_ONE, "consecutive",

@@ -63,6 +63,10 @@ if command -v jq >/dev/null; then
         jq -r 'select(.alarm) | [.interval, (.never_seen | join("+")), (.score | type)] | join(" ")' | head -n 1)
     [ "$found" = "100 execve+pipe number" ]
     report score_json $? "$found"
+    { head -n 1 "$work/shell.csv" | sed 's/execve/ex\xffecve/'; sed -n '102p' "$work/shell.csv"; } >"$work/odd"$'\xff'.csv
+    found=$("$pinion" score --json --model "$work/model" "$work/odd"$'\xff'.csv | jq -r '.never_seen | length')
+    [ "$found" = 2 ]
+    report score_json_of_any_name $? "$found"
     found=$("$pinion" train --json -o "$work/json" "$work/normal50.csv" | jq -r '[.intervals, .calls, .interval_ms, .rate] | join(" ")')
     [ "$found" = "400 6 1000 0.0015" ]
     report train_json $? "$found"
