@@ -420,6 +420,7 @@ done
 END
 mkdir -m 777 "$work/made"
 mkfifo "$work/never"
+cp "$shim" "$work" # the other user may not see where it was built
 
 # short_lived COUNT NAME=VALUE...: its own log and page; prints the anomalies in the log.
 short_lived() {
@@ -429,7 +430,7 @@ short_lived() {
     mkdir -m 777 "$work/own"
     : >"$work/own/log"
     chmod 666 "$work/own/log"
-    timeout 60 env LD_PRELOAD="$shim" PINION_COUNTS="$work/own/page" PINION_LOG="$work/own/log" "$@" \
+    timeout 60 env LD_PRELOAD="$work/${shim##*/}" PINION_COUNTS="$work/own/page" PINION_LOG="$work/own/log" "$@" \
         bash "$work/short-lived" "$count" "$work/made" "$work/never" >"$work/told" 2>&1
     [ "$(find "$work/made" -mindepth 1 | wc -l)" = "$count" ] || echo "not all was done: $(<"$work/told")"
     jq -r 'select(.reason == "anomaly") | "\(.pid) \(.exe)"' "$work/own/log"

@@ -73,7 +73,8 @@ case_ends counts-of-200-commands
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     counted bash "$work/commands" "$work/many"
     chmod 777 "$work/many"
-    as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups env LD_PRELOAD="$shim" PINION_LOG=/dev/null)
+    cp "$shim" "$work" # nobody may not see where it was built
+    as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups env LD_PRELOAD="$work/${shim##*/}" PINION_LOG=/dev/null)
     bare "${as_nobody[@]}" PINION_COUNTS="$page" bash "$work/commands" "$work/many"
     expect 0 ""
     same mkdir 200
