@@ -259,10 +259,12 @@ double threshold_for(const double *ascending, size_t count, double rate) {
     if (count == 0)
         return 0;
     double from = quantile(ascending, count, TAIL_FROM), to = quantile(ascending, count, TAIL_TO);
-    if (rate >= 1 - TAIL_TO)
+    /* Of few scores even the highest is exceeded by one in so many. */
+    double beyond = fmax(1 - TAIL_TO, 1.0 / (double)(count + 1)), span = log2(fmax((1 - TAIL_FROM) / beyond, 2));
+    if (rate >= beyond)
         return quantile(ascending, count, 1 - rate);
     /* Scores are logarithms, so a power law's tail is a straight line over log2 of the rate. */
-    return to + (to - from) * log2((1 - TAIL_TO) / rate) / log2((1 - TAIL_FROM) / (1 - TAIL_TO));
+    return to + (to - from) * log2(beyond / rate) / span;
 }
 
 int32_t threshold_fixed(double threshold) {

@@ -203,6 +203,10 @@ static void test_thresholds(void **state) {
         last = threshold;
     }
     assert_true(last > 999);
+    double few[100]; /* of the same: less is known, so the threshold is no lower */
+    for (int i = 0; i < 100; i++)
+        few[i] = scores[10 * i];
+    assert_true(threshold_for(few, 100, 1e-4) > threshold_for(scores, 1000, 1e-4));
     assert_int_equal(threshold_fixed(1e300), 200 * FIXED_ONE);
     assert_int_equal(threshold_fixed(-1e300), -200 * FIXED_ONE);
 }
