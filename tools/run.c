@@ -32,6 +32,8 @@ static const struct option_row options[] = {
 static const char details[] =
     "The program and all programs it starts run with the shim loaded first and keep what LD_PRELOAD held before.\n"
     "Before that `run` asks what `pinion doctor` asks and refuses a program that would not be protected.\n"
+    "A model that lies in the directory of policies as pinion.model, or that PINION_MODEL names, scores what they "
+    "call.\n"
     "\n"
     "Exit status: that of COMMAND; 1 when it would not be protected, 2 when it cannot be started.\n";
 
