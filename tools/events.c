@@ -53,10 +53,17 @@ static struct sockaddr_un address_of(const char *path) {
     return address;
 }
 
+/* Only the default's directory is made: a name with a slip in it should not become one. */
 static void make_directory(const char *path) {
     cleanup_free char *directory = xstrndup(path, (size_t)(strrchr(path, '/') - path));
-    if (*directory != '\0' && mkdir(directory, 0755) != 0 && errno != EEXIST)
+    struct stat status;
+    if (*directory == '\0')
+        return;
+    if (strcmp(path, EVENT_SOCKET) == 0 && mkdir(directory, 0755) != 0 && errno != EEXIST)
         die_with_error("cannot make the directory \"%s\"", directory);
+    if (stat(directory, &status) != 0 && errno == ENOENT)
+        die("cannot listen on \"%s\": the directory \"%s\" is not there: make it, writable by the listener alone", path,
+            directory);
 }
 
 /* A socket that was left behind by a listener that is gone is in the way. */

@@ -242,12 +242,17 @@ static int report(const struct table *table, const struct command *command, cons
     return table->missed || failed ? EXIT_FINDINGS : EXIT_FINE;
 }
 
-/* Until the command, if there is one, has ended. */
+static int cannot_write(void) {
+    warn("cannot write \"%s\": %s", settings.output, strerror(errno));
+    return EXIT_ERROR;
+}
+
+/* Until the command, if there is one, has ended. It returns whatever happens: the caller has a page to remove. */
 static int record(const struct counts_page *page, char **words, const struct launch *launch, double seconds) {
     struct table table = {0};
     struct command command = {0};
     if (!atomic_file_open(&table.file, settings.output, 0644))
-        die_with_error("cannot write \"%s\"", settings.output);
+        return cannot_write();
     write_header(table.file.stream);
     counts_ring_begin(&table.ring, page);
     if (words)
@@ -256,7 +261,7 @@ static int record(const struct counts_page *page, char **words, const struct lau
     write_rest(&table);
     show_progress(&table);
     if (!atomic_file_commit(&table.file))
-        die_with_error("cannot write \"%s\"", settings.output);
+        return cannot_write();
     return report(&table, &command, words ? words[0] : "", asked);
 }
 

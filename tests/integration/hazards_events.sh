@@ -215,6 +215,9 @@ stop_listening
 : >"$work/run/plain"
 "$pinion" events --socket "$work/run/plain" >"$work/output" 2>&1
 [[ $? = 2 && $(cat "$work/output") = *"not a socket"* && -e $work/run/plain ]] || wrong "a file in the way: $(cat "$work/output")"
+timeout 10 "$pinion" events --socket "$work/nowhere/socket" >"$work/output" 2>&1
+[[ $? = 2 && $(cat "$work/output") = *"\"$work/nowhere\" is not there: make it"* && ! -e $work/nowhere ]] ||
+    wrong "no directory: $(cat "$work/output")"
 case_ends listener-and-what-is-in-its-way
 
 exit "$failed"
