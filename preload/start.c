@@ -322,6 +322,9 @@ static void prepare_counting(struct state *state, const struct settings *setting
     state->interval = interval * 1000000;
     state->model_path = settings->model != NULL ? keep(state, settings->model, "") : NULL;
     state->counts_path = settings->counts != NULL ? keep(state, settings->counts, "") : NULL;
+    if (settings->counts != NULL && *settings->counts != '\0' && *settings->counts != '/')
+        log_process(REASON_BAD_SETTING, VERDICT_LOG,
+                    "PINION_COUNTS is no absolute path: the process counts for itself");
     clock_start(state);
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/signature.h"
 #include "runtime/util.h"
@@ -398,5 +399,7 @@ int verb_signature(const struct verb *verb, int argc, char **argv) {
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++)
         if (argv[1] && strcmp(argv[1], actions[i].name) == 0)
             return actions[i].handler(&usage, argv + 2);
+    if (argv[1] && !strchr(argv[1], '/') && access(argv[1], F_OK) != 0)
+        options_mistake(&usage, "\"%s\" is neither an action (lookup, learn, list) nor a file", argv[1]);
     return look_up(&usage, argv + 1, NULL, top_or_die(&usage, SIGNATURE_TOP));
 }

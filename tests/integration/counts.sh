@@ -140,11 +140,14 @@ mkdir "$page"
 shim PINION_COUNTS="$page" mkdir "$work/many/e"
 expect 0 "" "log - bad-counts"
 rmdir "$page"
-for nowhere in /nowhere/at/all relative ''; do
+for nowhere in /nowhere/at/all ''; do
     rm -rf "$work/many/f"
     shim PINION_COUNTS="$nowhere" mkdir "$work/many/f"
     expect 0 ""
 done
+shim PINION_COUNTS=relative mkdir "$work/many/relative"
+expect 0 "" "log - bad-setting"
+[[ $(cat "$log") = *"PINION_COUNTS is no absolute path"* && ! -e relative ]] || wrong "a relative path: $(cat "$log")"
 shim PINION_COUNTS="$page" PINION_INTERVAL=1 mkdir "$work/many/h"
 expect 0 "" "log - bad-setting"
 rm -f "$page"
@@ -195,6 +198,17 @@ awk -F, 'NR > 1 { rows++; sum = 0; for (i = 3; i <= NF; i++) sum += $i; zero += 
     END { exit !(rows >= 10 && zero >= 2 && full >= 3) }' "$work/recording.csv" || wrong "no rows with and without calls"
 [[ $output = *" intervals of 20 ms with "* ]] || wrong "$output"
 case_ends record-intervals
+
+# Where nothing can be written nothing is started, and nothing is left.
+before=$(compgen -G '/dev/shm/pinion-record.*')
+output=$("$pinion" record --shim "$shim" -o "$work/nowhere/recording.csv" -- touch "$work/started" 2>&1)
+[[ $? = 2 && $output = *"cannot write \"$work/nowhere/recording.csv\""* ]] || wrong "says: $output"
+[ ! -e "$work/started" ] || wrong "the command was started"
+for left in $(compgen -G '/dev/shm/pinion-record.*'); do
+    # Others on this machine may be recording: they have their page mapped.
+    [[ $before = *"$left"* ]] || grep -qsF "$left/" /proc/[0-9]*/maps || [ ! -e "$left" ] || wrong "$left is left"
+done
+case_ends record-cannot-write
 
 # What was recorded before an interrupt is kept, and the command is interrupted as well.
 cat >"$work/until-interrupted" <<'EOF'

@@ -118,6 +118,8 @@ cmp -s "$work/db" "$work/before" || wrong "a failed command changed the database
 sed -i '6s/{/{ nmae = "x";/' "$work/db"
 run 2 signature list --db "$work/db"
 says 'line 6: unknown key "nmae" (did you mean "name"?)'
+run 2 signature lokup --db "$work/db" --model "$work/model"
+says '"lokup" is neither an action (lookup, learn, list) nor a file'
 case_ends mistakes-change-nothing
 
 exit "$failed"
