@@ -2,6 +2,7 @@
 #include "tools/judge.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "runtime/util.h"
 
@@ -40,6 +41,9 @@ struct judgement judge_row(struct judge *judge, const uint64_t *row) {
 
 const struct model_header *model_open(const char *path) {
     size_t size;
+    struct stat status;
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+        die("cannot read the model \"%s\": it is a directory", path);
     char *file = file_read(path, MODEL_MAX_BYTES, &size);
     if (!file)
         die_with_error("cannot read the model \"%s\"", path);

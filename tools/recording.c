@@ -191,12 +191,14 @@ static bool read_row(struct reader *reader) {
         if (room > COUNTS_MOST)
             return refuse(reader, "the file is too long: train on a part of it");
         recording->counts = xrealloc(recording->counts, room, sizeof *recording->counts);
+        recording->starts = xrealloc(recording->starts, row ? 2 * row : 1, sizeof *recording->starts);
     }
     if (!read_fields(reader, recording->counts + row * calls))
         return false;
     if (reader->label[LABEL_INTERVAL] &&
         !read_number(reader, reader->label[LABEL_INTERVAL], array_append(reader->intervals, reader->interval_count)))
         return false;
+    recording->starts[row] = reader->label[LABEL_START] ? strtod(reader->label[LABEL_START], NULL) : 0;
     continue_trace(reader, row);
     recording->row_count++;
     return true;
@@ -210,9 +212,11 @@ static void leave_out(struct recording *recording, const uint64_t *intervals) {
         struct trace trace = recording->traces[i];
         size_t end = trace.first + trace.count, first = kept;
         for (size_t row = trace.first; row < end; row++)
-            if (intervals[row] == recording->interval_ms)
+            if (intervals[row] == recording->interval_ms) {
+                recording->starts[kept] = recording->starts[row];
                 memmove(recording->counts + kept++ * calls, recording_row(recording, row),
                         calls * sizeof *recording->counts);
+            }
         trace.first = first;
         trace.count = kept - first;
         if (trace.count > 0) {
@@ -302,6 +306,7 @@ void recording_free(struct recording *recording) {
     free(recording->calls);
     free(recording->traces);
     free(recording->counts);
+    free(recording->starts);
     free(recording->path);
     *recording = (struct recording){0};
 }

@@ -24,6 +24,7 @@ struct recording {
     char **calls;
     size_t call_count;
     uint64_t *counts; /* [row_count][call_count] */
+    double *starts;   /* [row_count]: seconds since 1970, 0 where the file does not say */
     size_t row_count;
     uint32_t interval_ms;
     struct trace *traces; /* in the order of the rows; a new one where trace or split changes */

@@ -1,6 +1,7 @@
 /* `pinion score`: says of recorded intervals what the shim would have said with this model. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "runtime/util.h"
 #include "tools/json.h"
@@ -17,7 +18,8 @@ static struct {
 static const struct option_row options[] = {
     OPTION_TEXT("model", 'm', "MODEL", &settings.model, "the model to score with"),
     OPTION_FLAG("all", 'a', &settings.all, "list every interval, not only those in alarm"),
-    OPTION_FLAG("json", 'j', &settings.json, "print one JSON object per interval"),
+    OPTION_FLAG("json", 'j', &settings.json,
+                "print one JSON object a line per interval in alarm; with --all every one"),
 };
 
 static const char details[] = "FILE is a recording, as for `pinion train`. A score is in powers of two. An interval is "
@@ -32,23 +34,44 @@ struct tally {
     size_t intervals, alarms;
 };
 
+#define TIME_MOST 253402300800.0 /* the year 10000 */
+
+/* As the shim's log has it; "-" where the file does not say. */
+static const char *time_text(double seconds, char text[32]) {
+    time_t whole = seconds > 0 && seconds < TIME_MOST ? (time_t)seconds : 0;
+    struct tm parts;
+    if (whole == 0 || gmtime_r(&whole, &parts) == NULL)
+        return "-";
+    size_t length = strftime(text, 32, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(text + length, 32 - length, ".%03uZ", (unsigned)((seconds - (double)whole) * 1000));
+    return text;
+}
+
 static void print_json(const struct judge *judge, const struct recording *recording, const struct trace *trace,
                        size_t row, const struct judgement *judgement) {
     json_t *new_calls = json_array();
     const uint64_t *counts = recording_row(recording, trace->first + row);
     for (size_t i = 0; (i = judge_never_seen(judge, counts, i)) < recording->call_count; i++)
         json_array_append_new(new_calls, json_text(recording->calls[i]));
-    json_t *object =
-        json_pack("{s:o, s:o, s:I, s:o, s:o, s:b}", "file", json_text(recording->path), "trace", json_text(trace->name),
-                  "interval", (json_int_t)row, "score",
-                  judgement->score == SCORE_IDLE ? json_null() : json_real((double)judgement->score / FIXED_ONE),
-                  "never_seen", new_calls, "alarm", judgement->alarm);
-    json_print(object);
+    char text[32];
+    json_t *object = json_pack(
+        "{s:o, s:o, s:I, s:s, s:o, s:o, s:b}", "file", json_text(recording->path), "trace", json_text(trace->name),
+        "interval", (json_int_t)row, "time", time_text(recording->starts[trace->first + row], text), "score",
+        judgement->score == SCORE_IDLE ? json_null() : json_real((double)judgement->score / FIXED_ONE), "never_seen",
+        new_calls, "alarm", judgement->alarm);
+    json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12));
+    putchar('\n');
+    json_decref(object);
 }
 
 static void print_text(const struct judge *judge, const struct recording *recording, const struct trace *trace,
                        size_t row, const struct judgement *judgement) {
-    printf("%-12s %7zu ", trace->name, row);
+    static bool begun;
+    char text[32];
+    if (!begun)
+        printf("%-12s %7s  %-24s %7s\n", "trace", "row", "time", "score");
+    begun = true;
+    printf("%-12s %7zu  %-24s ", trace->name, row, time_text(recording->starts[trace->first + row], text));
     if (judgement->score == SCORE_IDLE)
         printf("   idle");
     else
@@ -108,7 +131,7 @@ int verb_score(const struct verb *verb, int argc, char **argv) {
     for (size_t i = 1; i <= words; i++)
         score_file(model, argv[i], &tally);
     if (!settings.json)
-        printf("%zu intervals, %zu in alarm (threshold %.2f)\n", tally.intervals, tally.alarms,
-               (double)model->threshold / FIXED_ONE);
+        printf("%zu interval%s, %zu in alarm (threshold %.2f)\n", tally.intervals, tally.intervals == 1 ? "" : "s",
+               tally.alarms, (double)model->threshold / FIXED_ONE);
     return tally.alarms ? EXIT_FINDINGS : EXIT_FINE;
 }

@@ -49,6 +49,12 @@ recording 8 400 50 shell >"$work/shell.csv"
 recording 9 400 50 scan >"$work/scan.csv"
 expect score_other_load 0 '400 intervals, 0 in alarm' "$pinion" score --model "$work/model" "$work/other.csv"
 expect score_never_seen 1 '^.* 100 .*alarm  never seen: execve, pipe' "$pinion" score --model "$work/model" "$work/shell.csv"
+expect score_time 1 '^.* 100  1970-01-01T00:01:40.000Z .*alarm' "$pinion" score --model "$work/model" "$work/shell.csv"
+expect score_header 1 '^trace +row +time +score$' "$pinion" score --model "$work/model" "$work/shell.csv"
+lines=$("$pinion" score --json --model "$work/model" "$work/shell.csv" | grep -c '^{.*"time":"1970-01-01T00:01:4.*}$')
+[ "$lines" = 4 ]
+report score_json_lines $? "$lines lines of JSON, not 4"
+expect score_directory 2 'it is a directory' "$pinion" score --model "$work" "$work/shell.csv"
 expect score_never_seen_rows 1 '400 intervals, 4 in alarm' "$pinion" score --model "$work/model" "$work/shell.csv"
 expect score_residual 1 '^.* 100 .*alarm$' "$pinion" score --model "$work/model" "$work/scan.csv"
 expect score_residual_nothing_new 1 '!never seen' "$pinion" score --model "$work/model" "$work/scan.csv"
