@@ -68,6 +68,8 @@ static const char *open_model(void) {
     long opened = raw(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
     if (opened == -ENOENT && STATE->model_path == NULL)
         return NULL;
+    if (opened == -ENOENT)
+        return "the model that PINION_MODEL names is not there";
     if (raw_failed(opened))
         return "the model cannot be opened";
     const char *problem = map_model((int)opened);

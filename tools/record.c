@@ -229,9 +229,9 @@ static void write_rest(struct table *table) {
 }
 
 static int report(const struct table *table, const struct command *command, const char *name, int asked) {
-    fprintf(stderr, "%spinion: %" PRIu64 " intervals of %" PRIu64 " ms with %" PRIu64 " calls are in \"%s\"\n",
-            !settings.quiet && isatty(STDERR_FILENO) ? "\r" : "", table->rows, table->ring.interval / 1000000,
-            table->calls, settings.output);
+    fprintf(stderr, "%spinion: %" PRIu64 " interval%s of %" PRIu64 " ms with %" PRIu64 " calls are in \"%s\"\n",
+            !settings.quiet && isatty(STDERR_FILENO) ? "\r" : "", table->rows, table->rows == 1 ? "" : "s",
+            table->ring.interval / 1000000, table->calls, settings.output);
     if (table->missed)
         warn("%" PRIu64 " intervals could not be told apart: their rows were not read in time", table->missed);
     bool failed = has_failed(command, asked);
@@ -314,7 +314,7 @@ static double number_or_die(const struct usage *usage, const char *text, const c
     char *end;
     double value = strtod(text, &end);
     if (*end || end == text || !(value >= least && value <= most))
-        options_mistake(usage, "\"%s\" is no number of %s from %g to %g", text, what, least, most);
+        options_mistake(usage, "\"%s\" is no number of %s from %.10g to %.10g", text, what, least, most);
     return value;
 }
 

@@ -534,7 +534,7 @@ refused writable-by-others "writable by group or others"
 chmod 644 "$work/bad"
 refused other-interval "another length" PINION_INTERVAL=50
 rm "$work/bad"
-refused missing "cannot be opened"
+refused missing "is not there"
 
 # ---- what doctor says of all that ----
 
