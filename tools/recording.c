@@ -63,6 +63,9 @@ static enum line end_of_file(const struct reader *reader) {
     const char *text = gzerror(reader->file, &error);
     if (error == Z_OK || error == Z_STREAM_END)
         return LINE_NONE;
+    size_t length = strlen(reader->recording->path); /* zlib puts the file's name before it, as our caller does */
+    if (strncmp(text, reader->recording->path, length) == 0 && strncmp(text + length, ": ", 2) == 0)
+        text += length + 2;
     text_mistake(reader->mistake, 0, "%s; the file is damaged or cut off", error == Z_ERRNO ? strerror(errno) : text);
     return LINE_BAD;
 }

@@ -1,6 +1,7 @@
 /* `pinion train`: makes a model from recorded counts, or adds new recordings to an old one. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "runtime/util.h"
 #include "tools/dataset.h"
@@ -118,6 +119,9 @@ int verb_train(const struct verb *verb, int argc, char **argv) {
     if (words == 0 && !settings.merge)
         options_mistake(&usage, "which recording?");
     struct training_plan plan = plan_from_options(&usage);
+    struct stat status;
+    if (stat(settings.output, &status) == 0 && S_ISDIR(status.st_mode))
+        die("cannot write the model \"%s\": it is a directory", settings.output);
     struct dataset data = {0};
     gather(&data, argv + 1, words);
     struct model_header *model = model_train(&data, &plan);

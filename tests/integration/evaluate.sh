@@ -32,6 +32,10 @@ report train_twice_alike $? "two models of the same recordings differ"
 gzip -k "$work/normal50.csv"
 expect train_gzip 0 'trained on 400 intervals' "$pinion" train -o "$work/gzip" "$work/normal50.csv.gz"
 
+printf '\x1f\x8b\x08bad' >"$work/bad.gz"
+expect train_bad_gzip 2 '"[^"]*bad.gz": [^/]*; the file is damaged or cut off$' "$pinion" train -o "$work/none" "$work/bad.gz"
+expect train_into_directory 2 'it is a directory' "$pinion" train -o "$work" "$work/normal50.csv"
+
 # A terminal sees how far training is, a file does not.
 if command -v script >/dev/null; then
     script -qec "'$pinion' train -o '$work/progress' '$work/normal50.csv'" /dev/null </dev/null >"$work/terminal" 2>&1
