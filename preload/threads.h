@@ -50,10 +50,10 @@ struct thread_slot {
     } copy_records[COPY_RECORDS];
     char copies[COPY_BYTES];
     uint64_t interval_counts[COUNTS_ENTRIES]; /* of the interval that this thread is closing */
-    struct event event;                       /* see event.c */
-    char event_line[LOG_LINE_BYTES];          /* its line in the log */
     uint64_t model_counts[MODEL_MAX_CALLS];   /* the same in the model's order */
     struct model_work model_work;
+    struct event event;              /* see event.c */
+    char event_line[LOG_LINE_BYTES]; /* its line in the log */
 };
 
 /* The calling thread's slot; registers the thread if need be. NULL when no slot can be had. */

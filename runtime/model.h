@@ -139,8 +139,8 @@ int32_t fixed_log2(uint64_t number, int fractional_bits);
 bool model_measure(const struct model_header *model, struct model_state *state, const uint64_t *counts,
                    int32_t parts[PART_COUNT], struct model_work *work);
 
-/* The score of those parts, after the intervals before: the mean of their distances from their usual size. A second
- * odd interval within MODEL_RECENT weighs more than a single one. */
+/* The score of those parts, after the intervals before: the mean of their distances from their usual size, drawn a
+ * quarter of the way to the largest. A second odd interval within MODEL_RECENT weighs more than a single one. */
 int32_t model_combine(const struct model_header *model, struct model_state *state, const int32_t parts[PART_COUNT]);
 
 /* Both in one: the interval's score, or SCORE_IDLE. */
