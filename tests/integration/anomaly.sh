@@ -331,7 +331,7 @@ start_listening
 page=$work/attacked
 serve_again
 intervals 10
-for name in $("$sample/attack" --list | cut -d' ' -f1) arbitrary-upload.again module-loading.again; do
+for name in $("$sample/attack" --list | cut -d' ' -f1) {arbitrary-upload,module-loading}.{second,third,again}; do
     attack "$name"
 done
 ends "$load" "$server" "$listener"
@@ -374,9 +374,10 @@ report anomaly/event-tells-of-violations $? "$(anomalies | grep munmap)"
 
 # ---- the same attack again ----
 
+# From three recordings: what else rises in one interval of a loaded machine is another thing each time.
 learn() {
-    expect "anomaly/learn-$1" 0 "1 of them new" "$pinion" signature learn --db "$work/signatures" --name "$2" --package sample \
-        --recipe update --model "$work/model" "$work/$1.csv"
+    expect "anomaly/learn-$1" 0 "[1-3] of them new" "$pinion" signature learn --db "$work/signatures" --name "$2" --package sample \
+        --recipe update --model "$work/model" "$work/$1.csv" "$work/$1.second.csv" "$work/$1.third.csv"
 }
 
 look_up() {
