@@ -70,7 +70,7 @@ TOOL_CFLAGS := -O2 -g -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -fPIE -fstack-protector-
 	-fcf-protection -fno-strict-aliasing $(WARNINGS) $(INCLUDES) $(CFLAGS)
 TOOL_LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed $(LDFLAGS)
 POLICYGEN_LIBS := -lconfig -ljansson -ldw -lelf -lZydis -lcrypto
-PINION_LIBS := -lconfig -ljansson -ldw -lelf -lZydis -lcrypto -lz -lm -pthread
+PINION_LIBS := -lconfig -ljansson -ldw -lelf -lZydis -lcrypto -lsqlite3 -lcurl -lz -lm -pthread
 
 # The shim runs under any libc and so sees none: musl's headers for the shapes of ELF, the kernel's, the
 # compiler's, and libunwind's. Not with _GNU_SOURCE, under which musl's define open64 and its kin as macros. The
@@ -98,7 +98,8 @@ SHIM_RUNTIME := $(filter $(addprefix runtime/,api.c counts.c policy.c rule.c mat
 SHIM_OBJECTS := $(patsubst %,build/shim/%.o,$(basename $(wildcard preload/*.c preload/*.S) $(SHIM_RUNTIME)))
 RUNTIME_OBJECTS := $(patsubst %.c,build/object/%.o,$(wildcard runtime/*.c))
 POLICYGEN_OBJECTS := $(patsubst %.c,build/object/%.o,$(wildcard policygen/*.c))
-TOOLS_OBJECTS := $(patsubst %.c,build/object/%.o,$(wildcard tools/*.c))
+TOOLS_SOURCES := $(wildcard tools/*.c tools/patch/*.c)
+TOOLS_OBJECTS := $(patsubst %.c,build/object/%.o,$(TOOLS_SOURCES))
 
 # One part is left out while it has no sources.
 PRODUCT := $(if $(wildcard preload/*.c preload/*.S),build/libpinion.so) \
@@ -306,7 +307,7 @@ FUZZ_CFLAGS := -O1 -g -D_GNU_SOURCE -fno-omit-frame-pointer -fsanitize=address,u
 FUZZERS := $(patsubst %.c,build/%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz_objects = $(patsubst %.c,build/fuzz/%.o,$(wildcard runtime/*.c) \
 	$(if $(filter policygen,$(call unit_folder,$1)),$(filter-out policygen/main.c,$(wildcard policygen/*.c))) \
-	$(if $(filter tools,$(call unit_folder,$1)),$(filter-out tools/pinion.c,$(wildcard tools/*.c))))
+	$(if $(filter tools,$(call unit_folder,$1)),$(filter-out tools/pinion.c,$(TOOLS_SOURCES))))
 
 build/fuzz/%.o: %.c build/flags
 	@mkdir -p $(@D)
@@ -323,7 +324,7 @@ fuzz: fuzz-programs
 
 # ---- Lint ----
 
-C_FILES := $(wildcard $(foreach folder,runtime preload policygen tools samples/* tests/*,$(folder)/*.c $(folder)/*.h))
+C_FILES := $(wildcard $(foreach folder,runtime preload policygen tools tools/patch samples/* tests/*,$(folder)/*.c $(folder)/*.h))
 # Samples, hazards and golden programs do on purpose what linters warn of.
 LINTED := $(filter %.c,$(filter-out samples/% tests/hazards/% tests/golden/%,$(C_FILES)))
 TIDY_FILES := $(LINTED)

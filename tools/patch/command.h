@@ -1,0 +1,48 @@
+/* Running another program and waiting for it: bounded in time and in the output that is kept, with what it cost. The
+ * one place where the patch helper starts programs.
+ */
+#ifndef PINION_TOOLS_PATCH_COMMAND_H
+#define PINION_TOOLS_PATCH_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/document.h"
+
+#define COMMAND_OUTPUT_MOST 65536   /* bytes that are kept: the first and the last half of what was written */
+#define COMMAND_MARK "PINION_PATCH" /* in the environment of every command: the incident's number */
+
+struct command {
+    const char *const *arguments;   /* ends with NULL; the first is an absolute path, or is looked up in PATH of the
+                                   * environment below, inside the root it runs in */
+    const char *const *environment; /* ends with NULL; NULL: PATH, HOME=/root, LC_ALL=C.UTF-8 alone. Ours is never
+                                     * handed on: it may hold LD_PRELOAD and secrets */
+    const char *input;              /* what it reads on standard input, or NULL for nothing */
+    unsigned timeout_seconds;       /* from 1 on; then the command and all it started are killed */
+    int64_t incident;               /* for COMMAND_MARK; 0: none */
+    /* Called in the child before exec; false ends it with the mistake. For namespaces and roots. NULL: nothing. */
+    bool (*enter)(void *context, struct mistake *mistake);
+    void *context;
+};
+
+struct command_result {
+    int status; /* as waitpid; meaningless when `timed_out` */
+    bool timed_out;
+    char *output; /* standard output and error together, with a NUL; owned */
+    size_t output_size;
+    uint64_t memory; /* bytes: greatest resident set of one of its processes */
+    uint64_t nanoseconds;
+};
+
+/* False and a mistake when it could not be started or did not end with status 0; the mistake names the command, how it
+ * ended and its last line of output. `result` is filled as far as known and is to be freed in both cases. Whatever the
+ * command left running in its process group is killed. */
+bool command_run(const struct command *command, struct command_result *result, struct mistake *mistake);
+void command_result_free(struct command_result *result);
+
+/* Kills every process whose environment carries the mark of this incident, until none is left: what a helper that was
+ * killed has left behind. */
+bool command_kill_marked(int64_t incident, struct mistake *mistake);
+
+#endif

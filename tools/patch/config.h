@@ -1,0 +1,45 @@
+/* The helper's configuration: libconfig text, /etc/pinion/patchd.conf unless told otherwise. Strict: a key that is
+ * unknown or a file that others may write is a mistake with its line and remedy.
+ */
+#ifndef PINION_TOOLS_PATCH_CONFIG_H
+#define PINION_TOOLS_PATCH_CONFIG_H
+
+#include "tools/patch/recipe.h"
+
+#define CONFIG_PATH "/etc/pinion/patchd.conf"
+#define CONFIG_STATE "/var/lib/pinion"
+
+enum patch_mode {
+    PATCH_NOTIFY, /* journal and hook only */
+    PATCH_ASK,    /* waits for `pinion patch approve ID` */
+    PATCH_AUTO,
+};
+
+struct config {
+    enum patch_mode mode;
+    char *socket;     /* default PINION_EVENTS, else EVENT_SOCKET */
+    char *state;      /* journal, scratch; ours alone */
+    char *recipes;    /* directory */
+    char *signatures; /* database, or NULL */
+    struct recipe_key *keys;
+    size_t key_count;
+    double confidence;          /* least of a match, 0.6 */
+    char *hook;                 /* program, or NULL: gets an incident as JSON on standard input */
+    char *metrics;              /* Prometheus text file, or NULL */
+    char *vex;                  /* directory of OpenVEX documents, or NULL */
+    char *policygen;            /* default: beside this command */
+    char *policies;             /* directory in the target, /etc/pinion */
+    char *root;                 /* a directory that is the target of all incidents; NULL: that of the sender */
+    unsigned events_per_minute; /* of one sender */
+    unsigned restarts_per_hour; /* of one program */
+    unsigned queue;             /* incidents that may wait; further ones are counted as repeats */
+    unsigned step_timeout;      /* seconds for one command */
+};
+
+bool config_read(const char *path, struct config *config, struct mistake *mistake);
+void config_default(struct config *config); /* without keys nothing is ever applied */
+void config_free(struct config *config);
+char *config_journal(const struct config *config); /* its path; the caller frees */
+char *config_scratch(const struct config *config, int64_t incident);
+
+#endif
