@@ -4,14 +4,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include "runtime/event.h"
 #include "runtime/util.h"
 #include "tools/answer.h"
 #include "tools/event_print.h"
+#include "tools/event_socket.h"
 #include "tools/options.h"
 
 static struct {
@@ -42,71 +40,7 @@ static void end(int number) {
     ended = 1;
 }
 
-/* ---- the socket ---- */
-
-static struct sockaddr_un address_of(const char *path) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (*path != '/' || strlen(path) >= sizeof address.sun_path)
-        die("cannot listen on \"%s\": it must be an absolute path of at most %zu bytes", path,
-            sizeof address.sun_path - 1);
-    memcpy(address.sun_path, path, strlen(path));
-    return address;
-}
-
-/* Only the default's directory is made: a name with a slip in it should not become one. */
-static void make_directory(const char *path) {
-    cleanup_free char *directory = xstrndup(path, (size_t)(strrchr(path, '/') - path));
-    struct stat status;
-    if (*directory == '\0')
-        return;
-    if (strcmp(path, EVENT_SOCKET) == 0 && mkdir(directory, 0755) != 0 && errno != EEXIST)
-        die_with_error("cannot make the directory \"%s\"", directory);
-    if (stat(directory, &status) != 0 && errno == ENOENT)
-        die("cannot listen on \"%s\": the directory \"%s\" is not there: make it, writable by the listener alone", path,
-            directory);
-}
-
-/* A socket that was left behind by a listener that is gone is in the way. */
-static void remove_stale(const struct sockaddr_un *address) {
-    struct stat status;
-    if (lstat(address->sun_path, &status) != 0)
-        return;
-    if (!S_ISSOCK(status.st_mode))
-        die("cannot listen on \"%s\": that is a file, not a socket", address->sun_path);
-    cleanup_fd int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (connect(probe, (const struct sockaddr *)address, sizeof *address) == 0)
-        die("cannot listen on \"%s\": another process does", address->sun_path);
-    if (errno == ECONNREFUSED && unlink(address->sun_path) != 0)
-        die_with_error("cannot remove \"%s\"", address->sun_path);
-}
-
-static int listen_on(const char *path) {
-    struct sockaddr_un address = address_of(path);
-    int on = 1;
-    make_directory(path);
-    remove_stale(&address);
-    cleanup_fd int listener = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0 ||
-        bind(listener, (const struct sockaddr *)&address, sizeof address) != 0 || chmod(path, 0666) != 0)
-        die_with_error("cannot listen on \"%s\"", path);
-    return steal_fd(&listener);
-}
-
 /* ---- events ---- */
-
-struct datagram {
-    struct event event;
-    char beyond; /* what is longer than an event shows here */
-};
-
-/* The kernel's word on the sender, or NULL. */
-static const struct ucred *sender_of(struct msghdr *message) {
-    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part != NULL; part = CMSG_NXTHDR(message, part))
-        if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_CREDENTIALS &&
-            part->cmsg_len >= CMSG_LEN(sizeof(struct ucred)))
-            return (const struct ucred *)CMSG_DATA(part);
-    return NULL;
-}
 
 static struct identifier *known; /* NULL: without a database */
 
@@ -143,36 +77,24 @@ static void print_event(const struct event *event, const struct ucred *sender) {
 
 #define REFUSALS_TOLD 8
 
-static void refuse(const char *problem, const struct ucred *sender) {
+static void refuse(const char *problem, pid_t sender) {
     static unsigned refused;
     if (refused++ < REFUSALS_TOLD)
-        warn("a datagram of process %d is refused: %s", sender != NULL ? (int)sender->pid : 0, problem);
+        warn("a datagram of process %d is refused: %s", (int)sender, problem);
     if (refused == REFUSALS_TOLD)
         warn("further datagrams are refused without a word");
 }
 
-/* False: there is none. Descriptors that a sender passes along are not taken: they stay with the kernel, which closes
- * them, for no room is given but for the credentials. */
+/* False: there is none. */
 static bool receive(int listener, bool *good) {
-    struct datagram datagram = {0};
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(struct ucred))];
-    } control;
-    struct iovec piece = {&datagram, sizeof datagram};
-    struct msghdr message = {
-        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-    ssize_t size = recvmsg(listener, &message, MSG_CMSG_CLOEXEC);
-    if (size < 0 && (errno == EAGAIN || errno == EINTR))
+    struct received received;
+    if (!event_receive(listener, &received))
         return false;
-    if (size < 0)
-        die_with_error("cannot receive events");
-    const char *problem = event_problem(&datagram, (size_t)size);
-    if (problem != NULL)
-        refuse(problem, sender_of(&message));
+    *good = received.problem == NULL;
+    if (*good)
+        print_event(&received.event, received.sender.pid != 0 ? &received.sender : NULL);
     else
-        print_event(&datagram.event, sender_of(&message));
-    *good = problem == NULL;
+        refuse(received.problem, received.sender.pid);
     return true;
 }
 
@@ -228,15 +150,14 @@ int verb_events(const struct verb *verb, int argc, char **argv) {
     if (options_read(&usage, argc, argv) > 0)
         options_mistake(&usage, "it takes options only");
     unsigned long count = count_or_die(&usage);
-    const char *path = settings.socket ? settings.socket : getenv("PINION_EVENTS");
-    path = path && *path ? path : EVENT_SOCKET;
+    const char *path = settings.socket ? settings.socket : event_default_socket();
     struct signatures signatures;
     signatures_init(&signatures);
     if (settings.database) {
         signatures_read_or_die(settings.database, &signatures);
         known = identifier_new(&signatures);
     }
-    cleanup_fd int listener = listen_on(path);
+    cleanup_fd int listener = event_listen(path);
     warn("listening on %s", path);
     listen_until_ended(listener, count);
     unlink(path);
