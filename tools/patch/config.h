@@ -36,10 +36,10 @@ struct config {
     unsigned step_timeout;      /* seconds for one command */
 };
 
-bool config_read(const char *path, struct config *config, struct mistake *mistake);
-void config_default(struct config *config); /* without keys nothing is ever applied */
-void config_free(struct config *config);
-char *config_journal(const struct config *config); /* its path; the caller frees */
-char *config_scratch(const struct config *config, int64_t incident);
+bool configuration_read(const char *path, struct config *config, struct mistake *mistake);
+void configuration_default(struct config *config); /* without keys nothing is ever applied */
+void configuration_free(struct config *config);
+char *configuration_journal(const struct config *config); /* its path; the caller frees */
+char *configuration_scratch(const struct config *config, int64_t incident);
 
 #endif
