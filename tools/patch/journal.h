@@ -53,9 +53,10 @@ struct incident {
     double confidence;
     char *cve, *package, *recipe;
     int64_t serial;
-    char *root;      /* of the target: a directory; "" our own */
-    pid_t target;    /* process whose namespaces were entered, or 0 */
-    char *from, *to; /* versions of the package */
+    char *root;            /* of the target: a directory; "" our own */
+    pid_t target;          /* process whose namespaces were entered, or 0 */
+    uint64_t target_start; /* clock ticks since boot */
+    char *from, *to;       /* versions of the package */
 
     uint64_t downloaded, memory; /* bytes: fetched; greatest memory of one command */
     int64_t disk_growth;         /* bytes */
