@@ -375,7 +375,7 @@ clean:
 
 # ---- Dependencies found by the compiler ----
 
-dependency_files := $(wildcard build/shim/*/*.d build/shim/tests/*/*.d build/object/*/*.d build/object/tests/*/*.d build/tests/*/*.d \
-	build/fuzz/*/*.d build/fuzz/tests/*/*.d)
+dependency_files := $(wildcard build/shim/*/*.d build/shim/tests/*/*.d build/object/*/*.d build/object/tools/*/*.d build/object/tests/*/*.d build/tests/*/*.d \
+	build/fuzz/*/*.d build/fuzz/tools/*/*.d build/fuzz/tests/*/*.d)
 $(dependency_files): ;
 -include $(dependency_files)

@@ -17,6 +17,7 @@ struct mistake;
 #define TYPE_ARRAY (1u << CONFIG_TYPE_ARRAY)
 #define TYPE_STRING (1u << CONFIG_TYPE_STRING)
 #define TYPE_BOOL (1u << CONFIG_TYPE_BOOL)
+#define TYPE_REAL (1u << CONFIG_TYPE_FLOAT)
 #define TYPE_NUMBER (1u << CONFIG_TYPE_INT | 1u << CONFIG_TYPE_INT64)
 
 struct key {

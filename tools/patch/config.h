@@ -36,9 +36,13 @@ struct config {
     unsigned step_timeout;      /* seconds for one command */
 };
 
+/* Also a mistake: a state directory that others may write in, and a mode that acts without a key that is pinned. */
 bool configuration_read(const char *path, struct config *config, struct mistake *mistake);
 void configuration_default(struct config *config); /* without keys nothing is ever applied */
 void configuration_free(struct config *config);
+/* Makes the state directory (0700) where it is not there yet. */
+bool configuration_state(const struct config *config, struct mistake *mistake);
+const char *patch_mode_word(enum patch_mode mode);        /* "notify", ... */
 char *configuration_journal(const struct config *config); /* its path; the caller frees */
 char *configuration_scratch(const struct config *config, int64_t incident);
 

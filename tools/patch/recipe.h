@@ -1,6 +1,6 @@
 /* A recipe: how one vulnerability is fixed. One file of libconfig text for each fix, signed as a whole: its first line
  * is a comment "# pinion-recipe KEY SIGNATURE", an Ed25519 signature (base64) over "pinion recipe 1\n" and every byte
- * behind that line. The bytes that are verified are the bytes that are parsed.
+ * behind that line. The bytes that are verified are the bytes that are parsed: before that nothing parses them.
  */
 #ifndef PINION_TOOLS_PATCH_RECIPE_H
 #define PINION_TOOLS_PATCH_RECIPE_H
@@ -114,20 +114,35 @@ struct recipe_key {
 bool recipe_key_parse(const char *text, struct recipe_key *key);
 char *recipe_key_format(const struct recipe_key *key);
 
-/* The private key is a PEM file (PKCS #8), as OpenSSL writes it; mode 0600. */
+/* The private key is a PEM file (PKCS #8), as OpenSSL writes it; mode 0600. A file that is there is never replaced. */
 bool recipe_key_generate(const char *path, struct recipe_key *key, struct mistake *mistake);
-/* The text with the signature line before it (an old one is replaced); the caller frees. NULL and a mistake. */
+/* The text with the signature line before it (an old one is replaced); the caller frees. NULL and a mistake, also for a
+ * text that is no recipe. */
 char *recipe_sign(const char *text, const char *private_path, struct mistake *mistake);
 
-/* Reads a recipe that one of the keys has signed. `signer` (may be NULL) tells which. The file's name must be that of
- * the recipe. With `keys` NULL the signature is not looked at: for showing alone. */
+/* Reads a recipe that one of the keys has signed; without keys there is none. `signer` (may be NULL) tells which. The
+ * file's name must be that of the recipe. The file is read once. */
 bool recipe_read(const char *path, const struct recipe_key *keys, size_t key_count, struct recipe *recipe,
                  const struct recipe_key **signer, struct mistake *mistake);
+
+/* The same in two steps, for those who show recipes that they do not trust. */
+enum recipe_seal {
+    SEAL_GOOD,
+    SEAL_NONE,    /* no signature line */
+    SEAL_UNKNOWN, /* by a key that is not among these */
+    SEAL_BROKEN,  /* the signature line is damaged, or is not over this text */
+};
+char *recipe_load(const char *path, struct mistake *mistake); /* the text; the caller frees. NULL and a mistake */
+enum recipe_seal recipe_seal(const char *text, const struct recipe_key *keys, size_t key_count,
+                             const struct recipe_key **signer, struct mistake *mistake);
+/* Whether the file's name is that of the recipe, with RECIPE_SUFFIX. */
+bool recipe_name_fits(const struct recipe *recipe, const char *path, struct mistake *mistake);
 
 /* ---- words ---- */
 
 const char *recipe_method_word(enum recipe_method method); /* "apt", ... */
-const char *restart_how_word(enum restart_how how);        /* "auto", "upgrade", ... */
+bool recipe_method_by_word(const char *word, enum recipe_method *method);
+const char *restart_how_word(enum restart_how how); /* "auto", "upgrade", ... */
 /* Expired, or from the future, at this time; a text owned by the caller, or NULL. */
 char *recipe_time_problem(const struct recipe *recipe, int64_t now);
 
