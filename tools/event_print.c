@@ -11,12 +11,12 @@
 #include "tools/evidence.h"
 #include "tools/json.h"
 
-static void format_time(uint64_t nanoseconds, char text[32]) {
+void event_time_format(uint64_t nanoseconds, char text[EVENT_TIME_BYTES]) {
     time_t seconds = (time_t)(nanoseconds / 1000000000);
     struct tm parts;
     char date[24];
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &parts));
-    snprintf(text, 32, "%s.%06uZ", date, (unsigned)(nanoseconds % 1000000000 / 1000));
+    snprintf(text, EVENT_TIME_BYTES, "%s.%06uZ", date, (unsigned)(nanoseconds % 1000000000 / 1000));
 }
 
 static const char *kind_of(const struct event *event) {
@@ -47,9 +47,9 @@ static json_t *risen_json(const struct event *event) {
 }
 
 static void add_anomaly(json_t *object, const struct event *event) {
-    char digest[DIGEST_TEXT_BYTES], start[32];
+    char digest[DIGEST_TEXT_BYTES], start[EVENT_TIME_BYTES];
     digest_format(event->signature, digest);
-    format_time(event->start, start);
+    event_time_format(event->start, start);
     json_object_set_new(object, "interval", json_integer((json_int_t)event->interval));
     json_object_set_new(object, "start", json_string(start));
     json_object_set_new(object, "length_ms", json_integer((json_int_t)(event->length / 1000000)));
@@ -73,8 +73,8 @@ static void add_violation(json_t *object, const struct event *event) {
 }
 
 json_t *event_json(const struct event *event, const struct ucred *sender) {
-    char when[32];
-    format_time(event->time, when);
+    char when[EVENT_TIME_BYTES];
+    event_time_format(event->time, when);
     json_t *object =
         json_pack("{s:s, s:s, s:i, s:i, s:o, s:o}", "time", when, "event", kind_of(event), "pid", (int)event->pid,
                   "tid", (int)event->thread, "exe", json_text(event->path), "build_id", json_identity(&event->program));
@@ -136,8 +136,8 @@ static void put_violation(const struct event *event, FILE *out) {
 char *event_text(const struct event *event, const struct ucred *sender) {
     char *text = NULL;
     size_t size;
-    char when[32];
-    format_time(event->time, when);
+    char when[EVENT_TIME_BYTES];
+    event_time_format(event->time, when);
     FILE *out = xopen_memstream(&text, &size);
     fprintf(out, "%s %s: process %u, ", when, kind_of(event), event->pid);
     put_clean(event->path, out);

@@ -13,4 +13,8 @@ json_t *event_json(const struct event *event, const struct ucred *sender);
 /* The same as some lines of text; no control character reaches the terminal. The caller frees. */
 char *event_text(const struct event *event, const struct ucred *sender);
 
+/* "2026-11-22T10:32:07.123456Z", from nanoseconds since 1970. */
+#define EVENT_TIME_BYTES 32
+void event_time_format(uint64_t nanoseconds, char text[EVENT_TIME_BYTES]);
+
 #endif

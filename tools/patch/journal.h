@@ -74,24 +74,30 @@ struct step {
 
 struct journal;
 
-/* Opens, and with `writable` makes, the journal; its directory must be ours alone to write in. A journal of another
- * version, or a damaged one, is a mistake with a remedy. */
+#define JOURNAL_NAME "journal" /* in the state directory */
+
+/* Opens, and with `writable` makes, the journal and its directory, which must be ours alone to write in. A journal of
+ * another version, or a damaged one, is a mistake with a remedy. A process that forks opens its own in the child. */
 struct journal *journal_open(const char *path, bool writable, struct mistake *mistake);
 void journal_close(struct journal *journal);
 
-/* All of these are on disk when they return. A journal that cannot be written ends the program with a message: nothing
- * may be done that is not in it. */
+/* All of these are on disk when they return. A journal that cannot be written or read ends the program with a message
+ * and status 2: nothing may be done that is not in it. `created`, `changed`, `begun` and `ended` are set here. */
 int64_t journal_add(struct journal *journal, const struct incident *incident); /* id is ignored; returns it */
-void journal_update(struct journal *journal, const struct incident *incident); /* all but id, created, event */
+/* All but id, created, repeats and event. For whoever owns the incident in its state: others use journal_move. */
+void journal_update(struct journal *journal, const struct incident *incident);
 /* Changes the state only if it is still `from`: false when somebody else was faster. */
 bool journal_move(struct journal *journal, int64_t id, enum incident_state from, enum incident_state to,
                   const char *detail);
 void journal_repeat(struct journal *journal, int64_t id); /* counts one more repeat */
+/* Removes the oldest of the incidents that were ignored, with their steps, beyond so many. */
+void journal_trim(struct journal *journal, unsigned most);
 int64_t journal_step_begin(struct journal *journal, int64_t incident, const char *name, const char *detail);
 void journal_step_end(struct journal *journal, int64_t step, bool good, const char *detail, uint64_t bytes,
                       uint64_t memory);
 
-/* What must not happen twice, or not too often. Automatic attempts are counted by recipe and version, for one root. */
+/* What must not happen twice, or not too often. Attempts are incidents of this recipe, version (`to`) and root that
+ * were begun to be applied, by a person or not. */
 unsigned journal_attempts(struct journal *journal, const char *recipe, const char *version, const char *root);
 int64_t journal_highest_serial(struct journal *journal, const char *recipe); /* seen so far; -1: none */
 void journal_saw_serial(struct journal *journal, const char *recipe, int64_t serial);
@@ -103,8 +109,18 @@ void journal_restarted(struct journal *journal, int64_t incident, const char *ro
 /* Datagrams that were refused, by reason: counted, not stored. */
 void journal_refused(struct journal *journal, const char *reason, uint64_t count);
 uint64_t journal_refusals(struct journal *journal);
+typedef void journal_visit_refusal(const char *reason, uint64_t count, void *context);
+void journal_each_refusal(struct journal *journal, journal_visit_refusal *visit, void *context);
 
-/* Reading. The callback returns false to stop. Newest first where `newest_first`, else in the order of ids. */
+struct journal_totals {
+    uint64_t incidents[INCIDENT_STATES];
+    uint64_t repeats;
+    int64_t patched; /* when the last one was done, nanoseconds since 1970; 0: none */
+};
+void journal_totals(struct journal *journal, struct journal_totals *totals);
+
+/* Reading. The callback returns false to stop. Newest first where `newest_first`, else in the order of ids. No lock is
+ * held during the callback, which may write to the journal. */
 typedef bool journal_visit(const struct incident *incident, void *context);
 void journal_each(struct journal *journal, bool newest_first, journal_visit *visit, void *context);
 /* The oldest incident in this state; false: none. The caller frees its texts. */

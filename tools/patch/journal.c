@@ -1,0 +1,756 @@
+/* The journal in SQLite. A write-ahead log with a flush for each transaction: what was returned survives a kill and a
+ * power cut, and readers neither wait for a writer nor hold one up. A file may have been made by anyone: its schema must
+ * be ours to the letter, and every value is looked at before it is believed. No other file knows SQL.
+ */
+#include "tools/patch/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <sqlite3.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "runtime/text.h"
+#include "runtime/util.h"
+#include "tools/patch/fields.h"
+
+#define JOURNAL_VERSION 1
+#define BUSY_MILLISECONDS 20000
+#define VALUE_BYTES_MOST (1 << 20)
+#define LOG_BYTES_KEPT "4194304" /* of the write-ahead log, once its content is in the database */
+
+/* ---- statements as data ---- */
+
+/* {incident} and {step} stand for columns, {incident=} for those that may change with their parameters, {incident?} and
+ * {step?} for the parameters alone: the number of a field's parameter is its place in the table, from 1 on. */
+static const char *const schema[] = {
+    "CREATE TABLE incident ({incident:}) STRICT",
+    "CREATE TABLE step ({step:}) STRICT",
+    "CREATE TABLE serial (recipe TEXT PRIMARY KEY NOT NULL, highest INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    ("CREATE TABLE restart (time INTEGER NOT NULL, incident INTEGER NOT NULL, root TEXT NOT NULL, "
+     "program TEXT NOT NULL) STRICT"),
+    "CREATE TABLE refusal (reason TEXT PRIMARY KEY NOT NULL, count INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE INDEX incident_state ON incident (state, id, repeats)",
+    "CREATE INDEX incident_changed ON incident (changed)",
+    "CREATE INDEX incident_recipe ON incident (recipe)",
+    "CREATE INDEX step_incident ON step (incident)",
+    "CREATE INDEX step_begun ON step (begun)",
+    "CREATE INDEX step_ended ON step (ended)",
+    "CREATE INDEX restart_program ON restart (program, time)",
+    "CREATE INDEX restart_time ON restart (time)",
+};
+
+enum statement {
+    INCIDENT_ADD,
+    INCIDENT_UPDATE,
+    INCIDENT_MOVE,
+    INCIDENT_REPEAT,
+    INCIDENT_READ,
+    INCIDENT_NEXT,
+    INCIDENT_BEFORE,
+    INCIDENT_FIRST,
+    TRIM_STEPS,
+    TRIM_INCIDENTS,
+    STEP_ADD,
+    STEP_END,
+    STEP_EACH,
+    ATTEMPTS,
+    SERIAL_HIGHEST,
+    SERIAL_SAW,
+    LATEST,
+    RESTARTS,
+    RESTART_ADD,
+    REFUSAL_ADD,
+    REFUSAL_EACH,
+    TOTALS,
+    PATCHED,
+    STATEMENTS,
+};
+
+/* Never the one with the latest time: journal_latest would sink. */
+#define TRIMMED                                                                                                   \
+    "SELECT id FROM incident WHERE state = 'ignored' AND id <= (SELECT id FROM incident WHERE state = 'ignored' " \
+    "ORDER BY id DESC LIMIT 1 OFFSET ?1) AND id IS NOT (SELECT id FROM incident ORDER BY changed DESC LIMIT 1)"
+
+static const char *const statement_texts[] = {
+    [INCIDENT_ADD] = "INSERT INTO incident ({incident}) VALUES ({incident?})",
+    [INCIDENT_UPDATE] = "UPDATE incident SET {incident=} WHERE id = ?1",
+    [INCIDENT_MOVE] = "UPDATE incident SET state = ?3, detail = ?4, changed = ?5 WHERE id = ?1 AND state = ?2",
+    [INCIDENT_REPEAT] = "UPDATE incident SET repeats = min(repeats + 1, 4294967295), changed = ?2 WHERE id = ?1",
+    [INCIDENT_READ] = "SELECT {incident} FROM incident WHERE id = ?1",
+    [INCIDENT_NEXT] = "SELECT {incident} FROM incident WHERE id > ?1 ORDER BY id LIMIT 1",
+    [INCIDENT_BEFORE] = "SELECT {incident} FROM incident WHERE id < ?1 ORDER BY id DESC LIMIT 1",
+    [INCIDENT_FIRST] = "SELECT {incident} FROM incident WHERE id = (SELECT min(id) FROM incident WHERE state = ?1)",
+    [TRIM_STEPS] = "DELETE FROM step WHERE incident IN (" TRIMMED ")",
+    [TRIM_INCIDENTS] = "DELETE FROM incident WHERE id IN (" TRIMMED ")",
+    [STEP_ADD] = "INSERT INTO step ({step}) VALUES ({step?})",
+    [STEP_END] = "UPDATE step SET ended = ?2, good = ?3, detail = coalesce(?4, detail), bytes = ?5, memory = ?6 "
+                 "WHERE id = ?1",
+    [STEP_EACH] = "SELECT {step} FROM step WHERE incident = ?1 ORDER BY id",
+    [ATTEMPTS] = "SELECT count(*) FROM incident WHERE recipe IS ?1 AND \"to\" IS ?2 AND "
+                 "coalesce(root, '') = coalesce(?3, '') AND state IN ('applying', 'done', 'rolled back', 'failed')",
+    [SERIAL_HIGHEST] = "SELECT highest FROM serial WHERE recipe = ?1",
+    [SERIAL_SAW] = "INSERT INTO serial (recipe, highest) VALUES (?1, ?2) "
+                   "ON CONFLICT (recipe) DO UPDATE SET highest = max(highest, excluded.highest)",
+    [LATEST] =
+        "SELECT max(coalesce((SELECT max(changed) FROM incident), 0), coalesce((SELECT max(begun) FROM step), 0), "
+        "coalesce((SELECT max(ended) FROM step), 0), coalesce((SELECT max(time) FROM restart), 0))",
+    [RESTARTS] = "SELECT count(*) FROM restart WHERE program = ?2 AND time >= ?3 AND root = coalesce(?1, '')",
+    [RESTART_ADD] = "INSERT INTO restart (incident, time, root, program) VALUES (?1, ?2, coalesce(?3, ''), ?4)",
+    [REFUSAL_ADD] = "INSERT INTO refusal (reason, count) VALUES (?1, ?2) "
+                    "ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count",
+    [REFUSAL_EACH] = "SELECT reason, count FROM refusal ORDER BY reason",
+    [TOTALS] = "SELECT state, count(*), sum(repeats) FROM incident GROUP BY state",
+    [PATCHED] = "SELECT coalesce(max(changed), 0) FROM incident WHERE state = 'done'",
+};
+
+static const char *const column_types[] = {
+    [FIELD_IDENTIFIER] = "INTEGER PRIMARY KEY AUTOINCREMENT",
+    [FIELD_TIME] = "INTEGER NOT NULL",
+    [FIELD_INTEGER] = "INTEGER NOT NULL",
+    [FIELD_SIZE] = "INTEGER NOT NULL",
+    [FIELD_NUMBER] = "INTEGER NOT NULL",
+    [FIELD_PROCESS] = "INTEGER NOT NULL",
+    [FIELD_BOOL] = "INTEGER NOT NULL",
+    [FIELD_REAL] = "REAL NOT NULL",
+    [FIELD_TEXT] = "TEXT",
+    [FIELD_STATE] = "TEXT NOT NULL",
+    [FIELD_CLAIM] = "TEXT NOT NULL",
+    [FIELD_EVENT] = "BLOB",
+};
+
+static void put_columns(const struct fields *fields, char form, FILE *out) {
+    const char *comma = "";
+    for (size_t i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->items[i];
+        if (form == '=' && field->fixed)
+            continue;
+        fputs(comma, out);
+        comma = ", ";
+        if (form != '?')
+            fprintf(out, "\"%s\"", field->name);
+        if (form == ':')
+            fprintf(out, " %s", column_types[field->kind]);
+        if (form == '?' || form == '=')
+            fprintf(out, "%s?%zu", form == '=' ? " = " : "", i + 1);
+    }
+}
+
+/* The text with columns in place of braces; the caller frees. */
+static char *expand(const char *text) {
+    char *expanded = NULL;
+    size_t size;
+    FILE *out = xopen_memstream(&expanded, &size);
+    for (const char *brace; (brace = strchr(text, '{')) != NULL;) {
+        const char *end = strchr(brace, '}');
+        fwrite(text, 1, (size_t)(brace - text), out);
+        put_columns(brace[1] == 'i' ? &incident_fields : &step_fields, end[-1], out);
+        text = end + 1;
+    }
+    fputs(text, out);
+    fclose(out);
+    return expanded;
+}
+
+struct journal {
+    sqlite3 *database;
+    char *path;
+    pid_t owner;
+    sqlite3_stmt *statements[STATEMENTS];
+};
+
+/* ---- what can go wrong ---- */
+
+static const char *remedy_of(int code) {
+    switch (code & 0xff) {
+    case SQLITE_FULL: return ": make room on its file system";
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: return ": another program holds it; look with fuser which";
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_MISMATCH:
+        return ": it is damaged. Move it aside together with its -wal and -shm files (sqlite3 FILE .recover saves what "
+               "can "
+               "be read), then begin a new one";
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+        return ": reading takes the rights to write in its directory too; become its owner, or copy it together with "
+               "its "
+               "-wal file";
+    case SQLITE_IOERR: return ": look in the kernel's log for what is wrong with its disk";
+    default: return "";
+    }
+}
+
+static bool open_mistake(struct mistake *mistake, const char *path, sqlite3 *database) {
+    int code = database ? sqlite3_extended_errcode(database) : SQLITE_NOMEM;
+    return text_mistake(mistake, 0, "cannot open the journal \"%s\": %s%s", path,
+                        database ? sqlite3_errmsg(database) : sqlite3_errstr(code), remedy_of(code));
+}
+
+static _Noreturn void give_up(const struct journal *journal) {
+    int code = sqlite3_extended_errcode(journal->database);
+    die("cannot go on with the journal \"%s\": %s%s; nothing is done that is not in it", journal->path,
+        sqlite3_errmsg(journal->database), remedy_of(code));
+}
+
+static _Noreturn void die_damaged(const struct journal *journal, const char *what) {
+    die("cannot go on with the journal \"%s\": %s%s", journal->path, what, remedy_of(SQLITE_CORRUPT));
+}
+
+/* ---- opening ---- */
+
+static bool check_owner(const char *path, const struct stat *status, struct mistake *mistake) {
+    if (status->st_uid != geteuid() && status->st_uid != 0)
+        return text_mistake(mistake, 0,
+                            "\"%s\" belongs to user %u, who could forge the journal: give it to the user who runs this "
+                            "(chown), or name another",
+                            path, (unsigned)status->st_uid);
+    if (status->st_mode & (S_IWGRP | S_IWOTH))
+        return text_mistake(mistake, 0, "\"%s\" can be written by others, who could forge the journal: chmod go-w %s",
+                            path, path);
+    return true;
+}
+
+static char *directory_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return xstrdup(".");
+    return xstrndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+static bool check_directory(const char *path, bool writable, struct mistake *mistake) {
+    cleanup_free char *directory = directory_of(path);
+    struct stat status;
+    if (writable && mkdir(directory, 0700) != 0 && errno != EEXIST)
+        return text_mistake(mistake, 0, "cannot make the directory \"%s\": %s", directory, strerror(errno));
+    if (stat(directory, &status) != 0)
+        return text_mistake(mistake, 0, "cannot look for a journal in \"%s\": %s", directory, strerror(errno));
+    return check_owner(directory, &status, mistake);
+}
+
+/* The name must be on the disk before what is in the file counts. */
+static bool flush_directory(const char *path) {
+    cleanup_free char *directory = directory_of(path);
+    cleanup_fd int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return descriptor >= 0 && fsync(descriptor) == 0;
+}
+
+/* No descriptor of a journal that exists is opened here: closing it would take SQLite's locks away. */
+static bool check_file(const char *path, bool writable, struct mistake *mistake) {
+    struct stat status;
+    if (lstat(path, &status) != 0 && writable && errno == ENOENT) {
+        cleanup_fd int made = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if ((made < 0 && errno != EEXIST) || !flush_directory(path))
+            return text_mistake(mistake, 0, "cannot make the journal \"%s\": %s", path, strerror(errno));
+    }
+    if (lstat(path, &status) != 0)
+        return text_mistake(mistake, 0,
+                            "cannot open the journal \"%s\": %s (`pinion patchd` makes it when it starts; its "
+                            "configuration says where)",
+                            path, strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return text_mistake(mistake, 0, "\"%s\" is no journal: it is no regular file", path);
+    return check_owner(path, &status, mistake);
+}
+
+/* Runs one statement; the first column of its first row as text, which the caller frees, or NULL: none, or an error,
+ * which sqlite3_errcode tells. */
+static char *query(sqlite3 *database, const char *text) {
+    sqlite3_stmt *statement = NULL;
+    char *answer = NULL;
+    if (sqlite3_prepare_v2(database, text, -1, &statement, NULL) != SQLITE_OK)
+        return NULL;
+    if (sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_text(statement, 0) != NULL)
+        answer = xstrdup((const char *)sqlite3_column_text(statement, 0));
+    sqlite3_finalize(statement);
+    return answer;
+}
+
+static bool run(sqlite3 *database, const char *text) {
+    return sqlite3_exec(database, text, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+static bool make_tables(sqlite3 *database) {
+    for (size_t i = 0; i < sizeof schema / sizeof schema[0]; i++) {
+        cleanup_free char *text = expand(schema[i]);
+        if (!run(database, text))
+            return false;
+    }
+    cleanup_free char *version = xasprintf("PRAGMA user_version = %d", JOURNAL_VERSION);
+    return run(database, version);
+}
+
+/* Everything that the file says it consists of, in one text. */
+static char *schema_of(sqlite3 *database) {
+    return query(database, "SELECT group_concat(type || ' ' || name || ' ' || coalesce(sql, '') , '; ') FROM "
+                           "(SELECT * FROM sqlite_schema ORDER BY name, type)");
+}
+
+/* A trigger, a view or another column would make our statements do what we do not know. */
+static bool schema_is_ours(sqlite3 *database) {
+    sqlite3 *fresh = NULL;
+    bool same = false;
+    if (sqlite3_open(":memory:", &fresh) == SQLITE_OK && make_tables(fresh)) {
+        cleanup_free char *ours = schema_of(fresh), *theirs = schema_of(database);
+        same = ours && theirs && strcmp(ours, theirs) == 0;
+    }
+    sqlite3_close(fresh);
+    return same;
+}
+
+/* Two programs may come here at once: the second finds the tables made. */
+static bool make_if_empty(sqlite3 *database) {
+    if (!run(database, "BEGIN IMMEDIATE"))
+        return false;
+    cleanup_free char *count = query(database, "SELECT count(*) FROM sqlite_schema");
+    if (count && strcmp(count, "0") == 0 && !make_tables(database))
+        return false;
+    return run(database, "COMMIT");
+}
+
+static bool check_version(sqlite3 *database, const char *path, struct mistake *mistake) {
+    cleanup_free char *text = query(database, "PRAGMA user_version");
+    if (text == NULL)
+        return open_mistake(mistake, path, database);
+    long version = strtol(text, NULL, 10);
+    if (version == JOURNAL_VERSION && schema_is_ours(database))
+        return true;
+    if (version == 0 || version == JOURNAL_VERSION)
+        return text_mistake(mistake, 0, "\"%s\" is no journal of this program: name another, or move it aside", path);
+    return text_mistake(
+        mistake, 0,
+        "the journal \"%s\" is of version %ld, this program knows version %d: use the pinion that wrote it, "
+        "or move it aside together with its -wal and -shm files",
+        path, version, JOURNAL_VERSION);
+}
+
+/* Looks at every page: a helper should know at its start, not in the middle of a patch. */
+static bool check_whole(sqlite3 *database, const char *path, struct mistake *mistake) {
+    cleanup_free char *answer = query(database, "PRAGMA quick_check(1)");
+    if (answer != NULL && strcmp(answer, "ok") == 0)
+        return true;
+    return text_mistake(mistake, 0, "cannot open the journal \"%s\": %s%s", path,
+                        answer ? answer : sqlite3_errmsg(database), remedy_of(SQLITE_CORRUPT));
+}
+
+static void distrust(sqlite3 *database) {
+    sqlite3_busy_timeout(database, BUSY_MILLISECONDS);
+    sqlite3_limit(database, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MOST);
+    sqlite3_limit(database, SQLITE_LIMIT_ATTACHED, 0);
+    sqlite3_db_config(database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(database, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(database, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    sqlite3_db_config(database, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+    run(database, "PRAGMA cell_size_check = ON");
+}
+
+static bool prepare_writing(sqlite3 *database, const char *path, struct mistake *mistake) {
+    cleanup_free char *version = query(database, "PRAGMA user_version");
+    if (version == NULL)
+        return open_mistake(mistake, path, database);
+    if (strcmp(version, "0") != 0 && !check_version(database, path, mistake))
+        return false; /* untouched */
+    cleanup_free char *mode = query(database, "PRAGMA journal_mode = WAL");
+    if (mode != NULL && strcmp(mode, "wal") != 0)
+        return text_mistake(mistake, 0,
+                            "cannot open the journal \"%s\": its file system has no shared memory; keep the state on a "
+                            "local one",
+                            path);
+    if (mode == NULL || !run(database, "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = " LOG_BYTES_KEPT) ||
+        !make_if_empty(database))
+        return open_mistake(mistake, path, database);
+    return check_whole(database, path, mistake);
+}
+
+struct journal *journal_open(const char *path, bool writable, struct mistake *mistake) {
+    if (!check_directory(path, writable, mistake) || !check_file(path, writable, mistake))
+        return NULL;
+    struct journal *journal = xcalloc(1, sizeof *journal);
+    journal->path = xstrdup(path);
+    journal->owner = getpid();
+    int flags = writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
+    bool good = sqlite3_open_v2(path, &journal->database, flags | SQLITE_OPEN_EXRESCODE, NULL) == SQLITE_OK;
+    if (!good)
+        open_mistake(mistake, path, journal->database);
+    else
+        distrust(journal->database);
+    if (good && (!writable || prepare_writing(journal->database, path, mistake)) &&
+        check_version(journal->database, path, mistake))
+        return journal;
+    journal_close(journal);
+    return NULL;
+}
+
+void journal_close(struct journal *journal) {
+    if (journal == NULL)
+        return;
+    for (size_t i = 0; i < STATEMENTS; i++)
+        sqlite3_finalize(journal->statements[i]);
+    sqlite3_close(journal->database);
+    free(journal->path);
+    free(journal);
+}
+
+/* ---- running statements ---- */
+
+static int64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_REALTIME, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static sqlite3_stmt *statement_of(struct journal *journal, enum statement which) {
+    sqlite3_stmt **statement = &journal->statements[which];
+    if (journal->owner != getpid())
+        die("the journal \"%s\" was opened by another process: its locks are not ours", journal->path);
+    if (*statement == NULL) {
+        cleanup_free char *text = expand(statement_texts[which]);
+        if (sqlite3_prepare_v3(journal->database, text, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) != SQLITE_OK)
+            give_up(journal);
+    }
+    return *statement;
+}
+
+/* True: a row. False: it has ended, and the change, if it is one, is on disk. */
+static bool next_row(struct journal *journal, sqlite3_stmt *statement) {
+    int code = sqlite3_step(statement);
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        give_up(journal);
+    if (code == SQLITE_DONE)
+        sqlite3_reset(statement);
+    return code == SQLITE_ROW;
+}
+
+/* Texts stay the caller's until the statement has ended. */
+static void bind_text(sqlite3_stmt *statement, int parameter, const char *text) {
+    if (text == NULL)
+        sqlite3_bind_null(statement, parameter);
+    else
+        sqlite3_bind_text(statement, parameter, text, -1, SQLITE_STATIC);
+}
+
+/* A letter for each parameter: i an int64_t, t a text or NULL. */
+static sqlite3_stmt *start(struct journal *journal, enum statement which, const char *letters, ...) {
+    sqlite3_stmt *statement = statement_of(journal, which);
+    va_list parameters;
+    va_start(parameters, letters);
+    for (int i = 0; letters[i] != '\0'; i++)
+        if (letters[i] == 'i')
+            sqlite3_bind_int64(statement, i + 1, va_arg(parameters, int64_t));
+        else
+            bind_text(statement, i + 1, va_arg(parameters, const char *));
+    va_end(parameters);
+    return statement;
+}
+
+static void finish(struct journal *journal, sqlite3_stmt *statement) {
+    while (next_row(journal, statement))
+        ;
+}
+
+/* The first column of the only row. */
+static int64_t number_of(struct journal *journal, sqlite3_stmt *statement, int64_t otherwise) {
+    int64_t number = otherwise;
+    while (next_row(journal, statement))
+        number = sqlite3_column_int64(statement, 0);
+    return number;
+}
+
+/* ---- records ---- */
+
+static int64_t limited(uint64_t number) {
+    return number > INT64_MAX ? INT64_MAX : (int64_t)number;
+}
+
+static void bind_event(const struct journal *journal, sqlite3_stmt *statement, int parameter,
+                       const struct event *event) {
+    if (event->size == 0) {
+        sqlite3_bind_null(statement, parameter);
+        return;
+    }
+    const char *problem = event_problem(event, sizeof *event);
+    if (problem != NULL)
+        die("cannot write to the journal \"%s\" what is no event: %s", journal->path, problem);
+    sqlite3_bind_blob(statement, parameter, event, sizeof *event, SQLITE_STATIC);
+}
+
+static void bind_field(const struct journal *journal, sqlite3_stmt *statement, int parameter, const struct field *field,
+                       const void *record) {
+    const void *value = field_of(field, record);
+    switch (field->kind) {
+    case FIELD_IDENTIFIER:
+    case FIELD_TIME:
+    case FIELD_INTEGER: sqlite3_bind_int64(statement, parameter, *(const int64_t *)value); break;
+    case FIELD_SIZE: sqlite3_bind_int64(statement, parameter, limited(*(const uint64_t *)value)); break;
+    case FIELD_NUMBER: sqlite3_bind_int64(statement, parameter, *(const unsigned *)value); break;
+    case FIELD_PROCESS: sqlite3_bind_int64(statement, parameter, *(const pid_t *)value); break;
+    case FIELD_BOOL: sqlite3_bind_int64(statement, parameter, *(const bool *)value); break;
+    case FIELD_REAL: {
+        double number = *(const double *)value;
+        sqlite3_bind_double(statement, parameter, isfinite(number) ? number : 0);
+        break;
+    }
+    case FIELD_TEXT: bind_text(statement, parameter, *(char *const *)value); break;
+    case FIELD_STATE: bind_text(statement, parameter, incident_state_word(*(const enum incident_state *)value)); break;
+    case FIELD_CLAIM: bind_text(statement, parameter, claim_word(*(const enum claim *)value)); break;
+    case FIELD_EVENT: bind_event(journal, statement, parameter, value); break;
+    case FIELD_KINDS: break;
+    }
+}
+
+/* With id 0 the journal gives one. */
+static void bind_record(const struct journal *journal, sqlite3_stmt *statement, const struct fields *fields,
+                        const void *record, bool changing) {
+    for (size_t i = 0; i < fields->count; i++)
+        if (!changing || !fields->items[i].fixed || fields->items[i].kind == FIELD_IDENTIFIER)
+            bind_field(journal, statement, (int)i + 1, &fields->items[i], record);
+    if (!changing)
+        sqlite3_bind_null(statement, 1);
+}
+
+static int64_t whole(sqlite3_stmt *statement, int column, int64_t low, int64_t high, bool *good) {
+    int64_t number = sqlite3_column_int64(statement, column);
+    *good = sqlite3_column_type(statement, column) == SQLITE_INTEGER && number >= low && number <= high;
+    return number;
+}
+
+/* NULL for what is no text. */
+static char *text_of(struct journal *journal, sqlite3_stmt *statement, int column) {
+    if (sqlite3_column_type(statement, column) != SQLITE_TEXT)
+        return NULL;
+    const char *text = (const char *)sqlite3_column_text(statement, column);
+    if (text == NULL)
+        give_up(journal);
+    return xstrdup(text);
+}
+
+static bool read_event(sqlite3_stmt *statement, int column, struct event *event) {
+    if (sqlite3_column_type(statement, column) == SQLITE_NULL)
+        return true;
+    const void *bytes = sqlite3_column_blob(statement, column);
+    int size = sqlite3_column_bytes(statement, column);
+    if (bytes == NULL || size != sizeof *event || event_problem(bytes, (size_t)size) != NULL)
+        return false;
+    memcpy(event, bytes, sizeof *event);
+    return true;
+}
+
+static int word_of(struct journal *journal, sqlite3_stmt *statement, int column, int (*index)(const char *),
+                   bool *good) {
+    cleanup_free char *word = text_of(journal, statement, column);
+    int found = index(word);
+    *good = found >= 0;
+    return found >= 0 ? found : 0;
+}
+
+/* False: the value is none that was written here. */
+static bool read_field(struct journal *journal, sqlite3_stmt *statement, int column, const struct field *field,
+                       void *record) {
+    void *value = field_of(field, record);
+    bool good = true;
+    switch (field->kind) {
+    case FIELD_IDENTIFIER: *(int64_t *)value = whole(statement, column, 1, INT64_MAX, &good); break;
+    case FIELD_TIME: *(int64_t *)value = whole(statement, column, 0, INT64_MAX, &good); break;
+    case FIELD_INTEGER: *(int64_t *)value = whole(statement, column, INT64_MIN, INT64_MAX, &good); break;
+    case FIELD_SIZE: *(uint64_t *)value = (uint64_t)whole(statement, column, 0, INT64_MAX, &good); break;
+    case FIELD_NUMBER: *(unsigned *)value = (unsigned)whole(statement, column, 0, UINT32_MAX, &good); break;
+    case FIELD_PROCESS: *(pid_t *)value = (pid_t)whole(statement, column, INT32_MIN, INT32_MAX, &good); break;
+    case FIELD_BOOL: *(bool *)value = whole(statement, column, 0, 1, &good) == 1; break;
+    case FIELD_REAL:
+        *(double *)value = sqlite3_column_double(statement, column);
+        good = isfinite(*(double *)value);
+        break;
+    case FIELD_TEXT: *(char **)value = text_of(journal, statement, column); break;
+    case FIELD_STATE:
+        *(enum incident_state *)value =
+            (enum incident_state)word_of(journal, statement, column, incident_state_of, &good);
+        break;
+    case FIELD_CLAIM: *(enum claim *)value = (enum claim)word_of(journal, statement, column, claim_of, &good); break;
+    case FIELD_EVENT: good = read_event(statement, column, value); break;
+    case FIELD_KINDS: break;
+    }
+    return good;
+}
+
+/* Fills a zeroed record from the current row. */
+static void read_record(struct journal *journal, sqlite3_stmt *statement, const struct fields *fields, void *record) {
+    for (size_t i = 0; i < fields->count; i++)
+        if (!read_field(journal, statement, (int)i, &fields->items[i], record)) {
+            cleanup_free char *what = xasprintf("row %lld has no valid \"%s\"",
+                                                (long long)sqlite3_column_int64(statement, 0), fields->items[i].name);
+            die_damaged(journal, what);
+        }
+}
+
+static bool read_one(struct journal *journal, sqlite3_stmt *statement, struct incident *incident) {
+    *incident = (struct incident){0};
+    if (!next_row(journal, statement))
+        return false;
+    read_record(journal, statement, &incident_fields, incident);
+    sqlite3_reset(statement);
+    return true;
+}
+
+/* ---- incidents ---- */
+
+int64_t journal_add(struct journal *journal, const struct incident *incident) {
+    struct incident stamped = *incident;
+    stamped.created = stamped.changed = now();
+    sqlite3_stmt *statement = statement_of(journal, INCIDENT_ADD);
+    bind_record(journal, statement, &incident_fields, &stamped, false);
+    finish(journal, statement);
+    return sqlite3_last_insert_rowid(journal->database);
+}
+
+void journal_update(struct journal *journal, const struct incident *incident) {
+    struct incident stamped = *incident;
+    stamped.changed = now();
+    sqlite3_stmt *statement = statement_of(journal, INCIDENT_UPDATE);
+    bind_record(journal, statement, &incident_fields, &stamped, true);
+    finish(journal, statement);
+    if (sqlite3_changes(journal->database) != 1)
+        die("cannot write to the journal \"%s\": it has no incident %lld", journal->path, (long long)incident->id);
+}
+
+bool journal_move(struct journal *journal, int64_t id, enum incident_state from, enum incident_state to,
+                  const char *detail) {
+    finish(journal, start(journal, INCIDENT_MOVE, "ittti", id, incident_state_word(from), incident_state_word(to),
+                          detail, now()));
+    return sqlite3_changes(journal->database) == 1;
+}
+
+void journal_repeat(struct journal *journal, int64_t id) {
+    finish(journal, start(journal, INCIDENT_REPEAT, "ii", id, now()));
+}
+
+void journal_trim(struct journal *journal, unsigned most) {
+    if (!run(journal->database, "BEGIN IMMEDIATE"))
+        give_up(journal);
+    finish(journal, start(journal, TRIM_STEPS, "i", (int64_t)most));
+    finish(journal, start(journal, TRIM_INCIDENTS, "i", (int64_t)most));
+    if (!run(journal->database, "COMMIT"))
+        give_up(journal);
+}
+
+/* One row at a time, each read for itself: whoever shows them may be as slow as a pager. */
+void journal_each(struct journal *journal, bool newest_first, journal_visit *visit, void *context) {
+    enum statement which = newest_first ? INCIDENT_BEFORE : INCIDENT_NEXT;
+    int64_t last = newest_first ? INT64_MAX : 0;
+    bool more = true;
+    struct incident incident;
+    while (more && read_one(journal, start(journal, which, "i", last), &incident)) {
+        if (newest_first ? incident.id >= last : incident.id <= last)
+            die_damaged(journal, "its rows are out of order");
+        last = incident.id;
+        more = visit(&incident, context);
+        incident_free(&incident);
+    }
+}
+
+bool journal_first(struct journal *journal, enum incident_state state, struct incident *incident) {
+    return read_one(journal, start(journal, INCIDENT_FIRST, "t", incident_state_word(state)), incident);
+}
+
+bool journal_read(struct journal *journal, int64_t id, struct incident *incident) {
+    return read_one(journal, start(journal, INCIDENT_READ, "i", id), incident);
+}
+
+/* ---- steps ---- */
+
+int64_t journal_step_begin(struct journal *journal, int64_t incident, const char *name, const char *detail) {
+    struct step step = {
+        .incident = incident, .begun = now(), .name = (char *)(uintptr_t)name, .detail = (char *)(uintptr_t)detail};
+    sqlite3_stmt *statement = statement_of(journal, STEP_ADD);
+    bind_record(journal, statement, &step_fields, &step, false);
+    finish(journal, statement);
+    return sqlite3_last_insert_rowid(journal->database);
+}
+
+void journal_step_end(struct journal *journal, int64_t step, bool good, const char *detail, uint64_t bytes,
+                      uint64_t memory) {
+    finish(journal,
+           start(journal, STEP_END, "iiitii", step, now(), (int64_t)good, detail, limited(bytes), limited(memory)));
+}
+
+size_t journal_steps(struct journal *journal, int64_t incident, struct step **steps) {
+    size_t count = 0;
+    *steps = NULL;
+    sqlite3_stmt *statement = start(journal, STEP_EACH, "i", incident);
+    while (next_row(journal, statement))
+        read_record(journal, statement, &step_fields, array_append(*steps, count));
+    return count;
+}
+
+/* ---- what must not happen twice, or not too often ---- */
+
+static unsigned count_of(int64_t number) {
+    return number < 0 ? 0 : number > UINT32_MAX ? UINT32_MAX : (unsigned)number;
+}
+
+unsigned journal_attempts(struct journal *journal, const char *recipe, const char *version, const char *root) {
+    return count_of(number_of(journal, start(journal, ATTEMPTS, "ttt", recipe, version, root), 0));
+}
+
+int64_t journal_highest_serial(struct journal *journal, const char *recipe) {
+    return number_of(journal, start(journal, SERIAL_HIGHEST, "t", recipe), -1);
+}
+
+void journal_saw_serial(struct journal *journal, const char *recipe, int64_t serial) {
+    finish(journal, start(journal, SERIAL_SAW, "ti", recipe, serial));
+}
+
+int64_t journal_latest(struct journal *journal) {
+    return number_of(journal, start(journal, LATEST, ""), 0) / 1000000000;
+}
+
+unsigned journal_restarts(struct journal *journal, const char *root, const char *program, int64_t since) {
+    return count_of(number_of(journal, start(journal, RESTARTS, "tti", root, program, since), 0));
+}
+
+void journal_restarted(struct journal *journal, int64_t incident, const char *root, const char *program) {
+    finish(journal, start(journal, RESTART_ADD, "iitt", incident, now(), root, program));
+}
+
+/* ---- counts ---- */
+
+void journal_refused(struct journal *journal, const char *reason, uint64_t count) {
+    finish(journal, start(journal, REFUSAL_ADD, "ti", reason, limited(count)));
+}
+
+void journal_each_refusal(struct journal *journal, journal_visit_refusal *visit, void *context) {
+    sqlite3_stmt *statement = start(journal, REFUSAL_EACH, "");
+    while (next_row(journal, statement)) {
+        cleanup_free char *reason = text_of(journal, statement, 0);
+        int64_t count = sqlite3_column_int64(statement, 1);
+        visit(reason ? reason : "", count > 0 ? (uint64_t)count : 0, context);
+    }
+}
+
+static void add_up(const char *reason, uint64_t count, void *context) {
+    (void)reason;
+    *(uint64_t *)context += count;
+}
+
+uint64_t journal_refusals(struct journal *journal) {
+    uint64_t sum = 0;
+    journal_each_refusal(journal, add_up, &sum);
+    return sum;
+}
+
+void journal_totals(struct journal *journal, struct journal_totals *totals) {
+    *totals = (struct journal_totals){0};
+    sqlite3_stmt *statement = start(journal, TOTALS, "");
+    while (next_row(journal, statement)) {
+        bool good;
+        int state = word_of(journal, statement, 0, incident_state_of, &good);
+        if (!good)
+            die_damaged(journal, "an incident has no valid state");
+        totals->incidents[state] += (uint64_t)sqlite3_column_int64(statement, 1);
+        totals->repeats += (uint64_t)sqlite3_column_int64(statement, 2);
+    }
+    totals->patched = number_of(journal, start(journal, PATCHED, ""), 0);
+}
