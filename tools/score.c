@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "runtime/util.h"
+#include "tools/describe.h"
 #include "tools/json.h"
 #include "tools/judge.h"
 #include "tools/options.h"
@@ -71,7 +72,8 @@ static void print_text(const struct judge *judge, const struct recording *record
     if (!begun)
         printf("%-12s %7s  %-24s %7s\n", "trace", "row", "time", "score");
     begun = true;
-    printf("%-12s %7zu  %-24s ", trace->name, row, time_text(recording->starts[trace->first + row], text));
+    cleanup_free char *name = printable(trace->name);
+    printf("%-12s %7zu  %-24s ", name, row, time_text(recording->starts[trace->first + row], text));
     if (judgement->score == SCORE_IDLE)
         printf("   idle");
     else

@@ -54,6 +54,11 @@ recording 9 400 50 scan >"$work/scan.csv"
 expect score_other_load 0 '400 intervals, 0 in alarm' "$pinion" score --model "$work/model" "$work/other.csv"
 expect score_never_seen 1 '^.* 100 .*alarm  never seen: execve, pipe' "$pinion" score --model "$work/model" "$work/shell.csv"
 expect score_time 1 '^.* 100  1970-01-01T00:01:40.000Z .*alarm' "$pinion" score --model "$work/model" "$work/shell.csv"
+# What a recording calls its traces does not reach the terminal as it is.
+awk 'BEGIN { FS = OFS = "," } { print (NR == 1 ? "trace" : "\033[2Jx"), $0 }' "$work/shell.csv" >"$work/hostile.csv"
+"$pinion" score --model "$work/model" "$work/hostile.csv" >"$work/scores"
+! grep -q $'\033' "$work/scores" && grep -q '2Jx' "$work/scores"
+report score_hostile_trace $? "an escape sequence of the recording was printed"
 expect score_header 1 '^trace +row +time +score$' "$pinion" score --model "$work/model" "$work/shell.csv"
 lines=$("$pinion" score --json --model "$work/model" "$work/shell.csv" | grep -c '^{.*"time":"1970-01-01T00:01:4.*}$')
 [ "$lines" = 4 ]
