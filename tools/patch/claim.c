@@ -1,0 +1,180 @@
+/* Holding an event against /proc. Everything there may vanish while it is read; then the claim is not good. */
+#include "tools/patch/claim.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "runtime/util.h"
+#include "tools/evidence.h"
+#include "tools/object.h"
+
+#define PROC_BYTES 65536
+
+static char *proc_read(pid_t process, const char *name) {
+    cleanup_free char *path = xasprintf("/proc/%d/%s", (int)process, name);
+    cleanup_file FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return NULL;
+    char *text = xmalloc(PROC_BYTES);
+    text[fread(text, 1, PROC_BYTES - 1, file)] = '\0';
+    return text;
+}
+
+/* The fields of /proc/PID/stat behind the program's name, which may hold anything: the first is the state. */
+static bool stat_field(pid_t process, unsigned number, uint64_t *value) {
+    cleanup_free char *text = proc_read(process, "stat");
+    char *field = text != NULL ? strrchr(text, ')') : NULL;
+    for (unsigned i = 2; field != NULL && i < number; i++)
+        field = strchr(field + 1, ' ');
+    if (field == NULL)
+        return false;
+    *value = strtoull(field + 1, NULL, 10);
+    return true;
+}
+
+#define STAT_PARENT 4
+#define STAT_START 22
+
+bool process_start(pid_t process, uint64_t *start) {
+    return stat_field(process, STAT_START, start);
+}
+
+static const char *status_line(const char *status, const char *key) {
+    const char *line = strstr(status, key);
+    return line != NULL ? line + strlen(key) : "";
+}
+
+/* A process has a number in each namespace around it, the innermost last. */
+static long own_number(const char *status) {
+    const char *numbers = status_line(status, "\nNSpid:");
+    cleanup_free char *line = xstrndup(numbers, strcspn(numbers, "\n"));
+    const char *last = strrchr(line, '\t');
+    return last != NULL ? strtol(last, NULL, 10) : -1;
+}
+
+/* Real, effective, saved: the kernel's word is any of them, for a sender may choose among its own. */
+static bool has_user(const char *status, uid_t user) {
+    char *users = (char *)(uintptr_t)status_line(status, "\nUid:");
+    for (int i = 0; i < 3; i++)
+        if (strtoul(users, &users, 10) == user)
+            return true;
+    return false;
+}
+
+static bool signature_holds(const struct event *event) {
+    char *names[SIGNATURE_TOP_MOST];
+    uint8_t digest[SHA256_BYTES];
+    for (unsigned i = 0; i < event->top_count; i++)
+        names[i] = (char *)(uintptr_t)event->top[i];
+    digest_of(names, event->top_count, digest);
+    return memcmp(digest, event->signature, sizeof digest) == 0;
+}
+
+/* NULL when nothing contradicts the event; `gone` when the process cannot be looked at any more. */
+static const char *contradiction(const struct incident *incident, bool *gone) {
+    const struct event *event = &incident->event;
+    struct identity program;
+    cleanup_free char *status = proc_read(incident->sender, "status");
+    cleanup_free char *executable = xasprintf("/proc/%d/exe", (int)incident->sender);
+    *gone = status == NULL;
+    if (status == NULL)
+        return "the sender ended before it could be looked at";
+    if (own_number(status) != (long)event->pid)
+        return "the sender is not the process it says it is";
+    if (!has_user(status, incident->sender_user))
+        return "the sender is not of the user it says it is";
+    *gone = !identity_of_file(executable, &program);
+    if (*gone)
+        return "the sender ended before its program could be looked at";
+    if (!identity_equal(&program, &event->program))
+        return "the sender runs another program than it says";
+    if (event->flags & EVENT_ANOMALY && !signature_holds(event))
+        return "the signature is not that of the calls";
+    return NULL;
+}
+
+static void judge(struct incident *incident, enum claim claim, const char *detail) {
+    incident->claim = claim;
+    free(incident->claim_detail);
+    incident->claim_detail = detail != NULL ? xstrdup(detail) : NULL;
+}
+
+void claim_check(struct incident *incident, const struct ucred *sender) {
+    uint64_t start;
+    bool gone = false;
+    incident->sender = sender->pid;
+    incident->sender_user = sender->uid;
+    /* A process of a number that the kernel cannot express in our namespace is reported as 0. */
+    if (sender->pid <= 0) {
+        judge(incident, CLAIM_FALSE, "the sender is outside this process namespace: share it with the helper");
+        return;
+    }
+    if (!process_start(sender->pid, &incident->sender_start)) {
+        judge(incident, CLAIM_GONE, "the sender ended before it could be looked at");
+        return;
+    }
+    const char *problem = contradiction(incident, &gone);
+    /* The number may have been given to another process while we looked. */
+    if (problem == NULL && (!process_start(sender->pid, &start) || start != incident->sender_start)) {
+        problem = "the sender ended before it could be looked at";
+        gone = true;
+    }
+    judge(incident, problem == NULL ? CLAIM_GOOD : gone ? CLAIM_GONE : CLAIM_FALSE, problem);
+}
+
+/* ---- the target ---- */
+
+static bool same_place(const char *a, const char *b) {
+    struct stat first, second;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
+/* Whether two processes have the same of "root", "ns/mnt", ...; a process number of 0 is ours. */
+static bool share(pid_t a, pid_t b, const char *what) {
+    cleanup_free char *first = xasprintf("/proc/%d/%s", (int)a, what);
+    cleanup_free char *second = b != 0 ? xasprintf("/proc/%d/%s", (int)b, what) : xasprintf("/proc/self/%s", what);
+    return same_place(first, second);
+}
+
+static bool parent_of(pid_t process, pid_t *parent) {
+    uint64_t number;
+    if (!stat_field(process, STAT_PARENT, &number) || number == 0)
+        return false;
+    *parent = (pid_t)number;
+    return true;
+}
+
+static pid_t outermost(pid_t process) {
+    pid_t parent;
+    while (parent_of(process, &parent) && share(process, parent, "root") && share(process, parent, "ns/mnt"))
+        process = parent;
+    return process;
+}
+
+/* In a user namespace of its own root is nobody, and may have made the file system that we would work on as root. */
+static bool is_foreign(pid_t process) {
+    return !share(process, 0, "ns/user");
+}
+
+bool claim_target(struct incident *incident) {
+    char root[PATH_MAX];
+    if (is_foreign(incident->sender))
+        return false;
+    cleanup_free char *link = xasprintf("/proc/%d/root", (int)incident->sender);
+    ssize_t length = readlink(link, root, sizeof root - 1);
+    if (length < 0)
+        return false;
+    root[length] = '\0';
+    free(incident->root);
+    if (share(incident->sender, 0, "ns/mnt")) {
+        incident->root = xstrdup(share(incident->sender, 0, "root") ? "" : root);
+        return true;
+    }
+    incident->target = outermost(incident->sender);
+    incident->root = xasprintf("/proc/%d/root", (int)incident->target);
+    return process_start(incident->target, &incident->target_start);
+}

@@ -1,0 +1,22 @@
+/* An event is a claim. What the kernel says of its sender, and what /proc says of that process, decide whether it holds.
+ */
+#ifndef PINION_TOOLS_PATCH_CLAIM_H
+#define PINION_TOOLS_PATCH_CLAIM_H
+
+#include <sys/socket.h>
+
+#include "tools/patch/journal.h"
+
+/* Clock ticks since boot at which a process started: with its number it is one process for ever. False: it is gone. */
+bool process_start(pid_t process, uint64_t *start);
+
+/* Whether the sender is the process that the event tells of: it still runs, its own number is the event's, its user is
+ * who the kernel says, its executable has the event's build-id, and the event's signature is that of the calls it
+ * names. Fills in sender, sender_user, sender_start, claim and claim_detail of the incident. */
+void claim_check(struct incident *incident, const struct ucred *sender);
+
+/* The root and the namespaces of the sender: fills in root, target and target_start. The target is the outermost process
+ * with the same root, which outlives its workers. False: it is gone, or has a user namespace of its own. */
+bool claim_target(struct incident *incident);
+
+#endif

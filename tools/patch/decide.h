@@ -1,0 +1,34 @@
+/* From an event to what is to be done: which attack it is, which recipe answers it, and whether that may be applied.
+ * Nothing is done here.
+ */
+#ifndef PINION_TOOLS_PATCH_DECIDE_H
+#define PINION_TOOLS_PATCH_DECIDE_H
+
+#include "tools/identify.h"
+#include "tools/patch/config.h"
+#include "tools/patch/journal.h"
+
+struct decider {
+    const struct config *config;
+    struct journal *journal;
+    struct signatures signatures;
+    struct identifier *identifier; /* NULL without a database */
+};
+
+bool decider_open(struct decider *decider, const struct config *config, struct journal *journal,
+                  struct mistake *mistake);
+void decider_close(struct decider *decider);
+
+/* Fills in answer, name, confidence, cve, package, recipe, serial, to; sets state and detail. The recipes are read anew
+ * each time. */
+void decide(struct decider *decider, struct incident *incident);
+
+/* The recipe of an incident, read and verified anew; false and why not. Also what a person approved is looked at
+ * again: serial, expiry. */
+bool decide_recipe(const struct config *config, struct journal *journal, const struct incident *incident,
+                   struct recipe *recipe, struct mistake *mistake);
+
+/* Signature, serial and expiry of a recipe that was just read; false and why it may not be applied. Notes the serial. */
+bool decide_may_apply(struct journal *journal, const struct recipe *recipe, struct mistake *mistake);
+
+#endif
