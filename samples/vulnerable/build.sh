@@ -10,7 +10,8 @@ cp -R "$here/../site/." "$out/site"
 mkdir -p "$out/site/uploads"
 
 # No stack protector and no fortified functions: the holes are to be real. The rest is as a distribution builds.
+cd "$here"
 # shellcheck disable=SC2086
 ${CC:-cc} -std=gnu17 -O1 -g -Wall -Wextra -Werror -fPIE -pie -fno-stack-protector -U_FORTIFY_SOURCE -D_GNU_SOURCE \
-    -DSITE="\"$out/site\"" ${CFLAGS:-} -o "$out/server" "$here/server.c" "$here/holes.c" "$here/hijacked.c"
-${CC:-cc} -std=gnu17 -O1 -Wall -Wextra -Werror -fPIC -shared -o "$out/site/plugin.so" "$here/plugin.c"
+    -DSITE="\"$out/site\"" ${CFLAGS:-} -o "$out/server" server.c holes.c hijacked.c lookup.c reload.c
+${CC:-cc} -std=gnu17 -O1 -Wall -Wextra -Werror -fPIC -shared -o "$out/site/plugin.so" plugin.c

@@ -1,5 +1,6 @@
 /* The classic holes. Each function is as someone in a hurry would write it; the comment says what is wrong.
  */
+#include "lookup.h"
 #include "server.h"
 
 #include <dlfcn.h>
@@ -11,19 +12,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Command injection: "localhost; touch /tmp/x" is two commands. */
+/* Command injection: whatever the visitor names becomes part of a shell command in lookup.c. */
 void lookup_host(void) {
-    char command[512], line[256] = "unknown host\n";
-    snprintf(command, sizeof command, "getent hosts %s", parameter("host", NULL));
-    FILE *output = popen(command, "r");
-    if (!output) {
+    char line[256];
+    if (look_up(parameter("host", NULL), line, sizeof line))
+        respond(200, "%s", line);
+    else
         respond(500, "lookup failed: %s\n", strerror(errno));
-        return;
-    }
-    if (!fgets(line, sizeof line, output))
-        line[0] = '\0';
-    pclose(output);
-    respond(200, "%s", line);
 }
 
 /* Path traversal: "../../etc/passwd" leaves the directory. */

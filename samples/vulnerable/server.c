@@ -20,6 +20,7 @@
  *   /memory?change=       changes memory that should never change: the shim's, or a library's
  */
 #include "server.h"
+#include "reload.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -233,9 +234,12 @@ static int listen_on(uint16_t port) {
 }
 
 int main(int argc, char **argv) {
-    int listener = listen_on(argc > 1 ? (uint16_t)atoi(argv[1]) : 0);
+    int listener = inherited_listener();
+    if (listener < 0)
+        listener = listen_on(argc > 1 ? (uint16_t)atoi(argv[1]) : 0);
     signal(SIGPIPE, SIG_IGN);
     for (;;) {
+        wait_for_visitor(listener);
         request.connection = accept(listener, NULL, NULL);
         if (request.connection < 0)
             continue;
