@@ -20,6 +20,7 @@ static const struct verb verbs[] = {
     {"doctor", "say whether programs can be protected, and whether they are", verb_doctor},
     {"signature", "name the attack that a recording shows, or learn it", verb_signature},
     {"events", "listen for anomalies and refused calls of protected programs", verb_events},
+    {"recipe", "write, sign and look at what fixes a vulnerability", verb_recipe},
 };
 
 enum {

@@ -29,5 +29,6 @@ verb_handler verb_score;
 verb_handler verb_signature;
 verb_handler verb_events;
 verb_handler verb_evaluate;
+verb_handler verb_recipe;
 
 #endif

@@ -116,6 +116,7 @@ char *recipe_key_format(const struct recipe_key *key);
 
 /* The private key is a PEM file (PKCS #8), as OpenSSL writes it; mode 0600. A file that is there is never replaced. */
 bool recipe_key_generate(const char *path, struct recipe_key *key, struct mistake *mistake);
+bool recipe_key_public(const char *path, struct recipe_key *key, struct mistake *mistake); /* of a private key */
 /* The text with the signature line before it (an old one is replaced); the caller frees. NULL and a mistake, also for a
  * text that is no recipe. */
 char *recipe_sign(const char *text, const char *private_path, struct mistake *mistake);

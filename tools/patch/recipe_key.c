@@ -147,6 +147,13 @@ static EVP_PKEY *read_private(const char *path, struct mistake *mistake) {
     return pair;
 }
 
+bool recipe_key_public(const char *path, struct recipe_key *key, struct mistake *mistake) {
+    EVP_PKEY *pair = read_private(path, mistake);
+    bool good = pair != NULL && public_of(pair, key, mistake);
+    EVP_PKEY_free(pair);
+    return good;
+}
+
 /* ---- the signature line ---- */
 
 struct seal {
@@ -174,8 +181,8 @@ static bool find_seal(const char *text, struct seal *seal, struct mistake *mista
         if (is_seal_line(at))
             return text_mistake(mistake, line,
                                 "a signature line stands here, and it may only be the first: remove this one");
-        at = strchr(at, '\n');
-        at += at != NULL;
+        const char *end = strchr(at, '\n');
+        at = end != NULL ? end + 1 : NULL;
     }
     return true;
 }
@@ -214,12 +221,15 @@ static enum recipe_seal judge(const struct seal *seal, const struct recipe_key *
         return SEAL_NONE;
     }
     const struct recipe_key *key = find_key(keys, key_count, seal->key);
-    if (key == NULL) {
+    if (key == NULL && key_count == 0)
+        text_mistake(mistake, 1, "signed with the key %.*s, and no key is pinned: nothing is trusted", NAME_TEXT,
+                     seal->key);
+    else if (key == NULL)
         text_mistake(mistake, 1,
                      "signed with the key %.*s, which is none of the %zu that the configuration pins (\"keys\")",
                      NAME_TEXT, seal->key, key_count);
+    if (key == NULL)
         return SEAL_UNKNOWN;
-    }
     if (!decode(seal->signature, SIGNATURE_TEXT, signature, sizeof signature) ||
         !signature_holds(key, signature, seal->body)) {
         text_mistake(mistake, 1, "the signature is not over this text: it was changed after signing");
