@@ -30,5 +30,6 @@ verb_handler verb_signature;
 verb_handler verb_events;
 verb_handler verb_evaluate;
 verb_handler verb_recipe;
+verb_handler verb_incidents;
 
 #endif

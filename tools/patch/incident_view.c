@@ -169,7 +169,7 @@ static void put_event(const struct incident *incident, FILE *out) {
 }
 
 static void put_claim(const struct incident *incident, FILE *out) {
-    if (incident->claim == CLAIM_NONE)
+    if (incident->claim == CLAIM_NONE || incident->event.size == 0)
         return;
     fprintf(out, "  claim      %s", claim_word(incident->claim));
     if (incident->claim_detail != NULL) {
