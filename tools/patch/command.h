@@ -1,5 +1,5 @@
 /* Running another program and waiting for it: bounded in time and in the output that is kept, with what it cost. The
- * one place where the patch helper starts programs.
+ * one place where the patch helper starts programs. The command dies with this process.
  */
 #ifndef PINION_TOOLS_PATCH_COMMAND_H
 #define PINION_TOOLS_PATCH_COMMAND_H
@@ -20,8 +20,10 @@ struct command {
                                      * handed on: it may hold LD_PRELOAD and secrets */
     const char *input;              /* what it reads on standard input, or NULL for nothing */
     unsigned timeout_seconds;       /* from 1 on; then the command and all it started are killed */
-    int64_t incident;               /* for COMMAND_MARK; 0: none */
-    /* Called in the child before exec; false ends it with the mistake. For namespaces and roots. NULL: nothing. */
+    int64_t incident;               /* for COMMAND_MARK; 0: none, as for a command that starts a service: a service
+                                     * with the mark would be killed as something left behind */
+    /* Called in the child before exec; false ends it with the mistake. For namespaces and roots. It sees to the
+     * current directory. NULL: nothing but the root as current directory. */
     bool (*enter)(void *context, struct mistake *mistake);
     void *context;
 };
@@ -40,6 +42,9 @@ struct command_result {
  * command left running in its process group is killed. */
 bool command_run(const struct command *command, struct command_result *result, struct mistake *mistake);
 void command_result_free(struct command_result *result);
+
+/* For `enter`, after it has unshared or entered a namespace of process numbers: goes on in a child, which is in it. */
+bool command_continue_in_child(struct mistake *mistake);
 
 /* Kills every process whose environment carries the mark of this incident, until none is left: what a helper that was
  * killed has left behind. */

@@ -13,6 +13,7 @@ struct stage {
     char *scratch; /* ours: holds the rest; never on an overlay file system */
     char *upper;   /* what was changed */
     char *merged;  /* how the target would look: visible to this process and its children alone */
+    int root;      /* descriptor of `merged`, O_PATH */
     int64_t incident;
 };
 
@@ -20,8 +21,8 @@ struct stage {
  * target's system on a mount of its own), with the remedy; nothing is changed. The text is owned by the caller. */
 char *stage_problem(const struct target *target, const char *scratch);
 
-/* Makes the stage below `scratch`, which is made, or emptied if it is there. This process gets a mount namespace of
- * its own. */
+/* Makes the stage below `scratch`, which is made, or emptied if it is there. This process, which has one thread, gets a
+ * mount namespace of its own. */
 bool stage_open(struct stage *stage, const struct target *target, const char *scratch, int64_t incident,
                 struct mistake *mistake);
 
@@ -35,8 +36,8 @@ enum stage_network {
 bool stage_run(const struct stage *stage, const struct command *command, enum stage_network network,
                struct command_result *result, struct mistake *mistake);
 
-/* A path inside the stage, as this process reaches it; the caller frees. Links on the way are not followed: callers
- * that write use stage_openat. */
+/* A path inside the stage, as this process reaches it; the caller frees. Links on the way lead wherever they lead:
+ * callers that write use stage_openat, which stays inside as target_openat does. */
 char *stage_path(const struct stage *stage, const char *path);
 int stage_openat(const struct stage *stage, const char *path, int flags, mode_t mode);
 

@@ -22,12 +22,32 @@ bool target_of_directory(struct target *target, const char *directory, struct mi
 void target_close(struct target *target);
 
 /* Opens a path of the target without leaving it, whatever links are on the way (openat2, RESOLVE_IN_ROOT); -1 and
- * errno. */
+ * errno. Only regular files and directories are ever opened (else EINVAL: a pipe or device may block or act), unless
+ * with O_PATH. */
 int target_openat(const struct target *target, const char *path, int flags, mode_t mode);
+/* The same below any directory, which is taken as the root. */
+int root_openat(int root, const char *path, int flags, mode_t mode);
+
+/* The directory that holds the last component of a path ("/usr/lib/x.so"), O_PATH, and that component in `name`. No
+ * link and no other mount is passed (ELOOP, EXDEV); the path must be absolute and plain: no "..", no "//" (EINVAL). */
+int root_parent(int root, const char *path, const char **name);
+bool path_is_plain(const char *path);
 
 /* Runs a command in the target as its own programs would run: root, namespaces. `command->enter` must be NULL. */
 bool target_run(const struct target *target, const struct command *command, struct command_result *result,
                 struct mistake *mistake);
+
+/* Keeps everybody else from installing packages in the target, by the locks of dpkg, apt and apk, until unlocked or
+ * this process ends. Somebody who is at it is a mistake. A lock file that is not there is not made. */
+#define TARGET_LOCKS 4
+struct target_lock {
+    int descriptors[TARGET_LOCKS]; /* -1: not there */
+};
+bool target_lock_packages(const struct target *target, struct target_lock *lock, struct mistake *mistake);
+void target_unlock_packages(struct target_lock *lock);
+
+/* Leaves this process no capability but those of `allowed` (bits by number), for good. */
+bool capabilities_limit(uint64_t allowed);
 
 /* Whether the process is one of the target's. */
 bool target_has(const struct target *target, pid_t process);

@@ -1,0 +1,379 @@
+/* Starting programs and waiting for them. What is between fork and exec may allocate (this program has one thread
+ * there), but never returns to the caller's code.
+ */
+#include "tools/patch/command.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "runtime/text.h"
+#include "runtime/util.h"
+
+#define HALF (COMMAND_OUTPUT_MOST / 2)
+#define ENVIRONMENT_MOST (1u << 20)
+#define KILL_SECONDS 10
+
+/* ---- output: its head, and a ring of its tail ---- */
+
+struct kept_output {
+    char head[HALF], tail[HALF];
+    uint64_t size; /* of all that was written */
+};
+
+static void keep(struct kept_output *kept, const char *data, size_t size) {
+    for (size_t done = 0; done < size;) {
+        size_t room, step = size - done;
+        char *to;
+        if (kept->size < HALF) {
+            to = kept->head + kept->size;
+            room = HALF - (size_t)kept->size;
+        } else {
+            size_t at = (size_t)((kept->size - HALF) % HALF);
+            to = kept->tail + at;
+            room = HALF - at;
+        }
+        step = step < room ? step : room;
+        memcpy(to, data + done, step);
+        kept->size += step;
+        done += step;
+    }
+}
+
+/* Reads what is there now; false at its end. */
+static bool keep_available(struct kept_output *kept, int from) {
+    for (;;) {
+        char data[16384];
+        ssize_t got = read(from, data, sizeof data);
+        if (got > 0)
+            keep(kept, data, (size_t)got);
+        else if (got == 0 || (errno != EINTR && errno != EAGAIN))
+            return false;
+        else if (errno == EAGAIN)
+            return true;
+    }
+}
+
+static void output_finish(const struct kept_output *kept, struct command_result *result) {
+    FILE *stream = xopen_memstream(&result->output, &result->output_size);
+    fwrite(kept->head, 1, kept->size < HALF ? (size_t)kept->size : HALF, stream);
+    uint64_t behind = kept->size < HALF ? 0 : kept->size - HALF;
+    size_t at = (size_t)(behind % HALF);
+    if (behind > HALF)
+        fprintf(stream, "\n[%llu bytes are left out]\n", (unsigned long long)(behind - HALF));
+    if (behind >= HALF)
+        fwrite(kept->tail + at, 1, HALF - at, stream);
+    fwrite(kept->tail, 1, at, stream);
+    fclose(stream);
+}
+
+/* ---- the child ---- */
+
+struct start {
+    const struct command *command;
+    pid_t parent;
+    int input, output, report;
+};
+
+_Noreturn static void child_fail(int report, const struct mistake *mistake) {
+    ssize_t ignored = write(report, mistake->text, strlen(mistake->text));
+    (void)ignored;
+    _exit(127);
+}
+
+/* Nothing of ours is handed on: handlers, masks, limits of ours, descriptors. */
+static void child_reset(void) {
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    struct rlimit no_core = {0, 0};
+    setrlimit(RLIMIT_CORE, &no_core);
+    umask(022);
+}
+
+static char **child_environment(const struct command *command) {
+    static const char *const plain[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                                        "HOME=/root", "LC_ALL=C.UTF-8", NULL};
+    const char *const *given = command->environment != NULL ? command->environment : plain;
+    char **environment = NULL;
+    size_t count = 0;
+    for (size_t i = 0; given[i] != NULL; i++)
+        *array_append(environment, count) = xstrdup(given[i]);
+    if (command->incident != 0)
+        *array_append(environment, count) = xasprintf("%s=%lld", COMMAND_MARK, (long long)command->incident);
+    *array_append(environment, count) = NULL;
+    return environment;
+}
+
+_Noreturn static void child_run(const struct start *start) {
+    const struct command *command = start->command;
+    struct mistake mistake = {.line = 0};
+    setsid();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != start->parent)
+        _exit(127);
+    child_reset();
+    dup2(start->input, STDIN_FILENO);
+    dup2(start->output, STDOUT_FILENO);
+    dup2(start->output, STDERR_FILENO);
+    if (command->enter != NULL) {
+        if (!command->enter(command->context, &mistake))
+            child_fail(start->report, &mistake);
+    } else if (chdir("/") != 0) {
+        _exit(127);
+    }
+    close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+    environ = child_environment(command);
+    execvp(command->arguments[0], (char *const *)command->arguments);
+    text_mistake(&mistake, 0, "cannot start \"%s\": %s", command->arguments[0], strerror(errno));
+    child_fail(start->report, &mistake);
+}
+
+/* Passes on how the command ended. */
+static _Noreturn void relay(pid_t process) {
+    int status;
+    while (waitpid(process, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (WIFSIGNALED(status))
+        raise(WTERMSIG(status));
+    _exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+bool command_continue_in_child(struct mistake *mistake) {
+    int tie[2];
+    if (pipe2(tie, O_CLOEXEC | O_NONBLOCK) != 0)
+        return text_mistake(mistake, 0, "cannot make a pipe: %s", strerror(errno));
+    pid_t child = fork();
+    if (child < 0)
+        return text_mistake(mistake, 0, "cannot start a process: %s", strerror(errno));
+    if (child > 0) {
+        close(tie[0]);
+        relay(child);
+    }
+    close(tie[1]);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    char byte;
+    if (read(tie[0], &byte, 1) == 0) /* the parent was killed before it could take us along */
+        _exit(127);
+    close(tie[0]);
+    return true;
+}
+
+/* ---- the parent ---- */
+
+static uint64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+/* What the command reads: a file in memory, so that nobody has to feed it. */
+static int open_input(const char *text) {
+    if (text == NULL)
+        return open("/dev/null", O_RDONLY | O_CLOEXEC);
+    cleanup_fd int fd = memfd_create("input", MFD_CLOEXEC);
+    size_t size = strlen(text);
+    for (size_t done = 0; fd >= 0 && done < size;) {
+        ssize_t wrote = write(fd, text + done, size - done);
+        if (wrote < 0)
+            return -1;
+        done += (size_t)wrote;
+    }
+    if (fd >= 0 && lseek(fd, 0, SEEK_SET) != 0)
+        return -1;
+    return steal_fd(&fd);
+}
+
+/* Collects output until the process ends; false when its time is over first. */
+static bool watch(int process, int output, uint64_t deadline, struct kept_output *kept) {
+    for (bool open = true;;) {
+        uint64_t time = now();
+        if (time >= deadline)
+            return false;
+        uint64_t left = (deadline - time) / 1000000 + 1;
+        struct pollfd polled[2] = {{.fd = process, .events = POLLIN}, {.fd = open ? output : -1, .events = POLLIN}};
+        if (poll(polled, 2, left > 60000 ? 60000 : (int)left) < 0 && errno != EINTR)
+            return false;
+        if (polled[1].revents != 0)
+            open = keep_available(kept, output);
+        if (polled[0].revents != 0)
+            return true;
+    }
+}
+
+/* The last line that is not empty. */
+static void last_line(const struct command_result *result, char *line, size_t size) {
+    size_t end = result->output_size;
+    while (end > 0 && strchr("\n\r \t", result->output[end - 1]) != NULL)
+        end--;
+    size_t begin = end;
+    while (begin > 0 && result->output[begin - 1] != '\n')
+        begin--;
+    snprintf(line, size, "%s%.*s", end > begin ? ": " : "", (int)(end - begin < 300 ? end - begin : 300),
+             result->output + begin);
+}
+
+static bool judge(const struct command *command, const struct command_result *result, const char *report,
+                  struct mistake *mistake) {
+    const char *name = command->arguments[0];
+    char line[320];
+    last_line(result, line, sizeof line);
+    if (report[0] != '\0')
+        return text_mistake(mistake, 0, "%s", report);
+    if (result->timed_out)
+        return text_mistake(mistake, 0, "\"%s\" was killed: it still ran after %u s%s", name, command->timeout_seconds,
+                            line);
+    if (WIFSIGNALED(result->status))
+        return text_mistake(mistake, 0, "\"%s\" was ended by signal %d (%s)%s", name, WTERMSIG(result->status),
+                            strsignal(WTERMSIG(result->status)), line);
+    if (WEXITSTATUS(result->status) != 0)
+        return text_mistake(mistake, 0, "\"%s\" ended with status %d%s", name, WEXITSTATUS(result->status), line);
+    return true;
+}
+
+static bool kill_marked(int64_t incident, uint64_t since, struct mistake *mistake);
+static uint64_t process_start(pid_t process);
+
+/* The process has ended, or its time is over: ends it and its group. */
+static void finish(const struct command *command, pid_t process, uint64_t started, struct command_result *result) {
+    struct rusage usage = {.ru_maxrss = 0};
+    if (result->timed_out && command->incident != 0) {
+        struct mistake ignored;
+        kill_marked(command->incident, started, &ignored);
+    }
+    kill(-process, SIGKILL);
+    while (wait4(process, &result->status, 0, &usage) < 0 && errno == EINTR)
+        continue;
+    result->memory = (uint64_t)usage.ru_maxrss * 1024;
+}
+
+bool command_run(const struct command *command, struct command_result *result, struct mistake *mistake) {
+    *result = (struct command_result){.output = xstrdup("")};
+    int output[2], report[2];
+    if (pipe2(output, O_CLOEXEC) != 0)
+        return text_mistake(mistake, 0, "cannot make a pipe: %s", strerror(errno));
+    cleanup_fd int output_read = output[0], output_write = output[1];
+    if (pipe2(report, O_CLOEXEC | O_NONBLOCK) != 0)
+        return text_mistake(mistake, 0, "cannot make a pipe: %s", strerror(errno));
+    cleanup_fd int report_read = report[0], report_write = report[1];
+    cleanup_fd int input = open_input(command->input);
+    if (input < 0)
+        return text_mistake(mistake, 0, "cannot make the input of \"%s\": %s", command->arguments[0], strerror(errno));
+    fcntl(output_read, F_SETFL, O_NONBLOCK);
+
+    uint64_t begun = now();
+    struct start start = {command, getpid(), input, output_write, report_write};
+    pid_t process = fork();
+    if (process == 0)
+        child_run(&start);
+    if (process < 0)
+        return text_mistake(mistake, 0, "cannot start \"%s\": %s", command->arguments[0], strerror(errno));
+    cleanup_fd int handle = pidfd_open(process, 0);
+    uint64_t started = process_start(process);
+    close(steal_fd(&output_write));
+    close(steal_fd(&report_write));
+
+    struct kept_output *kept = xcalloc(1, sizeof *kept);
+    result->timed_out = !watch(handle, output_read, begun + command->timeout_seconds * 1000000000ull, kept);
+    finish(command, process, started, result);
+    result->nanoseconds = now() - begun;
+    keep_available(kept, output_read);
+    free(result->output);
+    output_finish(kept, result);
+    free(kept);
+
+    char text[sizeof mistake->text] = "";
+    ssize_t got = read(report_read, text, sizeof text - 1);
+    text[got > 0 ? got : 0] = '\0';
+    return judge(command, result, text, mistake);
+}
+
+void command_result_free(struct command_result *result) {
+    free(result->output);
+    *result = (struct command_result){.status = 0};
+}
+
+/* ---- what a helper that was killed has left behind ---- */
+
+/* A file of /proc, which says no size, up to a limit; the caller frees. */
+static char *read_process_file(pid_t process, const char *name, size_t limit, size_t *size) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", process, name);
+    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    char *content = xmalloc(limit + 1);
+    *size = 0;
+    for (ssize_t got; *size < limit && (got = read(fd, content + *size, limit - *size)) > 0;)
+        *size += (size_t)got;
+    content[*size] = '\0';
+    return content;
+}
+
+/* In clock ticks since boot; 0: it is gone. */
+static uint64_t process_start(pid_t process) {
+    size_t size;
+    cleanup_free char *line = read_process_file(process, "stat", 4096, &size);
+    char *at = line != NULL ? strrchr(line, ')') : NULL;
+    for (int field = 2; at != NULL && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    return at != NULL ? strtoull(at, NULL, 10) : 0;
+}
+
+static bool is_marked(pid_t process, const char *mark) {
+    size_t size = 0;
+    cleanup_free char *environment = read_process_file(process, "environ", ENVIRONMENT_MOST, &size);
+    if (environment == NULL)
+        return false;
+    for (size_t at = 0; at < size; at += strlen(environment + at) + 1)
+        if (strcmp(environment + at, mark) == 0)
+            return true;
+    return false;
+}
+
+/* Kills the marked processes that began at `since` or later; returns how many there were. */
+static unsigned kill_once(const char *mark, uint64_t since) {
+    unsigned found = 0;
+    DIR *processes = opendir("/proc");
+    for (struct dirent *entry; processes != NULL && (entry = readdir(processes)) != NULL;) {
+        pid_t process = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (process <= 0 || process == getpid())
+            continue;
+        cleanup_fd int handle = pidfd_open(process, 0);
+        if (handle < 0 || !is_marked(process, mark) || process_start(process) < since)
+            continue;
+        pidfd_send_signal(handle, SIGKILL, NULL, 0);
+        found++;
+    }
+    if (processes != NULL)
+        closedir(processes);
+    return found;
+}
+
+static bool kill_marked(int64_t incident, uint64_t since, struct mistake *mistake) {
+    cleanup_free char *mark = xasprintf("%s=%lld", COMMAND_MARK, (long long)incident);
+    for (uint64_t deadline = now() + KILL_SECONDS * 1000000000ull; now() < deadline;) {
+        if (kill_once(mark, since) == 0)
+            return true;
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    return text_mistake(mistake, 0,
+                        "processes with %s in their environment are still there %d s after they were killed", mark,
+                        KILL_SECONDS);
+}
+
+bool command_kill_marked(int64_t incident, struct mistake *mistake) {
+    return kill_marked(incident, 0, mistake);
+}

@@ -1,0 +1,309 @@
+/* The root that is patched. Its files belong to whoever owns the container, who may be hostile: no path is resolved
+ * outside of it, nothing in it is opened but files and directories, and what runs in it has no more power than its own
+ * processes have.
+ */
+#include "tools/patch/target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "runtime/text.h"
+#include "runtime/util.h"
+
+/* ---- paths ---- */
+
+static int open_how(int root, const char *path, int flags, mode_t mode, uint64_t resolve) {
+    struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .resolve = resolve};
+    if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE)
+        how.mode = mode;
+    /* EAGAIN: something on the way was renamed meanwhile. */
+    for (int attempt = 0;; attempt++) {
+        int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+        if (fd >= 0 || errno != EAGAIN || attempt == 100)
+            return fd;
+    }
+}
+
+static int reopen(int handle, int flags) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", handle);
+    return open(path, (flags & ~(O_NOFOLLOW | O_EXCL)) | O_CLOEXEC);
+}
+
+int root_openat(int root, const char *path, int flags, mode_t mode) {
+    uint64_t resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    if (path[0] == '\0')
+        path = "/";
+    if ((flags & (O_PATH | O_DIRECTORY)) != 0)
+        return open_how(root, path, flags, mode, resolve);
+    cleanup_fd int handle = open_how(root, path, O_PATH | (flags & O_NOFOLLOW), 0, resolve);
+    if (handle < 0 && errno == ENOENT && (flags & O_CREAT) != 0)
+        return open_how(root, path, flags | O_EXCL, mode, resolve);
+    struct stat status;
+    if (handle < 0 || fstat(handle, &status) != 0)
+        return -1;
+    if ((flags & O_CREAT) != 0 && (flags & O_EXCL) != 0) {
+        errno = EEXIST;
+        return -1;
+    }
+    if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) {
+        errno = S_ISLNK(status.st_mode) ? ELOOP : EINVAL;
+        return -1;
+    }
+    return reopen(handle, flags & ~O_CREAT);
+}
+
+bool path_is_plain(const char *path) {
+    if (path[0] != '/' || path[1] == '\0')
+        return false;
+    for (const char *at = path; *at != '\0';) {
+        size_t length = strcspn(++at, "/");
+        if (length == 0 || (at[0] == '.' && (length == 1 || (length == 2 && at[1] == '.'))))
+            return false;
+        at += length;
+    }
+    return true;
+}
+
+int root_parent(int root, const char *path, const char **name) {
+    if (!path_is_plain(path)) {
+        errno = EINVAL;
+        return -1;
+    }
+    const char *slash = strrchr(path, '/');
+    *name = slash + 1;
+    cleanup_free char *parent = xstrndup(path + 1, slash == path ? 0 : (size_t)(slash - path) - 1);
+    return open_how(root, parent[0] != '\0' ? parent : ".", O_PATH | O_DIRECTORY, 0,
+                    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+}
+
+int target_openat(const struct target *target, const char *path, int flags, mode_t mode) {
+    return root_openat(target->descriptor, path, flags, mode);
+}
+
+/* ---- which root ---- */
+
+static bool identify(struct target *target) {
+    struct stat status;
+    if (target->descriptor < 0 || fstat(target->descriptor, &status) != 0)
+        return false;
+    target->device = status.st_dev;
+    target->inode = status.st_ino;
+    return true;
+}
+
+/* Whether a namespace of the process is ours. */
+static bool same_namespace(pid_t process, const char *name) {
+    char path[64];
+    struct stat ours, its;
+    snprintf(path, sizeof path, "/proc/self/ns/%s", name);
+    bool known = stat(path, &ours) == 0;
+    snprintf(path, sizeof path, "/proc/%d/ns/%s", process, name);
+    return known && stat(path, &its) == 0 && ours.st_ino == its.st_ino && ours.st_dev == its.st_dev;
+}
+
+/* As /proc names them, with the flags by which they are entered. */
+static const struct {
+    const char *name;
+    int flag;
+} namespaces[] = {{"user", CLONE_NEWUSER}, {"mnt", CLONE_NEWNS},  {"pid", CLONE_NEWPID},      {"net", CLONE_NEWNET},
+                  {"ipc", CLONE_NEWIPC},   {"uts", CLONE_NEWUTS}, {"cgroup", CLONE_NEWCGROUP}};
+
+static int foreign_namespaces(pid_t process) {
+    int flags = 0;
+    for (size_t i = 0; i < sizeof namespaces / sizeof *namespaces; i++)
+        if (!same_namespace(process, namespaces[i].name))
+            flags |= namespaces[i].flag;
+    return flags;
+}
+
+bool target_of_process(struct target *target, pid_t process, struct mistake *mistake) {
+    *target = (struct target){.process = process};
+    target->root = xasprintf("/proc/%d/root", process);
+    target->descriptor = open(target->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (!identify(target)) {
+        text_mistake(mistake, 0, "cannot see the root directory of process %d: %s%s", process, strerror(errno),
+                     errno == EACCES || errno == EPERM ? "; run this as root with CAP_SYS_PTRACE" : "");
+        target_close(target);
+        return false;
+    }
+    struct stat ours;
+    if (stat("/", &ours) == 0 && ours.st_dev == target->device && ours.st_ino == target->inode &&
+        foreign_namespaces(process) == 0) {
+        target->root[0] = '\0';
+        target->process = 0;
+    }
+    return true;
+}
+
+bool target_of_directory(struct target *target, const char *directory, struct mistake *mistake) {
+    *target = (struct target){.root = realpath(directory[0] != '\0' ? directory : "/", NULL), .descriptor = -1};
+    if (target->root != NULL)
+        target->descriptor = open(target->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (!identify(target)) {
+        text_mistake(mistake, 0, "cannot use \"%s\" as a root directory: %s", directory, strerror(errno));
+        target_close(target);
+        return false;
+    }
+    if (strcmp(target->root, "/") == 0)
+        target->root[0] = '\0';
+    return true;
+}
+
+void target_close(struct target *target) {
+    if (target->root != NULL && target->descriptor >= 0)
+        close(target->descriptor);
+    free(target->root);
+    *target = (struct target){.descriptor = -1};
+}
+
+bool target_has(const struct target *target, pid_t process) {
+    char path[64];
+    struct stat status;
+    snprintf(path, sizeof path, "/proc/%d/root", process);
+    return stat(path, &status) == 0 && status.st_dev == target->device && status.st_ino == target->inode;
+}
+
+/* ---- running in it ---- */
+
+bool capabilities_limit(uint64_t allowed) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[2];
+    if (syscall(SYS_capget, &header, sets) != 0)
+        return false;
+    for (int number = 0; prctl(PR_CAPBSET_READ, number) >= 0; number++)
+        if ((number >= 64 || (allowed >> number & 1) == 0) && prctl(PR_CAPBSET_READ, number) == 1 &&
+            prctl(PR_CAPBSET_DROP, number) != 0)
+            return false;
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    for (int i = 0; i < 2; i++) {
+        uint32_t part = (uint32_t)(allowed >> (32 * i));
+        sets[i].permitted &= part;
+        sets[i].effective &= part;
+        sets[i].inheritable = 0;
+    }
+    return syscall(SYS_capset, &header, sets) == 0;
+}
+
+struct entered {
+    const struct target *target;
+    uint64_t capabilities; /* of its process */
+    int cgroup;            /* the file that takes a process into its control group, or -1 */
+};
+
+static uint64_t capabilities_of(pid_t process) {
+    char path[64], line[256];
+    unsigned long long allowed = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", process);
+    cleanup_file FILE *status = fopen(path, "re");
+    while (status != NULL && fgets(line, sizeof line, status) != NULL)
+        if (sscanf(line, "CapBnd: %llx", &allowed) == 1)
+            break;
+    return allowed;
+}
+
+/* Devices are withheld from a container by its control group, not by its namespaces. Where the group cannot be joined,
+ * this helper is in a container itself, and is held by that one's. */
+static int open_cgroup(pid_t process) {
+    char path[64], line[4096];
+    snprintf(path, sizeof path, "/proc/%d/cgroup", process);
+    cleanup_file FILE *groups = fopen(path, "re");
+    while (groups != NULL && fgets(line, sizeof line, groups) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        if (strncmp(line, "0::/", 4) != 0 || strstr(line, "/../") != NULL)
+            continue;
+        cleanup_free char *procs = xasprintf("/sys/fs/cgroup%s/cgroup.procs", line + 3);
+        return open(procs, O_WRONLY | O_CLOEXEC);
+    }
+    return -1;
+}
+
+static bool enter_namespaces(const struct target *target, struct mistake *mistake) {
+    cleanup_fd int handle = pidfd_open(target->process, 0);
+    int flags = handle >= 0 ? foreign_namespaces(target->process) : 0;
+    if (handle < 0 || (flags != 0 && setns(handle, flags) != 0))
+        return text_mistake(mistake, 0, "cannot enter the namespaces of process %d: %s", target->process,
+                            strerror(errno));
+    if ((flags & CLONE_NEWUSER) != 0 && (setgroups(0, NULL) != 0 || setgid(0) != 0 || setuid(0) != 0))
+        return text_mistake(mistake, 0, "cannot become root in the user namespace of process %d: %s", target->process,
+                            strerror(errno));
+    return true;
+}
+
+static bool enter(void *context, struct mistake *mistake) {
+    const struct entered *entered = context;
+    const struct target *target = entered->target;
+    if (entered->cgroup >= 0) {
+        ssize_t ignored = write(entered->cgroup, "0", 1);
+        (void)ignored;
+    }
+    if (target->process != 0 && !enter_namespaces(target, mistake))
+        return false;
+    if (fchdir(target->descriptor) != 0 || chroot(".") != 0)
+        return text_mistake(mistake, 0, "cannot make \"%s\" the root directory: %s", target->root, strerror(errno));
+    if (target->process == 0)
+        return true;
+    if (!command_continue_in_child(mistake))
+        return false;
+    if (!capabilities_limit(entered->capabilities))
+        return text_mistake(mistake, 0, "cannot give up capabilities: %s", strerror(errno));
+    return true;
+}
+
+bool target_run(const struct target *target, const struct command *command, struct command_result *result,
+                struct mistake *mistake) {
+    struct command inside = *command;
+    struct entered entered = {.target = target, .capabilities = 0, .cgroup = -1};
+    if (target->process != 0) {
+        entered.capabilities = capabilities_of(target->process);
+        entered.cgroup = open_cgroup(target->process);
+    }
+    inside.enter = enter;
+    inside.context = &entered;
+    bool good = command_run(&inside, result, mistake);
+    if (entered.cgroup >= 0)
+        close(entered.cgroup);
+    return good;
+}
+
+/* ---- other installers ---- */
+
+static const char *const lock_files[TARGET_LOCKS] = {"/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock",
+                                                     "/var/lib/apt/lists/lock", "/lib/apk/db/lock"};
+
+bool target_lock_packages(const struct target *target, struct target_lock *lock, struct mistake *mistake) {
+    for (size_t i = 0; i < TARGET_LOCKS; i++)
+        lock->descriptors[i] = -1;
+    for (size_t i = 0; i < TARGET_LOCKS; i++) {
+        int fd = target_openat(target, lock_files[i], O_RDWR | O_NOFOLLOW, 0);
+        if (fd < 0 && errno == ENOENT)
+            continue;
+        lock->descriptors[i] = fd;
+        /* Both kinds, as apk takes flock; these locks go with the descriptor, not with the process as fcntl's own do. */
+        struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &whole) == 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+            continue;
+        text_mistake(mistake, 0, "cannot lock \"%s%s\": %s%s", target->root, lock_files[i], strerror(errno),
+                     errno == EAGAIN || errno == EACCES ? "; another package manager is at work there: wait for it"
+                                                        : "");
+        target_unlock_packages(lock);
+        return false;
+    }
+    return true;
+}
+
+void target_unlock_packages(struct target_lock *lock) {
+    for (size_t i = 0; i < TARGET_LOCKS; i++)
+        if (lock->descriptors[i] >= 0)
+            close(steal_fd(&lock->descriptors[i]));
+}
