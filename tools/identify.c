@@ -15,6 +15,7 @@
 #define DISTANCE_MOST (2.0 / 3) /* to the nearest, as a share of that to the next */
 #define DISTANCE_ALIKE 0.6      /* the same where the two are alike */
 #define LEAST_DISTANCE 0.01
+#define RISEN_LEAST 3 /* fewer calls that training knows are no pattern, however well they fit one */
 #define WEIGHT_LEAST 0.1
 
 struct identifier {
@@ -259,11 +260,18 @@ static struct objections objections_to(const struct answer *answer) {
     return objections;
 }
 
-static void decide(struct answer *answer) {
+/* One call too many of what the program always does fits the one entry or other that is mostly that call. */
+static bool shows_pattern(const struct evidence *evidence) {
+    return evidence->never_seen_count > 0 || evidence->risen_count >= RISEN_LEAST;
+}
+
+static void decide(const struct evidence *evidence, struct answer *answer) {
     const struct candidate *best = &answer->candidates[0];
     struct objections objections = objections_to(answer);
     bool exact = best->exact && best->similarity >= EXACT_LEAST && !objections.digest;
     answer->kind = ANSWER_UNKNOWN;
+    if (!shows_pattern(evidence))
+        return;
     if (exact || (best->similarity >= NEAR_LEAST && !objections.near))
         answer->kind = ANSWER_NAMED;
     else if (best->similarity >= NEAR_LEAST)
@@ -287,7 +295,7 @@ void identify(const struct identifier *identifier, const struct evidence *eviden
     if (answer->candidate_count == 0)
         return;
     mark_like_the_first(identifier, answer);
-    decide(answer);
+    decide(evidence, answer);
     if (answer->candidates[0].similarity == 0)
         answer->candidate_count = 0;
     else

@@ -113,6 +113,23 @@ static void test_the_digest_alone_names_nothing(void **state) {
     signatures_free(&signatures);
 }
 
+/* However well it fits: a call that the program always makes was only made more often. */
+static void test_one_usual_call_names_nothing(void **state) {
+    (void)state;
+    static const uint64_t closes[CALLS] = {55, 52, 30}, opens_code[CALLS] = INJECTED_CODE;
+    struct signatures signatures = known();
+    learn(&signatures, "descriptors-closed", closes);
+    learn(&signatures, "injected-code", opens_code);
+    struct answer answer = look_up(&signatures, closes);
+    assert_int_equal(answer.kind, ANSWER_UNKNOWN);
+    assert_true(answer.candidates[0].similarity > 0.99 && answer.candidates[0].exact);
+    answer_free(&answer);
+    answer = look_up(&signatures, opens_code); /* one call that it never made before */
+    assert_int_equal(answer.kind, ANSWER_NAMED);
+    answer_free(&answer);
+    signatures_free(&signatures);
+}
+
 static void test_two_that_look_alike_are_ambiguous(void **state) {
     (void)state;
     struct signatures signatures = known();
@@ -185,6 +202,7 @@ int main(void) {
         cmocka_unit_test(test_a_known_attack_is_named),
         cmocka_unit_test(test_another_attack_is_unknown),
         cmocka_unit_test(test_the_digest_alone_names_nothing),
+        cmocka_unit_test(test_one_usual_call_names_nothing),
         cmocka_unit_test(test_two_that_look_alike_are_ambiguous),
         cmocka_unit_test(test_the_digest_does_not_tell_apart_what_is_alike),
         cmocka_unit_test(test_an_empty_database_knows_nothing),
