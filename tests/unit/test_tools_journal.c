@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -620,6 +622,52 @@ static void test_without_room_it_ends_and_keeps_what_it_has(void **state) {
     munmap(returned, 4096);
 }
 
+#define CANNOT_MOUNT 77
+
+static void add_for_ever(void *context) {
+    volatile int64_t *returned = context;
+    struct incident incident = full_incident();
+    struct journal *journal = opened(true);
+    for (;;)
+        *returned = journal_add(journal, &incident);
+}
+
+/* On a file system of its own that is too small, which goes with this process. */
+static void fill_a_file_system(void *context) {
+    int64_t *returned = context;
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("tmpfs", directory, "tmpfs", 0, "size=1m,mode=0700") != 0)
+        _exit(CANNOT_MOUNT);
+    cleanup_free char *filler = xasprintf("%s/filler", directory);
+    int file = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (posix_fallocate(file, 0, 256 << 10) != 0)
+        _exit(3);
+    close(file);
+    if (status_of(add_for_ever, returned) != EXIT_ERROR || *returned < 20)
+        _exit(4);
+    unlink(filler);
+    struct journal *journal = opened(true);
+    struct seen seen = {.most = 1};
+    journal_each(journal, true, see, &seen);
+    if (seen.ids[0] != *returned || journal_add(journal, &(struct incident){0}) != *returned + 1)
+        _exit(5);
+    journal_close(journal);
+    assert_whole();
+}
+
+static void test_a_full_disk_ends_it_and_loses_nothing(void **state) {
+    (void)state;
+    int64_t *returned = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(returned != MAP_FAILED);
+    int status = status_of(fill_a_file_system, returned);
+    munmap(returned, 4096);
+    if (status == CANNOT_MOUNT) {
+        print_message("no file system can be mounted here\n");
+        skip();
+    }
+    assert_int_equal(status, 0);
+}
+
 /* ---- what cannot be trusted ---- */
 
 static void test_others_may_not_write_beside_it(void **state) {
@@ -801,6 +849,7 @@ int main(void) {
         TEST(test_a_child_may_not_use_its_parents),
         TEST(test_what_was_returned_survives_a_kill),
         TEST(test_without_room_it_ends_and_keeps_what_it_has),
+        TEST(test_a_full_disk_ends_it_and_loses_nothing),
         TEST(test_others_may_not_write_beside_it),
         TEST(test_nobody_else_reads_a_new_one),
         TEST(test_a_link_or_nothing_is_no_journal),

@@ -232,11 +232,15 @@ static bool check_directory(const char *path, bool writable, struct mistake *mis
     return check_owner(directory, &status, mistake);
 }
 
-/* The name must be on the disk before what is in the file counts. */
-static bool flush_directory(const char *path) {
-    cleanup_free char *directory = directory_of(path);
+static bool flush(const char *directory) {
     cleanup_fd int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return descriptor >= 0 && fsync(descriptor) == 0;
+}
+
+/* The names must be on the disk before what is in the file counts. */
+static bool flush_names(const char *path) {
+    cleanup_free char *directory = directory_of(path), *above = xasprintf("%s/..", directory);
+    return flush(directory) && flush(above);
 }
 
 /* No descriptor of a journal that exists is opened here: closing it would take SQLite's locks away. */
@@ -244,7 +248,7 @@ static bool check_file(const char *path, bool writable, struct mistake *mistake)
     struct stat status;
     if (lstat(path, &status) != 0 && writable && errno == ENOENT) {
         cleanup_fd int made = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if ((made < 0 && errno != EEXIST) || !flush_directory(path))
+        if ((made < 0 && errno != EEXIST) || !flush_names(path))
             return text_mistake(mistake, 0, "cannot make the journal \"%s\": %s", path, strerror(errno));
     }
     if (lstat(path, &status) != 0)
