@@ -256,20 +256,6 @@ static void test_a_hostile_root_hides_packages_at_most(void **state) {
     remove_root(&root);
 }
 
-static void test_what_commands_may_be_given(void **state) {
-    (void)state;
-    assert_true(package_name_valid("libstdc++6"));
-    assert_true(package_version_valid("1:2.3~rc1+dfsg-4+deb12u1"));
-    assert_false(package_name_valid(""));
-    assert_false(package_name_valid("-oDpkg::Pre-Invoke=x"));
-    assert_false(package_name_valid("a/b"));
-    assert_false(package_name_valid("a b"));
-    assert_false(package_name_valid("a=1"));
-    assert_false(package_version_valid("1;x"));
-    assert_false(package_version_valid("--x"));
-    assert_false(package_version_valid("1/../2"));
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_order_of_debian_versions),
@@ -278,7 +264,6 @@ int main(void) {
         cmocka_unit_test(test_dpkg_is_read),
         cmocka_unit_test(test_apk_is_read),
         cmocka_unit_test(test_a_hostile_root_hides_packages_at_most),
-        cmocka_unit_test(test_what_commands_may_be_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -249,25 +249,3 @@ char *package_owner(const struct target *target, const char *path) {
     default: return NULL;
     }
 }
-
-/* ---- what commands may be given ---- */
-
-static bool valid(const char *text, const char *more) {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    size_t length = strlen(text);
-    if (length == 0 || length > 255 || strchr(letters, *text) == NULL)
-        return false;
-    for (; *text != '\0'; text++) {
-        if (strchr(letters, *text) == NULL && strchr(more, *text) == NULL)
-            return false;
-    }
-    return true;
-}
-
-bool package_name_valid(const char *name) {
-    return valid(name, "+-._");
-}
-
-bool package_version_valid(const char *version) {
-    return valid(version, "+-._~:");
-}

@@ -36,8 +36,4 @@ int package_compare(enum package_manager manager, const char *a, const char *b);
 /* The package that owns a path, or NULL; owned by the caller. */
 char *package_owner(const struct target *target, const char *path);
 
-/* What may be handed to a package manager's command as a name, as a version, as an architecture. */
-bool package_name_valid(const char *name);
-bool package_version_valid(const char *version);
-
 #endif

@@ -1,0 +1,231 @@
+/* Installing Debian packages in the stage by dpkg, and asking apt what belongs to them where a recipe pins nothing. apt
+ * and dpkg are the target's own; what they did is read back from the stage's database.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "runtime/text.h"
+#include "runtime/util.h"
+#include "tools/patch/method_parts.h"
+
+#define RESOLVED STAGE_WORK "/resolved"
+
+void archives_free(struct archives *archives) {
+    for (size_t i = 0; i < archives->count; i++) {
+        free(archives->items[i].path);
+        free(archives->items[i].name);
+        free(archives->items[i].version);
+        free(archives->items[i].architecture);
+    }
+    free(archives->items);
+    *archives = (struct archives){0};
+}
+
+/* ---- installing ---- */
+
+static const char *const dpkg_options[] = {
+    "dpkg",
+    "--force-confdef",
+    "--force-confold",
+    "--refuse-downgrade",
+    "--auto-deconfigure",
+    "--force-unsafe-io", /* a stage that is cut off is thrown away */
+    NULL,
+};
+
+static bool is_unpacked(const struct target *view, const struct archive *archive) {
+    cleanup_free char *version = package_installed(view, archive->name, archive->architecture);
+    return version != NULL && package_compare(PACKAGES_DPKG, version, archive->version) == 0;
+}
+
+/* Adds the paths of what is not unpacked yet. */
+static size_t add_missing(struct words *words, const struct target *view, const struct archives *archives) {
+    size_t before = words->count;
+    for (size_t i = 0; i < archives->count; i++) {
+        if (!is_unpacked(view, &archives->items[i]))
+            words_add(words, archives->items[i].path);
+    }
+    return words->count - before;
+}
+
+static bool run_dpkg(const struct stage *stage, const struct words *more, struct method_cost *cost,
+                     struct mistake *mistake) {
+    struct words words = {0};
+    words_add_all(&words, dpkg_options);
+    words_add_all(&words, more->items);
+    bool good = method_run(stage, words.items, STAGE_OFFLINE, cost, NULL, mistake);
+    free(words.items);
+    return good;
+}
+
+static bool configure(const struct stage *stage, struct method_cost *cost, struct mistake *mistake) {
+    static const char *arguments[] = {"--configure", "--pending", NULL};
+    return run_dpkg(stage, &(struct words){arguments, 2}, cost, mistake);
+}
+
+/* A package may have to be configured before another that pre-depends on it can be unpacked: what dpkg refused is tried
+ * again, as long as there is progress. */
+static bool unpack(const struct stage *stage, const struct target *view, const struct archives *archives,
+                   struct method_cost *cost, struct mistake *mistake) {
+    size_t before = SIZE_MAX;
+    for (bool good = true;;) {
+        struct words words = {0};
+        words_add(&words, "--unpack");
+        size_t missing = add_missing(&words, view, archives);
+        if (missing > 0 && missing < before) {
+            if (before != SIZE_MAX) {
+                struct mistake ignored;
+                configure(stage, cost, &ignored); /* what cannot be configured yet is, or fails, at the end */
+            }
+            good = run_dpkg(stage, &words, cost, mistake);
+        } else if (missing > 0 && good) {
+            good = text_mistake(mistake, 0, "dpkg left out %s: a newer version is installed",
+                                words.items[words.count - 1]);
+        } else if (missing == 0) {
+            good = true;
+        }
+        free(words.items);
+        if (missing == 0 || missing >= before)
+            return good;
+        before = missing;
+    }
+}
+
+static bool check_installed(const struct stage *stage, const struct target *view, const struct archives *archives,
+                            struct mistake *mistake) {
+    for (size_t i = 0; i < archives->count; i++) {
+        if (!is_unpacked(view, &archives->items[i]))
+            return text_mistake(mistake, 0, "the archive of %s %s does not hold what the recipe says",
+                                archives->items[i].name, archives->items[i].version);
+    }
+    (void)stage;
+    return method_manager_ready(view, mistake) == METHOD_READY;
+}
+
+bool debian_install(const struct stage *stage, const struct archives *archives, struct method_cost *cost,
+                    struct mistake *mistake) {
+    struct target view;
+    if (!method_view(stage, &view, mistake))
+        return false;
+    bool good = unpack(stage, &view, archives, cost, mistake) && configure(stage, cost, mistake) &&
+                check_installed(stage, &view, archives, mistake);
+    target_close(&view);
+    return good;
+}
+
+/* ---- asking apt ---- */
+
+static const char lists_option[] = "-oDir::State::lists=" RESOLVED "/lists";
+static const char archives_option[] = "-oDir::Cache::archives=" RESOLVED "/archives";
+
+static const char *const apt_options[] = {
+    "apt-get",
+    "--quiet=2",
+    "--yes",
+    "--no-install-recommends",
+    "--no-remove",
+    lists_option,
+    archives_option,
+    "-oDir::Cache::pkgcache=",
+    "-oDir::Cache::srcpkgcache=",
+    "-oAcquire::Languages=none",
+    "-oAcquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false",
+    "-oAcquire::IndexTargets::deb-src::Sources::DefaultEnabled=false",
+    "-oDPkg::Use-Pty=0",
+    NULL,
+};
+
+static bool run_apt(const struct stage *stage, const char *const *more, const char *const *packages,
+                    struct method_cost *cost, char **output, struct mistake *mistake) {
+    struct words words = {0};
+    words_add_all(&words, apt_options);
+    words_add_all(&words, more);
+    if (packages != NULL) {
+        words_add(&words, "--");
+        words_add_all(&words, packages);
+    }
+    bool good = method_run(stage, words.items, STAGE_ONLINE, cost, output, mistake);
+    free(words.items);
+    return good;
+}
+
+/* "Remv name [version]" says that the package would go. */
+static bool check_simulation(const char *output, struct mistake *mistake) {
+    for (const char *line = output; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+        line += strspn(line, "\n");
+        if (strncmp(line, "Remv ", 5) == 0)
+            return text_mistake(mistake, 0, "apt would remove %.*s: do this by hand", (int)strcspn(line + 5, " \n"),
+                                line + 5);
+    }
+    return true;
+}
+
+bool debian_update(const struct stage *stage, struct method_cost *cost, struct mistake *mistake) {
+    static const char *const update[] = {"update", NULL};
+    static const char *const directories[] = {"resolved", "resolved/lists", "resolved/lists/partial",
+                                              "resolved/archives", "resolved/archives/partial"};
+    for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
+        if (!method_directory(stage, directories[i], 0755, mistake))
+            return false;
+    }
+    return run_apt(stage, update, NULL, cost, NULL, mistake);
+}
+
+/* "%3a" stands for ":" in the names of archives. */
+static char *decode(const char *text, size_t length) {
+    char *decoded = xmalloc(length + 1), *out = decoded;
+    for (size_t i = 0; i < length; i++) {
+        bool colon = length - i >= 3 && strncasecmp(text + i, "%3a", 3) == 0;
+        *out++ = colon ? ':' : text[i];
+        i += colon ? 2 : 0;
+    }
+    *out = '\0';
+    return decoded;
+}
+
+/* name_version_architecture.deb */
+static void add_archive(struct archives *archives, const char *path) {
+    const char *file = strrchr(path, '/') + 1, *end = file + strlen(file) - strlen(".deb");
+    const char *version = strchr(file, '_'), *architecture = strrchr(file, '_');
+    if (version == architecture)
+        return;
+    *array_append(archives->items, archives->count) = (struct archive){
+        .path = xstrdup(path),
+        .name = xstrndup(file, (size_t)(version - file)),
+        .version = decode(version + 1, (size_t)(architecture - version - 1)),
+        .architecture = xstrndup(architecture + 1, (size_t)(end - architecture - 1)),
+    };
+}
+
+bool debian_downloaded(const struct stage *stage, struct archives *archives, struct mistake *mistake) {
+    struct names files = {0};
+    int directory = stage_openat(stage, RESOLVED "/archives", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (!method_list(directory, RESOLVED "/archives", ".deb", &files))
+        return text_mistake(mistake, 0, "nothing was downloaded");
+    for (size_t i = 0; i < files.count; i++)
+        add_archive(archives, files.items[i]);
+    names_free(&files);
+    return true;
+}
+
+static void add_sizes(const struct stage *stage, const struct archives *archives, struct method_cost *cost) {
+    for (size_t i = 0; i < archives->count; i++) {
+        struct stat status;
+        cleanup_fd int fd = stage_openat(stage, archives->items[i].path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+        if (fd >= 0 && fstat(fd, &status) == 0)
+            cost->downloaded += (uint64_t)status.st_size;
+    }
+}
+
+bool debian_download(const struct stage *stage, const char *const *packages, bool upgrade_only,
+                     struct archives *archives, struct method_cost *cost, struct mistake *mistake) {
+    const char *simulate[] = {"--simulate", upgrade_only ? "--only-upgrade" : "--no-upgrade", "install", NULL};
+    const char *download[] = {"--download-only", simulate[1], "install", NULL};
+    cleanup_free char *output = NULL;
+    if (!run_apt(stage, simulate, packages, cost, &output, mistake) || !check_simulation(output, mistake) ||
+        !run_apt(stage, download, packages, cost, NULL, mistake) || !debian_downloaded(stage, archives, mistake))
+        return false;
+    add_sizes(stage, archives, cost);
+    return true;
+}
