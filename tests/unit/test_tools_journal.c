@@ -26,6 +26,12 @@
 /* ---- what is written and not yet flushed: SQLite's own calls come through here ---- */
 
 static unsigned unflushed_writes[1024];
+static unsigned calls_left; /* then it is killed in the next one; 0: never */
+
+static void count_call(void) {
+    if (calls_left > 0 && --calls_left == 0)
+        kill(getpid(), SIGKILL);
+}
 
 /* The index of the log is shared memory: it is made anew after a crash. */
 static bool is_index(int fd) {
@@ -37,6 +43,7 @@ static bool is_index(int fd) {
 
 // NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name)
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset) {
+    count_call();
     if (!is_index(fd))
         unflushed_writes[fd % 1024]++;
     return syscall(SYS_pwrite64, fd, data, size, offset);
@@ -44,12 +51,14 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset) {
 
 // NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name)
 int fdatasync(int fd) {
+    count_call();
     unflushed_writes[fd % 1024] = 0;
     return (int)syscall(SYS_fdatasync, fd);
 }
 
 // NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name)
 int fsync(int fd) {
+    count_call();
     unflushed_writes[fd % 1024] = 0;
     return (int)syscall(SYS_fsync, fd);
 }
@@ -595,6 +604,45 @@ static void test_what_was_returned_survives_a_kill(void **state) {
     assert_whole();
 }
 
+/* A short life: made, written to, closed, and each of it told. */
+static void live(void *context) {
+    volatile struct report *report = context;
+    struct incident incident = full_incident();
+    struct journal *journal = opened(true);
+    incident.id = journal_add(journal, &incident);
+    report->incident = incident.id;
+    report->step = journal_step_begin(journal, incident.id, "commit", NULL);
+    incident.state = INCIDENT_DONE;
+    journal_update(journal, &incident);
+    report->state = INCIDENT_DONE;
+    journal_trim(journal, 0);
+    journal_close(journal);
+}
+
+static void test_it_can_be_killed_in_each_of_its_writes(void **state) {
+    (void)state;
+    struct report *report = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(report != MAP_FAILED);
+    int status = 1000 + SIGKILL;
+    unsigned round = 0;
+    while (status == 1000 + SIGKILL) {
+        tear_down(NULL);
+        set_up(NULL);
+        *report = (struct report){0};
+        calls_left = ++round;
+        status = status_of(live, report);
+        calls_left = 0;
+        struct journal *journal = opened(true);
+        if (report->incident != 0)
+            check_report(journal, report);
+        journal_close(journal);
+        assert_whole();
+    }
+    assert_int_equal(status, 0);
+    assert_true(round > 40);
+    munmap(report, 4096);
+}
+
 static void fill_up(void *context) {
     volatile int64_t *returned = context;
     struct rlimit room = {.rlim_cur = 256 << 10, .rlim_max = RLIM_INFINITY};
@@ -848,6 +896,7 @@ int main(void) {
         TEST(test_writers_at_once_lose_nothing),
         TEST(test_a_child_may_not_use_its_parents),
         TEST(test_what_was_returned_survives_a_kill),
+        TEST(test_it_can_be_killed_in_each_of_its_writes),
         TEST(test_without_room_it_ends_and_keeps_what_it_has),
         TEST(test_a_full_disk_ends_it_and_loses_nothing),
         TEST(test_others_may_not_write_beside_it),
