@@ -431,7 +431,7 @@ static void test_refusals_and_totals_add_up(void **state) {
     journal_close(journal);
 }
 
-static void test_only_what_was_ignored_is_trimmed(void **state) {
+static void test_only_what_changed_nothing_is_trimmed(void **state) {
     (void)state;
     struct incident ignored = {.state = INCIDENT_IGNORED}, done = {.state = INCIDENT_DONE};
     struct journal *journal = opened(true);
@@ -458,6 +458,22 @@ static void test_only_what_was_ignored_is_trimmed(void **state) {
     journal_each(journal, false, see, &last);
     assert_int_equal(last.count, 2);
     assert_int_equal(journal_add(journal, &done), 8); /* a number is never given twice */
+    journal_close(journal);
+}
+
+static void test_each_state_is_trimmed_for_itself(void **state) {
+    (void)state;
+    struct journal_totals totals;
+    struct journal *journal = opened(true);
+    for (int i = 0; i < INCIDENT_STATES; i++)
+        for (int j = 0; j < 3; j++)
+            journal_add(journal, &(struct incident){.state = (enum incident_state)i});
+    journal_trim(journal, 1);
+    journal_totals(journal, &totals);
+    for (int i = 0; i < INCIDENT_STATES; i++) {
+        bool idle = i == INCIDENT_IGNORED || i == INCIDENT_REFUSED || i == INCIDENT_NOTIFIED || i == INCIDENT_REJECTED;
+        assert_int_equal(totals.incidents[i], idle ? 1 : 3);
+    }
     journal_close(journal);
 }
 
@@ -891,7 +907,8 @@ int main(void) {
         TEST(test_restarts_are_counted_from_a_time_on),
         TEST(test_the_latest_time_survives_a_clock_set_back),
         TEST(test_refusals_and_totals_add_up),
-        TEST(test_only_what_was_ignored_is_trimmed),
+        TEST(test_only_what_changed_nothing_is_trimmed),
+        TEST(test_each_state_is_trimmed_for_itself),
         TEST(test_a_slow_reader_holds_nobody_up),
         TEST(test_writers_at_once_lose_nothing),
         TEST(test_a_child_may_not_use_its_parents),

@@ -70,9 +70,9 @@ enum statement {
 };
 
 /* Never the one with the latest time: journal_latest would sink. */
-#define TRIMMED                                                                                                   \
-    "SELECT id FROM incident WHERE state = 'ignored' AND id <= (SELECT id FROM incident WHERE state = 'ignored' " \
-    "ORDER BY id DESC LIMIT 1 OFFSET ?1) AND id IS NOT (SELECT id FROM incident ORDER BY changed DESC LIMIT 1)"
+#define TRIMMED                                                                                                      \
+    "SELECT id FROM incident WHERE state = ?1 AND id <= (SELECT id FROM incident WHERE state = ?1 ORDER BY id DESC " \
+    "LIMIT 1 OFFSET ?2) AND id IS NOT (SELECT id FROM incident ORDER BY changed DESC LIMIT 1)"
 
 static const char *const statement_texts[] = {
     [INCIDENT_ADD] = "INSERT INTO incident ({incident}) VALUES ({incident?})",
@@ -631,11 +631,17 @@ void journal_repeat(struct journal *journal, int64_t id) {
     finish(journal, start(journal, INCIDENT_REPEAT, "ii", id, now()));
 }
 
+/* Nothing was done to a target in these. */
 void journal_trim(struct journal *journal, unsigned most) {
+    static const enum incident_state idle[] = {INCIDENT_IGNORED, INCIDENT_REFUSED, INCIDENT_NOTIFIED,
+                                               INCIDENT_REJECTED};
     if (!run(journal->database, "BEGIN IMMEDIATE"))
         give_up(journal);
-    finish(journal, start(journal, TRIM_STEPS, "i", (int64_t)most));
-    finish(journal, start(journal, TRIM_INCIDENTS, "i", (int64_t)most));
+    for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++) {
+        const char *state = incident_state_word(idle[i]);
+        finish(journal, start(journal, TRIM_STEPS, "ti", state, (int64_t)most));
+        finish(journal, start(journal, TRIM_INCIDENTS, "ti", state, (int64_t)most));
+    }
     if (!run(journal->database, "COMMIT"))
         give_up(journal);
 }

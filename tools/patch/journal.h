@@ -90,7 +90,8 @@ void journal_update(struct journal *journal, const struct incident *incident);
 bool journal_move(struct journal *journal, int64_t id, enum incident_state from, enum incident_state to,
                   const char *detail);
 void journal_repeat(struct journal *journal, int64_t id); /* counts one more repeat */
-/* Removes the oldest of the incidents that were ignored, with their steps, beyond so many. */
+/* Removes the oldest incidents, with their steps, of those that were ignored, beyond so many; likewise of those that were
+ * refused, notified and rejected. What was applied stays for ever. */
 void journal_trim(struct journal *journal, unsigned most);
 int64_t journal_step_begin(struct journal *journal, int64_t incident, const char *name, const char *detail);
 void journal_step_end(struct journal *journal, int64_t step, bool good, const char *detail, uint64_t bytes,
