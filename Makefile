@@ -29,7 +29,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
-.PHONY: all demo test bench speed precision evaluate soundness oracle lint fuzz install uninstall clean test-programs bench-programs fuzz-programs FORCE
+.PHONY: all demo test bench patch-bench speed precision evaluate soundness oracle lint fuzz install uninstall clean test-programs bench-programs fuzz-programs FORCE
 FORCE:
 
 ifeq ($(MAKELEVEL),0)
@@ -44,6 +44,7 @@ PACKAGES_test := build test oracle
 PACKAGES_demo := build demo
 PACKAGES_oracle := build oracle
 PACKAGES_bench := build bench
+PACKAGES_patch-bench := build patch-bench
 PACKAGES_precision := build precision
 PACKAGES_soundness := build soundness
 PACKAGES_speed := build precision
@@ -263,6 +264,9 @@ bench-programs: $(BENCH_PROGRAMS)
 
 bench: all bench-programs
 	@tests/bench/run
+
+patch-bench: all
+	@tests/patch/bench $(ROWS)
 
 # ---- Precision: what policygen pins down, measured on its policies ----
 
