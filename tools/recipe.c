@@ -17,31 +17,36 @@
 #include "tools/patch/form.h"
 #include "tools/patch/recipe_new.h"
 #include "tools/patch/recipe_view.h"
+#include "tools/patch/suggest.h"
 #include "tools/verb.h"
+
+#define EXIT_NOTHING 3
 
 static struct {
     const char *output, *key, *config;
     struct text_list pins;
     struct recipe_wish wish;
     const char *serial, *days;
-    bool json, pin;
+    const char *advisories, *root, *scratch;
+    bool json, pin, update;
 } settings;
 
 static const struct option_row options[] = {
-    OPTION_TEXT("output", 'o', "FILE", &settings.output, "key, new: where to write; never over a file that is there"),
+    OPTION_TEXT("output", 'o', "FILE", &settings.output,
+                "key, new, suggest: where to write; never over a file that is there"),
     OPTION_TEXT("key", 'k', "FILE", &settings.key, "sign: the private key"),
     OPTION_FLAG("pin", 0, &settings.pin, "key: print the pin of a private key that is there"),
     OPTION_TEXT("config", 'c', "FILE", &settings.config,
                 "the patch helper's configuration, for its keys (default " CONFIG_PATH ")"),
     OPTION_LIST("trust", 0, "KEY", &settings.pins, "verify, list, show, test: this key alone, as `key` printed it"),
     OPTION_FLAG("json", 'j', &settings.json, "list, show: print JSON"),
-    OPTION_TEXT("name", 'n', "NAME", &settings.wish.name, "new: the recipe's name"),
+    OPTION_TEXT("name", 'n', "NAME", &settings.wish.name, "new, suggest: the recipe's name"),
     OPTION_TEXT("summary", 0, "TEXT", &settings.wish.summary, "new: what is fixed, in a line"),
     OPTION_TEXT("serial", 0, "N", &settings.serial, "new: above that of all earlier recipes of the name (default: 1)"),
     OPTION_TEXT("days", 0, "N", &settings.days, "new: how long it holds (default: 365)"),
-    OPTION_LIST("cve", 0, "CVE", &settings.wish.cves, "new: a CVE that is fixed"),
+    OPTION_LIST("cve", 0, "CVE", &settings.wish.cves, "new: a CVE that is fixed; suggest: to be fixed"),
     OPTION_LIST("signature", 0, "NAME", &settings.wish.signatures, "new: a name of the signature database"),
-    OPTION_TEXT("package", 'p', "PACKAGE", &settings.wish.package, "new: the package"),
+    OPTION_TEXT("package", 'p', "PACKAGE", &settings.wish.package, "new, suggest: the package"),
     OPTION_TEXT("fixed", 0, "VERSION", &settings.wish.fixed, "new: the version that has the fix"),
     OPTION_TEXT("method", 'm', "METHOD", &settings.wish.method, "new: apt, apk, files, build or script (default: apt)"),
     OPTION_LIST("file", 0, "PATH=FILE", &settings.wish.files,
@@ -54,11 +59,21 @@ static const struct option_row options[] = {
     OPTION_TEXT("script", 0, "FILE", &settings.wish.script, "new: script: the shell script"),
     OPTION_LIST("restart", 0, "PROGRAM[=HOW]", &settings.wish.restarts,
                 "new: what to restart, and how: auto, upgrade, reload, service or none"),
+    OPTION_TEXT("root", 'r', "DIR", &settings.root, "suggest: the system that is to be patched (default: /)"),
+    OPTION_TEXT("advisories", 0, "FILE", &settings.advisories,
+                "suggest: a table of what was fixed where: source, CVE, version, advisory, tabs between"),
+    OPTION_FLAG("update", 0, &settings.update,
+                "suggest: fetch the package lists anew; those of the system stay as they are"),
+    OPTION_TEXT("scratch", 0, "DIR", &settings.scratch,
+                "suggest: where a directory for trying can be made, on no overlay (default: /var/tmp)"),
 };
 
 static const char details[] =
     "  pinion recipe key -o FILE               makes a key pair; prints what the helper's configuration pins\n"
     "  pinion recipe new --name NAME ... -o FILE     writes a recipe from these options, to be completed and signed\n"
+    "  pinion recipe suggest --cve CVE --advisories FILE ... [-o FILE]\n"
+    "  pinion recipe suggest --package PACKAGE ... [-o FILE]\n"
+    "                                          writes one from what is installed and what the sources of it have\n"
     "  pinion recipe sign --key KEY FILE...    signs; an old signature is replaced\n"
     "  pinion recipe verify FILE...            says whether the helper would trust it\n"
     "  pinion recipe list [DIR]                all recipes of a directory with the state of each\n"
@@ -66,7 +81,8 @@ static const char details[] =
     "\n"
     "A recipe NAME is the file NAME" RECIPE_SUFFIX ".\n"
     "\n"
-    "Exit status: 0 good; 1 not signed by a trusted key, expired or misnamed; 2 error.\n";
+    "Exit status: 0 good; 1 not signed by a trusted key, expired or misnamed; 2 error; 3 suggest: nothing\n"
+    "is newer.\n";
 
 /* ---- what several actions need ---- */
 
@@ -155,6 +171,55 @@ static int action_new(const struct usage *usage, char **files) {
     cleanup_free char *text = recipe_new(&settings.wish, time(NULL), &mistake);
     if (text == NULL)
         options_mistake(usage, "%s", mistake.text);
+    if (settings.output != NULL)
+        write_new(settings.output, text);
+    else
+        fputs(text, stdout);
+    return EXIT_FINE;
+}
+
+/* ---- suggest ---- */
+
+/* A directory of our own, made below one that others may use; the caller frees. */
+static char *make_scratch(void) {
+    char *path = xasprintf("%s/pinion-recipe-XXXXXX", settings.scratch != NULL ? settings.scratch : "/var/tmp");
+    if (mkdtemp(path) == NULL)
+        die_with_error("cannot make a directory \"%s\"", path);
+    return path;
+}
+
+/* The recipe's name is that of the file, where that has one. */
+static char *name_of_output(void) {
+    const char *slash = settings.output != NULL ? strrchr(settings.output, '/') : NULL;
+    const char *file = slash != NULL ? slash + 1 : settings.output;
+    size_t length = file != NULL ? strlen(file) : 0, suffix = strlen(RECIPE_SUFFIX);
+    if (settings.wish.name != NULL)
+        return xstrdup(settings.wish.name);
+    if (length <= suffix || strcmp(file + length - suffix, RECIPE_SUFFIX) != 0)
+        return NULL;
+    return xstrndup(file, length - suffix);
+}
+
+static int action_suggest(const struct usage *usage, char **files) {
+    struct mistake mistake;
+    if (*files != NULL || settings.wish.cves.count > 1)
+        options_mistake(usage, "suggest takes one --cve or --package");
+    cleanup_free char *name = name_of_output(), *scratch = make_scratch(), *text = NULL;
+    struct suggest_wish wish = {.cve = settings.wish.cves.count > 0 ? settings.wish.cves.items[0] : NULL,
+                                .package = settings.wish.package,
+                                .advisories = settings.advisories,
+                                .name = name,
+                                .root = settings.root != NULL ? settings.root : "/",
+                                .scratch = scratch,
+                                .update = settings.update};
+    enum suggest_result result = suggest(&wish, time(NULL), &text, &mistake);
+    rmdir(scratch);
+    if (result == SUGGEST_FAILED)
+        die("%s", mistake.text);
+    if (result == SUGGEST_NOTHING) {
+        warn("%s", mistake.text);
+        return EXIT_NOTHING;
+    }
     if (settings.output != NULL)
         write_new(settings.output, text);
     else
@@ -341,18 +406,18 @@ static const struct {
     const char *name;
     int (*handler)(const struct usage *usage, char **files);
 } actions[] = {
-    {"key", action_key},       {"new", action_new},   {"sign", action_sign},
+    {"key", action_key},       {"new", action_new},   {"suggest", action_suggest}, {"sign", action_sign},
     {"verify", action_verify}, {"list", action_list}, {"show", action_show},
 };
 
 int verb_recipe(const struct verb *verb, int argc, char **argv) {
     struct usage usage = {.verb = verb,
-                          .arguments = "key|new|sign|verify|list|show [FILE...]",
+                          .arguments = "key|new|suggest|sign|verify|list|show [FILE...]",
                           .details = details,
                           .options = options,
                           .option_count = sizeof options / sizeof options[0]};
     if (options_read(&usage, argc, argv) == 0)
-        options_mistake(&usage, "which action? (key, new, sign, verify, list, show)");
+        options_mistake(&usage, "which action? (key, new, suggest, sign, verify, list, show)");
     struct nearest nearest = nearest_begin(argv[1]);
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
         if (strcmp(argv[1], actions[i].name) == 0)
