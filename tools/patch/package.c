@@ -68,6 +68,8 @@ static void read_dpkg_field(struct stanza *stanza, char *line) {
         stanza->package.version = value;
     else if ((value = field(line, "Architecture")) != NULL)
         stanza->package.architecture = value;
+    else if ((value = field(line, "Source")) != NULL)
+        stanza->package.source = value;
     else if ((value = field(line, "Status")) != NULL)
         stanza->status = value;
     else if ((value = field(line, "Installed-Size")) != NULL)

@@ -17,6 +17,7 @@ enum package_manager package_manager_of(const struct target *target);
 /* One package that is installed, or half so; texts are good during the visit alone. */
 struct package {
     const char *name, *version, *architecture;
+    const char *source; /* as dpkg has it, "openssl (3.0.11-1)"; NULL: the package's own name and version */
     bool interrupted;  /* unpacked or configured in part: the package manager was stopped, or failed */
     bool held;         /* the administrator wants no other version */
     uint64_t occupies; /* bytes, as the package manager estimates; 0: not known */

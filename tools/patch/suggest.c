@@ -408,6 +408,8 @@ static char *advice_of(const struct job *job) {
             out);
     if (job->wish->advisories == NULL)
         fputs("# - cves: no advisories were given, so that nothing says which CVEs this version fixes.\n", out);
+    else if (job->recipe.cves[0] == NULL)
+        fputs("# - cves: the advisories name none that this version fixes.\n", out);
     if (job->left_out != NULL)
         fprintf(out, "# - left out, for nothing in them runs: %s\n", job->left_out);
     for (size_t i = 0; i < job->upgrades.count; i++)
