@@ -46,6 +46,8 @@ static const struct option_row options[] = {
     OPTION_TEXT("days", 0, "N", &settings.days, "new: how long it holds (default: 365)"),
     OPTION_LIST("cve", 0, "CVE", &settings.wish.cves, "new: a CVE that is fixed; suggest: to be fixed"),
     OPTION_LIST("signature", 0, "NAME", &settings.wish.signatures, "new: a name of the signature database"),
+    OPTION_LIST("violation", 0, "MODULE[:CALL]", &settings.wish.violations,
+                "new: a call that was refused, by the build-id of the library or program that made it"),
     OPTION_TEXT("package", 'p', "PACKAGE", &settings.wish.package, "new, suggest: the package"),
     OPTION_TEXT("fixed", 0, "VERSION", &settings.wish.fixed, "new: the version that has the fix"),
     OPTION_TEXT("method", 'm', "METHOD", &settings.wish.method, "new: apt, apk, files, build or script (default: apt)"),

@@ -36,6 +36,10 @@ expect recipe/new-never-replaces 2 'is there already' "${r[@]}" new --name fix-1
 expect recipe/new-refuses-what-a-shell-would-run 2 '--package must be' "${r[@]}" new --name x --package 'a;reboot' --fixed 1
 expect recipe/new-refuses-an-option-as-a-package 2 '--package must be' "${r[@]}" new --name x --package=-oDPkg::x --fixed 1
 expect recipe/new-asks-for-what-is-missing 2 'needs --file PATH=FILE' "${r[@]}" new --name x --method files
+expect recipe/new-answers-a-violation 0 'module = "derived:ab12"; *api = "execve"' "${r[@]}" new --name x --method apk \
+    --package x --fixed 1 --violation derived:ab12:execve --violation cd34
+expect recipe/new-knows-its-calls 2 'no call that a policy knows' "${r[@]}" new --name x --method apk --package x --fixed 1 \
+    --violation ab12:opne
 echo content >new.so
 recipe new --name file-1 --method files --file "/usr/lib/x.so=new.so" -o file-1.recipe
 grep -q "$(sha256sum new.so | cut -d' ' -f1)" file-1.recipe

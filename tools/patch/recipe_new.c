@@ -140,6 +140,18 @@ static bool add_restart(struct recipe *recipe, const char *text, struct mistake 
         "is written into the recipe by hand");
 }
 
+/* "BUILD-ID:API"; the identity of a program without a build-id has a colon of its own. */
+static bool add_violation(struct recipe *recipe, const char *text, struct mistake *mistake) {
+    const char *derived = "derived:";
+    const char *colon = strchr(text + (strncmp(text, derived, strlen(derived)) == 0 ? strlen(derived) : 0), ':');
+    cleanup_free char *module = xstrndup(text, colon != NULL ? (size_t)(colon - text) : strlen(text));
+    struct recipe_violation *violation = array_append(recipe->violations, recipe->violation_count);
+    violation->api = colon != NULL ? xstrdup(colon + 1) : NULL;
+    if (identity_parse(module, &violation->module) && violation->module.kind != IDENTITY_NONE)
+        return true;
+    return text_mistake(mistake, 0, "--violation must be BUILD-ID or BUILD-ID:CALL, not \"%.120s\"", text);
+}
+
 static bool set_all(struct recipe *recipe, const struct recipe_wish *wish, int64_t now, struct mistake *mistake) {
     if (wish->name == NULL)
         return text_mistake(mistake, 0, "which name? (--name)");
@@ -149,6 +161,9 @@ static bool set_all(struct recipe *recipe, const struct recipe_wish *wish, int64
     recipe->timeout = 30;
     for (size_t i = 0; i < wish->restarts.count; i++)
         if (!add_restart(recipe, wish->restarts.items[i], mistake))
+            return false;
+    for (size_t i = 0; i < wish->violations.count; i++)
+        if (!add_violation(recipe, wish->violations.items[i], mistake))
             return false;
     return set_text("name", &form_recipe_name, wish->name, &recipe->name, mistake) &&
            set_text("summary", &form_line, wish->summary != NULL ? wish->summary : wish->name, &recipe->summary,

@@ -9,6 +9,7 @@ struct recipe_wish {
     const char *name, *summary;
     unsigned serial, days;
     struct text_list cves, signatures;
+    struct text_list violations; /* "BUILD-ID" or "BUILD-ID:API" */
     const char *package, *fixed;
     const char *method;     /* NULL: apt */
     struct text_list files; /* "PATH=FILE" */
