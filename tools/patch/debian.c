@@ -1,6 +1,8 @@
 /* Installing Debian packages in the stage by dpkg, and asking apt what belongs to them where a recipe pins nothing. apt
  * and dpkg are the target's own; what they did is read back from the stage's database.
  */
+#include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,12 +51,36 @@ static size_t add_missing(struct words *words, const struct target *view, const 
     return words->count - before;
 }
 
+/* What dpkg says went wrong: from the line before its first complaint on, which is that of the script that failed, to
+ * the list at its end. */
+static void quote_complaint(const char *output, struct mistake *mistake) {
+    const char *complaint = strstr(output, "dpkg: "), *end = strstr(output, "Errors were encountered");
+    if (complaint == NULL || end == NULL || end < complaint)
+        return;
+    for (const char *line = complaint - 1; complaint > output && (line == output || line[-1] != '\n');)
+        complaint = --line;
+    cleanup_free char *text = xstrndup(complaint, (size_t)(end - complaint));
+    for (char *c = text; (c = strpbrk(c, "\n\t")) != NULL;)
+        *c = ' ';
+    text_mistake(mistake, 0, "%.400s", text);
+}
+
+static const char *missing_name(const struct target *view, const struct archives *archives) {
+    size_t i = 0;
+    while (i + 1 < archives->count && is_unpacked(view, &archives->items[i]))
+        i++;
+    return archives->items[i].name;
+}
+
 static bool run_dpkg(const struct stage *stage, const struct words *more, struct method_cost *cost,
                      struct mistake *mistake) {
     struct words words = {0};
+    cleanup_free char *output = NULL;
     words_add_all(&words, dpkg_options);
     words_add_all(&words, more->items);
-    bool good = method_run(stage, words.items, STAGE_OFFLINE, cost, NULL, mistake);
+    bool good = method_run(stage, words.items, STAGE_OFFLINE, cost, &output, mistake);
+    if (!good && output != NULL)
+        quote_complaint(output, mistake);
     free(words.items);
     return good;
 }
@@ -80,8 +106,10 @@ static bool unpack(const struct stage *stage, const struct target *view, const s
             }
             good = run_dpkg(stage, &words, cost, mistake);
         } else if (missing > 0 && good) {
-            good = text_mistake(mistake, 0, "dpkg left out %s: a newer version is installed",
-                                words.items[words.count - 1]);
+            good = text_mistake(mistake, 0,
+                                "an archive holds another version than the recipe says, or an older one "
+                                "than is installed: dpkg left out %s",
+                                missing_name(view, archives));
         } else if (missing == 0) {
             good = true;
         }
@@ -92,14 +120,12 @@ static bool unpack(const struct stage *stage, const struct target *view, const s
     }
 }
 
-static bool check_installed(const struct stage *stage, const struct target *view, const struct archives *archives,
-                            struct mistake *mistake) {
+static bool check_installed(const struct target *view, const struct archives *archives, struct mistake *mistake) {
     for (size_t i = 0; i < archives->count; i++) {
         if (!is_unpacked(view, &archives->items[i]))
-            return text_mistake(mistake, 0, "the archive of %s %s does not hold what the recipe says",
-                                archives->items[i].name, archives->items[i].version);
+            return text_mistake(mistake, 0, "dpkg left %s at another version than %s", archives->items[i].name,
+                                archives->items[i].version);
     }
-    (void)stage;
     return method_manager_ready(view, mistake) == METHOD_READY;
 }
 
@@ -109,7 +135,7 @@ bool debian_install(const struct stage *stage, const struct archives *archives, 
     if (!method_view(stage, &view, mistake))
         return false;
     bool good = unpack(stage, &view, archives, cost, mistake) && configure(stage, cost, mistake) &&
-                check_installed(stage, &view, archives, mistake);
+                check_installed(&view, archives, mistake);
     target_close(&view);
     return good;
 }
@@ -148,17 +174,6 @@ static bool run_apt(const struct stage *stage, const char *const *more, const ch
     bool good = method_run(stage, words.items, STAGE_ONLINE, cost, output, mistake);
     free(words.items);
     return good;
-}
-
-/* "Remv name [version]" says that the package would go. */
-static bool check_simulation(const char *output, struct mistake *mistake) {
-    for (const char *line = output; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
-        line += strspn(line, "\n");
-        if (strncmp(line, "Remv ", 5) == 0)
-            return text_mistake(mistake, 0, "apt would remove %.*s: do this by hand", (int)strcspn(line + 5, " \n"),
-                                line + 5);
-    }
-    return true;
 }
 
 bool debian_update(const struct stage *stage, struct method_cost *cost, struct mistake *mistake) {
@@ -218,13 +233,47 @@ static void add_sizes(const struct stage *stage, const struct archives *archives
     }
 }
 
+/* "%7e" -> "~" */
+static void decode_uri(char *text) {
+    char *out = text;
+    for (unsigned code; *text != '\0'; text++) {
+        bool encoded = *text == '%' && isxdigit((unsigned char)text[1]) && sscanf(text + 1, "%2x", &code) == 1;
+        *out++ = encoded ? (char)code : *text;
+        text += encoded && text[2] != '\0' ? 2 : 0;
+    }
+    *out = '\0';
+}
+
+/* 'file:/path' name size digest: apt leaves such an archive where it is. */
+static bool bring_local(const struct stage *stage, char *line, struct mistake *mistake) {
+    char *uri = strsep(&line, " "), *name = strsep(&line, " "), *end = strrchr(uri, '\'');
+    if (strncmp(uri, "'file:", 6) != 0 || name == NULL || strchr(name, '/') != NULL || end < uri + 6)
+        return true;
+    *end = '\0';
+    decode_uri(uri);
+    cleanup_free char *copy = xasprintf(RESOLVED "/archives/%s", name);
+    cleanup_fd int fd = stage_openat(stage, uri + 6, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
+    if (fd < 0)
+        return text_mistake(mistake, 0, "%s in the target: %s", uri + 6, strerror(errno));
+    return method_put(stage, fd, copy, 0644, mistake);
+}
+
+static bool bring_all_local(const struct stage *stage, char *uris, struct mistake *mistake) {
+    for (char *line; (line = strsep(&uris, "\n")) != NULL;) {
+        if (!bring_local(stage, line, mistake))
+            return false;
+    }
+    return true;
+}
+
 bool debian_download(const struct stage *stage, const char *const *packages, bool upgrade_only,
                      struct archives *archives, struct method_cost *cost, struct mistake *mistake) {
-    const char *simulate[] = {"--simulate", upgrade_only ? "--only-upgrade" : "--no-upgrade", "install", NULL};
-    const char *download[] = {"--download-only", simulate[1], "install", NULL};
-    cleanup_free char *output = NULL;
-    if (!run_apt(stage, simulate, packages, cost, &output, mistake) || !check_simulation(output, mistake) ||
-        !run_apt(stage, download, packages, cost, NULL, mistake) || !debian_downloaded(stage, archives, mistake))
+    const char *print[] = {"--print-uris", upgrade_only ? "--only-upgrade" : "--no-upgrade", "install", NULL};
+    const char *download[] = {"--download-only", print[1], "install", NULL};
+    cleanup_free char *uris = NULL;
+    if (!run_apt(stage, print, packages, cost, &uris, mistake) ||
+        !run_apt(stage, download, packages, cost, NULL, mistake) || !bring_all_local(stage, uris, mistake) ||
+        !debian_downloaded(stage, archives, mistake))
         return false;
     add_sizes(stage, archives, cost);
     return true;

@@ -114,9 +114,17 @@ static bool is_there(const struct stage *stage, const struct recipe_file *file, 
     return fd >= 0;
 }
 
+/* What a source that has the archive answers counts more than that another has none. */
+static void keep_reason(const char *output, struct mistake *why) {
+    const char *reason = strstr(output, "E: Failed to fetch ");
+    if (reason == NULL || strstr(why->text, "ismatch") != NULL || strstr(why->text, "unexpected size") != NULL)
+        return;
+    text_mistake(why, 0, "%.*s", (int)strcspn(reason, "\n"), reason);
+}
+
 /* Asks one source for all that is still missing. Whether it had them is for the caller to see. */
 static void ask_source(const struct recipe *recipe, const struct stage *stage, const char *address,
-                       struct method_cost *cost, struct mistake *mistake) {
+                       struct method_cost *cost, struct mistake *why) {
     struct words words = {0};
     struct request *requests = xcalloc(recipe->file_count, sizeof(*requests));
     struct mistake ignored;
@@ -130,8 +138,13 @@ static void ask_source(const struct recipe *recipe, const struct stage *stage, c
         words_add(&words, requests[i].path);
         words_add(&words, requests[i].digest);
     }
-    if (words.count > 2)
-        method_run(stage, words.items, STAGE_ONLINE, cost, NULL, mistake);
+    cleanup_free char *output = NULL;
+    struct mistake failure = {0};
+    if (words.count > 2 && !method_run(stage, words.items, STAGE_ONLINE, cost, &output, &failure)) {
+        if (*why->text == '\0')
+            *why = failure;
+        keep_reason(output != NULL ? output : "", why);
+    }
     for (size_t i = 0; i < recipe->file_count; i++) {
         free(requests[i].uri);
         free(requests[i].path);

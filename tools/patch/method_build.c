@@ -171,16 +171,27 @@ static bool fetch_build(const struct recipe *recipe, const struct stage *stage, 
     return method_download(stage, &recipe->files[0], recipe->files[0].source, "source", cost, mistake);
 }
 
+static bool build_in(const struct recipe *recipe, const struct stage *builder, const struct stage *stage,
+                     struct method_cost *cost, struct mistake *mistake) {
+    return hand_over_source(recipe, stage, builder, mistake) && install_depends(recipe, builder, cost, mistake) &&
+           build(recipe, builder, cost, mistake) && take_product(builder, stage, mistake);
+}
+
+/* The second stage stands on the tree that the first stands on. */
 static bool install_build(const struct recipe *recipe, const struct stage *stage, struct method_cost *cost,
                           struct mistake *mistake) {
+    cleanup_free char *tree = xasprintf("%s/" STAGE_TREE, stage->scratch);
     cleanup_free char *scratch = xasprintf("%s/build", stage->scratch);
+    struct target target;
     struct stage builder;
-    if (!stage_open(&builder, stage->target, scratch, stage->incident, mistake))
+    if (!target_of_directory(&target, tree, mistake))
         return false;
-    bool good = hand_over_source(recipe, stage, &builder, mistake) &&
-                install_depends(recipe, &builder, cost, mistake) && build(recipe, &builder, cost, mistake) &&
-                take_product(&builder, stage, mistake);
-    stage_close(&builder);
+    bool good = stage_open(&builder, &target, scratch, stage->incident, mistake);
+    if (good) {
+        good = build_in(recipe, &builder, stage, cost, mistake);
+        stage_close(&builder);
+    }
+    target_close(&target);
     return good;
 }
 

@@ -234,8 +234,19 @@ static bool mount_overlay(const char *scratch, const char *merged) {
     return false;
 }
 
-static bool mount_layers(struct stage *stage, int tree, struct mistake *mistake) {
+/* Once for each process: leaving the first stage's namespace for another would unmount what is in it. */
+static bool enter_namespace(void) {
+    static pid_t inside;
+    if (inside == getpid())
+        return true;
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        return false;
+    inside = getpid();
+    return true;
+}
+
+static bool mount_layers(struct stage *stage, int tree, struct mistake *mistake) {
+    if (!enter_namespace())
         return text_mistake(mistake, 0, "cannot make a mount namespace: %s", strerror(errno));
     cleanup_free char *lower = xasprintf("%s/root", stage->scratch);
     if (move_mount(tree, "", AT_FDCWD, lower, MOVE_MOUNT_F_EMPTY_PATH) != 0)

@@ -44,6 +44,9 @@ int stage_openat(const struct stage *stage, const char *path, int flags, mode_t 
 /* A directory of the stage for downloads and build trees, "/var/cache/pinion" inside: never part of the changes. */
 #define STAGE_WORK "/var/cache/pinion"
 
+/* Below `scratch`: the tree of the target that the stage stands on, as this process sees it. */
+#define STAGE_TREE "root"
+
 /* Unmounts and removes it all. */
 void stage_close(struct stage *stage);
 /* Removes what a helper that was killed has left in `scratch`. */
