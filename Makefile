@@ -243,9 +243,21 @@ build/samples/%/built: samples/%/build.sh $$(wildcard samples/$$*/*) build/flags
 	$(call say,SAMPLE,samples/$*)CC='$(CC)' $< $(@D)
 	@touch $@
 
+# ---- Programs of the patch helper's tests: tests/patch/*.c; change_tree runs alone in a root directory ----
+
+PATCH_PROGRAMS := $(patsubst %.c,build/%,$(wildcard tests/patch/*.c))
+
+build/tests/patch/change_tree: tests/patch/change_tree.c build/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) -O2 -g -D_GNU_SOURCE $(WARNINGS) -static $< -o $@
+
+build/tests/patch/%: build/object/tests/patch/%.o $(filter-out build/object/tools/pinion.o,$(TOOLS_OBJECTS)) build/libruntime.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(TOOL_LDFLAGS) -Wl,--gc-sections $^ $(PINION_LIBS) -o $@
+
 # ---- Running ----
 
-test-programs: $(UNIT_TESTS) $(HAZARD_MODULES) $(addprefix build/tests/hazards/,$(HAZARD_PROGRAMS)) $(ORACLE) $(SAMPLES)
+test-programs: $(UNIT_TESTS) $(PATCH_PROGRAMS) $(HAZARD_MODULES) $(addprefix build/tests/hazards/,$(HAZARD_PROGRAMS)) $(ORACLE) $(SAMPLES)
 
 test: all test-programs
 	@CC='$(CC)' tests/run $(TESTS)

@@ -131,6 +131,7 @@ static void test_package_locks(void **state) {
 
 static struct target target;
 static struct stage stage;
+static char caller_mounts[64];
 
 /* Whether stages can be made here; each test has one over this machine's own root, in a process of its own. */
 static bool can_stage(void) {
@@ -229,6 +230,25 @@ static bool check_end(void) {
     return good && umount2(merged, 0) == 0 && umount2(stage.merged, 0) == 0;
 }
 
+/* A service that is restarted after staging must not stay in the stage's mount namespace. */
+static bool check_restart(void) {
+    char script[] = "readlink /proc/self/ns/mnt";
+    const char *const arguments[] = {"sh", "-c", script, NULL};
+    struct command_result result;
+    bool good =
+        target_run(&target, &(struct command){.arguments = arguments, .timeout_seconds = 60}, &result, &mistake);
+    cleanup_free char *line = xasprintf("%s\n", caller_mounts);
+    good = good && strcmp(result.output, line) == 0;
+    command_result_free(&result);
+    return good;
+}
+
+static void test_target_is_outside_of_the_stage(void **state) {
+    (void)state;
+    assert_true(readlink("/proc/self/ns/mnt", caller_mounts, sizeof caller_mounts - 1) > 0);
+    in_stage(check_restart);
+}
+
 static void test_daemons_end_with_the_command(void **state) {
     (void)state;
     in_stage(check_end);
@@ -277,6 +297,7 @@ int main(void) {
         cmocka_unit_test(test_package_locks),
         cmocka_unit_test(test_isolation),
         cmocka_unit_test(test_writes_stay_in_the_stage),
+        cmocka_unit_test(test_target_is_outside_of_the_stage),
         cmocka_unit_test(test_daemons_end_with_the_command),
         cmocka_unit_test(test_killed_helper_leaves_a_directory),
     };

@@ -21,14 +21,16 @@ struct change {
 };
 
 struct changes {
-    struct change *items; /* in the order in which they can be made: a directory before what is in it, removals at the
-                           * end, deepest first */
+    /* In the order in which they can be made: a directory before what is in it; removals at the end, entries before
+     * their directory. Only where a directory makes room for something else, its entries' removals come just before. */
+    struct change *items;
     size_t count;
     uint64_t bytes_before, bytes_after; /* disk blocks of the files concerned, as st_blocks * 512 */
 };
 
-/* Walks the stage. What equals the target in content and metadata is no change (a copied-up file that was only
- * opened), nor are caches and logs in STAGE_WORK, /run, /tmp, /dev, /proc, /sys. */
+/* Walks the stage, after the last command in it. What equals the target in content and metadata is no change (a copied-up file that was only
+ * opened), nor is a directory of which only the time is another, nor anything in STAGE_WORK, /run, /tmp, /dev, /proc,
+ * /sys, /var/lib/pinion. What the target has on a mount of its own cannot be changed: a mistake. */
 bool changes_read(struct changes *changes, const struct stage *stage, struct mistake *mistake);
 void changes_free(struct changes *changes);
 

@@ -1,7 +1,7 @@
 /* Bringing what was staged into the target, and back. A manifest on disk says what is to be done before anything is;
  * every file is replaced by a rename; the old one is kept (a hard link where that is possible, so that it comes back as
  * the very same file). Killed at any point, commit_undo brings the target back to identical files, and can itself be
- * killed and run again.
+ * killed and run again. Directories come back with their times, but are not the same directories if they were gone.
  */
 #ifndef PINION_TOOLS_PATCH_COMMIT_H
 #define PINION_TOOLS_PATCH_COMMIT_H
@@ -18,7 +18,8 @@
 bool commit_make(const struct changes *changes, const struct stage *stage, bool (*first)(const char *path),
                  struct mistake *mistake);
 
-/* Brings the target back, as far as a commit of this incident got. True as well where none was begun. */
+/* Brings the target back, as far as a commit of this incident got. True as well where none was begun. After a mistake
+ * everything else has been brought back, and it can be tried again. */
 bool commit_undo(const struct target *target, int64_t incident, struct mistake *mistake);
 
 /* The patch stays: removes manifest and old files. */

@@ -138,22 +138,18 @@ char *stage_problem(const struct target *target, const char *scratch) {
 /* In a child that shares our descriptors: goes to the mount namespace of the target, and takes a copy of its root's
  * mount. The number of the descriptor comes back through the pipe. */
 static _Noreturn void clone_in_namespace(const struct target *target, int answer) {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/ns/mnt", target->process);
-    int space = open(path, O_RDONLY | O_CLOEXEC), result = -errno;
-    if (space >= 0) {
-        if (setns(space, CLONE_NEWNS) == 0)
-            result = open_tree(target->descriptor, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-        if (result < 0)
-            result = -errno;
-        close(space);
-    }
+    int result = -1;
+    if (setns(target->mounts, CLONE_NEWNS) == 0)
+        result = open_tree(target->descriptor, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    if (result < 0)
+        result = -errno;
     ssize_t ignored = write(answer, &result, sizeof result);
     (void)ignored;
     _exit(0);
 }
 
-static int clone_of_process(const struct target *target) {
+/* A mount of the target's root file system alone, not yet anywhere. */
+static int clone_root(const struct target *target) {
     int answer[2], result = -EIO;
     if (pipe2(answer, O_CLOEXEC) != 0)
         return -1;
@@ -170,13 +166,6 @@ static int clone_of_process(const struct target *target) {
         result = -EIO;
     errno = result < 0 ? -result : 0;
     return result < 0 ? -1 : result;
-}
-
-/* A mount of the target's root file system alone, not yet anywhere. */
-static int clone_root(const struct target *target) {
-    if (target->process != 0)
-        return clone_of_process(target);
-    return open_tree(target->descriptor, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 }
 
 /* ---- making it ---- */

@@ -127,9 +127,15 @@ static int foreign_namespaces(pid_t process) {
     return flags;
 }
 
+static int open_mounts(pid_t process) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/ns/mnt", process);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 bool target_of_process(struct target *target, pid_t process, struct mistake *mistake) {
-    *target = (struct target){.process = process};
-    target->root = xasprintf("/proc/%d/root", process);
+    *target = (struct target){.process = process, .root = xasprintf("/proc/%d/root", process)};
+    target->mounts = open_mounts(process);
     target->descriptor = open(target->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (!identify(target)) {
         text_mistake(mistake, 0, "cannot see the root directory of process %d: %s%s", process, strerror(errno),
@@ -148,6 +154,7 @@ bool target_of_process(struct target *target, pid_t process, struct mistake *mis
 
 bool target_of_directory(struct target *target, const char *directory, struct mistake *mistake) {
     *target = (struct target){.root = realpath(directory[0] != '\0' ? directory : "/", NULL), .descriptor = -1};
+    target->mounts = open_mounts(getpid());
     if (target->root != NULL)
         target->descriptor = open(target->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (!identify(target)) {
@@ -163,8 +170,10 @@ bool target_of_directory(struct target *target, const char *directory, struct mi
 void target_close(struct target *target) {
     if (target->root != NULL && target->descriptor >= 0)
         close(target->descriptor);
+    if (target->root != NULL && target->mounts >= 0)
+        close(target->mounts);
     free(target->root);
-    *target = (struct target){.descriptor = -1};
+    *target = (struct target){.descriptor = -1, .mounts = -1};
 }
 
 bool target_has(const struct target *target, pid_t process) {
@@ -240,6 +249,16 @@ static bool enter_namespaces(const struct target *target, struct mistake *mistak
     return true;
 }
 
+/* Back to where this helper was before it made a stage: what is started now must not live in there. */
+static bool leave_stage(const struct target *target, struct mistake *mistake) {
+    struct stat now, before;
+    if (stat("/proc/self/ns/mnt", &now) == 0 && fstat(target->mounts, &before) == 0 && now.st_ino == before.st_ino)
+        return true;
+    return setns(target->mounts, CLONE_NEWNS) == 0 ||
+           text_mistake(mistake, 0, "cannot return to the mount namespace of \"%s/\": %s", target->root,
+                        strerror(errno));
+}
+
 static bool enter(void *context, struct mistake *mistake) {
     const struct entered *entered = context;
     const struct target *target = entered->target;
@@ -247,7 +266,7 @@ static bool enter(void *context, struct mistake *mistake) {
         ssize_t ignored = write(entered->cgroup, "0", 1);
         (void)ignored;
     }
-    if (target->process != 0 && !enter_namespaces(target, mistake))
+    if (!(target->process != 0 ? enter_namespaces(target, mistake) : leave_stage(target, mistake)))
         return false;
     if (fchdir(target->descriptor) != 0 || chroot(".") != 0)
         return text_mistake(mistake, 0, "cannot make \"%s\" the root directory: %s", target->root, strerror(errno));

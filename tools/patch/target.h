@@ -11,6 +11,7 @@
 struct target {
     char *root;     /* where its files can be reached by us, "" for our own root; paths in it are root + "/..." */
     int descriptor; /* of that directory, O_PATH */
+    int mounts;     /* descriptor of its mount namespace: this process may come to have another (stage_open) */
     pid_t process;  /* whose namespaces commands enter; 0: none to enter */
     uint64_t device, inode; /* of the root directory: processes that share it belong to the target */
 };
