@@ -146,7 +146,7 @@ static void test_each_mistake_has_its_line_and_remedy(void **state) {
         {RECIPE_HEAD "answers = { cves = [ 5 ]; }; method = \"apk\";", 6, "no text in quotes"},
         {RECIPE_HEAD "answers = { violations = ( { module = \"none\"; } ); }; method = \"apk\";", 6, "the build-id"},
         {RECIPE_HEAD "answers = { violations = ( { module = \"ab\"; api = \"opne\"; } ); }; method = \"apk\";", 6,
-         "no call that"},
+         "did you mean \"open\"?"},
         {RECIPE_WITH("method = \"atp\";"), 7, "did you mean \"apt\"?"},
         {RECIPE_WITH("method = \"apt\";"), 0, "no \"package\""},
         {RECIPE_WITH("method = \"files\";"), 0, "no \"files\""},

@@ -132,19 +132,28 @@ static bool read_head(struct mistake *mistake, const config_setting_t *root, str
     return fail(mistake, config_setting_get_member(root, "expires"), "\"expires\" must be later than \"created\"");
 }
 
+static bool unknown_call(struct mistake *mistake, const config_setting_t *setting, const char *name) {
+    struct nearest nearest = nearest_begin(name);
+    for (unsigned i = 0; i < API_COUNT; i++)
+        nearest_offer(&nearest, api_table[i].name);
+    if (nearest.best != NULL)
+        return fail(mistake, setting, "\"%.40s\" is no call that a policy knows (did you mean \"%s\"?)", name,
+                    nearest.best);
+    return fail(mistake, setting, "\"%.40s\" is no call that a policy knows", name);
+}
+
 static bool read_violation(struct mistake *mistake, const config_setting_t *group, void *context) {
     struct recipe *recipe = context;
     if (!text_check_keys(mistake, group, violation_keys, "the violation"))
         return false;
     struct recipe_violation *violation = array_append(recipe->violations, recipe->violation_count);
-    const char *module = text_member(group, "module");
+    const char *module = text_member(group, "module"), *api = text_member(group, "api");
     if (!identity_parse(module, &violation->module) || violation->module.kind == IDENTITY_NONE)
         return fail(mistake, group,
                     "\"module\" must be the build-id of the library or program that made the call, as "
                     "`pinion events` prints it");
-    const char *api = text_member(group, "api");
     if (api != NULL && api_by_name(api) == API_NONE)
-        return fail(mistake, config_setting_get_member(group, "api"), "\"%.40s\" is no call that a policy knows", api);
+        return unknown_call(mistake, config_setting_get_member(group, "api"), api);
     violation->api = api != NULL ? xstrdup(api) : NULL;
     return true;
 }

@@ -115,9 +115,18 @@ bool upgrades_parse(const char *output, struct upgrades *upgrades, struct mistak
 
 bool upgrades_ask(const struct stage *stage, const char *const *packages, struct upgrades *upgrades,
                   struct mistake *mistake) {
+    /* apt brings all packages of a source along, unless told that only what is needed shall be. */
     static const char *const head[] = {
-        "apt-get",     "--quiet", "--simulate", "--only-upgrade", "--no-install-recommends",
-        "--no-remove", "install", "--"};
+        "apt-get",
+        "--quiet",
+        "--simulate",
+        "--only-upgrade",
+        "--no-install-recommends",
+        "--no-remove",
+        "-oAPT::Get::Upgrade-By-Source-Package=false",
+        "install",
+        "--",
+    };
     const char *arguments[WORDS_MOST] = {0};
     size_t count = sizeof head / sizeof head[0];
     memcpy(arguments, head, sizeof head);
