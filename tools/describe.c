@@ -7,6 +7,20 @@
 #include "runtime/util.h"
 #include "tools/json.h"
 
+/* Characters that turn the direction of writing or end a line: with them a name shows as what it is not. */
+static bool is_turning(const unsigned char *text) {
+    static const struct {
+        unsigned char lead[2], first, last;
+    } ranges[] = {{{0xe2, 0x80}, 0x8e, 0x8f}, {{0xe2, 0x80}, 0xa8, 0xae}, {{0xe2, 0x81}, 0xa6, 0xa9}};
+    if (text[0] == 0xd8 && text[1] == 0x9c)
+        return true;
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+        if (text[0] == ranges[i].lead[0] && text[1] == ranges[i].lead[1] && text[2] >= ranges[i].first &&
+            text[2] <= ranges[i].last)
+            return true;
+    return false;
+}
+
 /* The length of the UTF-8 sequence at `text`, or 0; control characters count as none. */
 static size_t utf8_length(const unsigned char *text) {
     if (text[0] < 0x20 || text[0] == 0x7f)
@@ -19,7 +33,7 @@ static size_t utf8_length(const unsigned char *text) {
     for (size_t i = 1; i < length; i++)
         if ((text[i] & 0xc0) != 0x80)
             return 0;
-    return length;
+    return is_turning(text) ? 0 : length;
 }
 
 char *printable(const char *text) {
