@@ -18,9 +18,9 @@ enum package_manager package_manager_of(const struct target *target);
 struct package {
     const char *name, *version, *architecture;
     const char *source; /* as dpkg has it, "openssl (3.0.11-1)"; NULL: the package's own name and version */
-    bool interrupted;  /* unpacked or configured in part: the package manager was stopped, or failed */
-    bool held;         /* the administrator wants no other version */
-    uint64_t occupies; /* bytes, as the package manager estimates; 0: not known */
+    bool interrupted;   /* unpacked or configured in part: the package manager was stopped, or failed */
+    bool held;          /* the administrator wants no other version */
+    uint64_t occupies;  /* bytes, as the package manager estimates; 0: not known */
 };
 
 /* Visits all; the callback returns false to stop. False: there is no database that can be read. */
