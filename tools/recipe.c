@@ -17,6 +17,7 @@
 #include "tools/patch/form.h"
 #include "tools/patch/recipe_new.h"
 #include "tools/patch/recipe_view.h"
+#include "tools/patch/rehearse.h"
 #include "tools/patch/suggest.h"
 #include "tools/verb.h"
 
@@ -39,7 +40,7 @@ static const struct option_row options[] = {
     OPTION_TEXT("config", 'c', "FILE", &settings.config,
                 "the patch helper's configuration, for its keys (default " CONFIG_PATH ")"),
     OPTION_LIST("trust", 0, "KEY", &settings.pins, "verify, list, show, test: this key alone, as `key` printed it"),
-    OPTION_FLAG("json", 'j', &settings.json, "list, show: print JSON"),
+    OPTION_FLAG("json", 'j', &settings.json, "list, show, test: print JSON"),
     OPTION_TEXT("name", 'n', "NAME", &settings.wish.name, "new, suggest: the recipe's name"),
     OPTION_TEXT("summary", 0, "TEXT", &settings.wish.summary, "new: what is fixed, in a line"),
     OPTION_TEXT("serial", 0, "N", &settings.serial, "new: above that of all earlier recipes of the name (default: 1)"),
@@ -61,13 +62,13 @@ static const struct option_row options[] = {
     OPTION_TEXT("script", 0, "FILE", &settings.wish.script, "new: script: the shell script"),
     OPTION_LIST("restart", 0, "PROGRAM[=HOW]", &settings.wish.restarts,
                 "new: what to restart, and how: auto, upgrade, reload, service or none"),
-    OPTION_TEXT("root", 'r', "DIR", &settings.root, "suggest: the system that is to be patched (default: /)"),
+    OPTION_TEXT("root", 'r', "DIR", &settings.root, "suggest, test: the system that is to be patched (default: /)"),
     OPTION_TEXT("advisories", 0, "FILE", &settings.advisories,
                 "suggest: a table of what was fixed where: source, CVE, version, advisory, tabs between"),
     OPTION_FLAG("update", 0, &settings.update,
                 "suggest: fetch the package lists anew; those of the system stay as they are"),
     OPTION_TEXT("scratch", 0, "DIR", &settings.scratch,
-                "suggest: where a directory for trying can be made, on no overlay (default: /var/tmp)"),
+                "suggest, test: where a directory for trying can be made, on no overlay (default: /var/tmp)"),
 };
 
 static const char details[] =
@@ -80,11 +81,12 @@ static const char details[] =
     "  pinion recipe verify FILE...            says whether the helper would trust it\n"
     "  pinion recipe list [DIR]                all recipes of a directory with the state of each\n"
     "  pinion recipe show FILE...              what a recipe does, trusted or not\n"
+    "  pinion recipe test FILE [--root DIR]    tries it on a system that stays as it is: says what would change\n"
     "\n"
     "A recipe NAME is the file NAME" RECIPE_SUFFIX ".\n"
     "\n"
-    "Exit status: 0 good; 1 not signed by a trusted key, expired or misnamed; 2 error; 3 suggest: nothing\n"
-    "is newer.\n";
+    "Exit status: 0 good; 1 not signed by a trusted key, expired or misnamed; 2 error; 3 suggest, test: there\n"
+    "is nothing to do. test: 1 when the recipe fails there.\n";
 
 /* ---- what several actions need ---- */
 
@@ -377,6 +379,12 @@ static int action_list(const struct usage *usage, char **files) {
     return status;
 }
 
+static void show_or_die(const char *path, const struct recipe_look *look) {
+    cleanup_free char *clean = printable(path);
+    if (!look->parsed)
+        die("cannot read \"%s\": %s", clean, look->parse_problem != NULL ? look->parse_problem : look->problem);
+}
+
 /* Showing is no judgement: 0 for whatever can be shown. */
 static int action_show(const struct usage *usage, char **files) {
     need_files(usage, files);
@@ -385,10 +393,7 @@ static int action_show(const struct usage *usage, char **files) {
     for (char **file = files; *file != NULL; file++) {
         struct recipe_look look;
         recipe_look(*file, keys.items, keys.count, time(NULL), &look);
-        if (!look.parsed) {
-            cleanup_free char *clean = printable(*file);
-            die("cannot show \"%s\": %s", clean, look.parse_problem != NULL ? look.parse_problem : look.problem);
-        }
+        show_or_die(*file, &look);
         if (settings.json)
             json_array_append_new(list, recipe_look_json(&look, *file));
         else
@@ -402,6 +407,38 @@ static int action_show(const struct usage *usage, char **files) {
     return EXIT_FINE;
 }
 
+/* ---- test ---- */
+
+/* In the stage only: whoever tests a draft has not signed it yet. */
+static int action_test(const struct usage *usage, char **files) {
+    struct recipe_look look;
+    struct rehearsal rehearsal;
+    struct mistake mistake;
+    if (files[0] == NULL || files[1] != NULL)
+        options_mistake(usage, "test takes one recipe");
+    struct keys keys = trusted_keys(usage);
+    recipe_look(files[0], keys.items, keys.count, time(NULL), &look);
+    show_or_die(files[0], &look);
+    if (!settings.json)
+        printf("%s, serial %" PRId64 ": %s\n  state     %s%s%s\n", look.recipe.name, look.recipe.serial,
+               look.recipe.summary, recipe_state_word(look.state), look.problem != NULL ? ": " : "",
+               look.problem != NULL ? look.problem : "");
+    fflush(stdout);
+    cleanup_free char *scratch = make_scratch();
+    enum apply_status status =
+        rehearse(&look.recipe, settings.root != NULL ? settings.root : "/", scratch, &rehearsal, &mistake);
+    rmdir(scratch);
+    if (settings.json)
+        json_print(json_pack("{s:s, s:s, s:o}", "recipe", look.recipe.name, "state", recipe_state_word(look.state),
+                             "test", rehearsal_json(&rehearsal, status, &mistake)));
+    else
+        rehearsal_print(&rehearsal, status, &mistake);
+    rehearsal_free(&rehearsal);
+    recipe_look_free(&look);
+    free(keys.items);
+    return (int)status;
+}
+
 /* ---- the verb ---- */
 
 static const struct {
@@ -409,17 +446,17 @@ static const struct {
     int (*handler)(const struct usage *usage, char **files);
 } actions[] = {
     {"key", action_key},       {"new", action_new},   {"suggest", action_suggest}, {"sign", action_sign},
-    {"verify", action_verify}, {"list", action_list}, {"show", action_show},
+    {"verify", action_verify}, {"list", action_list}, {"show", action_show},       {"test", action_test},
 };
 
 int verb_recipe(const struct verb *verb, int argc, char **argv) {
     struct usage usage = {.verb = verb,
-                          .arguments = "key|new|suggest|sign|verify|list|show [FILE...]",
+                          .arguments = "key|new|suggest|sign|verify|list|show|test [FILE...]",
                           .details = details,
                           .options = options,
                           .option_count = sizeof options / sizeof options[0]};
     if (options_read(&usage, argc, argv) == 0)
-        options_mistake(&usage, "which action? (key, new, suggest, sign, verify, list, show)");
+        options_mistake(&usage, "which action? (key, new, suggest, sign, verify, list, show, test)");
     struct nearest nearest = nearest_begin(argv[1]);
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
         if (strcmp(argv[1], actions[i].name) == 0)

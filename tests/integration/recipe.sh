@@ -119,6 +119,6 @@ states=$(recipe list --config patchd.conf --json | jq -r '.recipes[].state' | pa
 report recipe/list-json $? "states $states"
 expect recipe/show 0 'fixes +libssl3 in version 3.0.15-1~deb12u1' "${r[@]}" show --trust "$pin" fix-1.recipe
 expect recipe/show-what-is-not-trusted 0 'state +bad signature' "${r[@]}" show --trust "$pin" recipes/fix-3.recipe
-expect recipe/show-nonsense 2 'cannot show' "${r[@]}" show recipes/worse.recipe
+expect recipe/show-nonsense 2 'cannot read' "${r[@]}" show recipes/worse.recipe
 expect recipe/nearest-action 2 'did you mean "verify"' "${r[@]}" verfy
 exit $failed

@@ -91,6 +91,27 @@ expect suggest/never-replaces 2 'is there already' "${suggest[@]}" --package lib
 expect suggest/one-package 0 '!demo-server' "${suggest[@]}" --package libdemo-dev --update
 expect suggest/signs 0 '' bash -c "'$pinion' recipe key -o '$work/key' && '$pinion' recipe sign -k '$work/key' '$work/demo.recipe'"
 
+# ---- trying what was suggested: nothing of the root may change, whatever comes of it ----
+
+test=("${r[@]}" test --root "$root" --scratch "$work")
+state >"$work/before"
+expect suggest/test-says-what-would-change 0 'replaced +/usr/share/libdemo1/version' "${test[@]}" "$work/demo.recipe"
+expect suggest/test-counts 0 '"downloaded": [1-9]' "${test[@]}" --json "$work/demo.recipe"
+# draft NAME SED: the recipe, changed, as another.
+draft() {
+    sed "1d; s/^recipe = .*/recipe = \"$1\";/; $2" "$work/demo.recipe" >"$work/$1.recipe"
+}
+draft digest 's/sha256 = "..../sha256 = "0000/'
+expect suggest/test-wrong-digest 1 'would fail, at fetch' "${test[@]}" "$work/digest.recipe"
+draft older 's/1\.0-2/1.0-1/g'
+expect suggest/test-nothing-to-do 3 'nothing to do, at plan' "${test[@]}" "$work/older.recipe"
+printf 'echo >/etc/written; exit 7\n' >"$work/bad.sh"
+"${r[@]}" new --name script --method script --script "$work/bad.sh" -o "$work/script.recipe"
+expect suggest/test-failing-script 1 'would fail, at install' "${test[@]}" "$work/script.recipe"
+state >"$work/after"
+cmp -s "$work/before" "$work/after"
+report suggest/test-leaves-the-root-as-it-was $? "$(diff "$work/before" "$work/after" | head -n 5)"
+
 expect suggest/already-fixed 3 'was fixed in 1.0-1' "${suggest[@]}" --cve CVE-2020-1111 "${advised[@]}" --update
 expect suggest/not-fixed-yet 2 'was fixed in 1.0-3: fetch newer lists' "${suggest[@]}" --cve CVE-2020-4444 "${advised[@]}" --update
 expect suggest/not-installed 3 'no package with CVE-2020-5555' "${suggest[@]}" --cve CVE-2020-5555 "${advised[@]}"

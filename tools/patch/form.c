@@ -113,7 +113,8 @@ static bool is_below(const char *path, const char *directory) {
 }
 
 static bool is_changeable_path(const char *text) {
-    static const char *const passing[] = {"/proc", "/sys", "/dev", "/run", "/var/run", "/tmp", "/var/lib/pinion"};
+    static const char *const passing[] = {
+        "/proc", "/sys", "/dev", "/run", "/var/run", "/tmp", "/var/lib/pinion", "/var/cache/pinion"};
     for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++)
         if (is_below(text, passing[i]))
             return false;
@@ -167,7 +168,7 @@ const struct form form_archive_path = {"a path in the archive, as \"pool/main/x/
 const struct form form_absolute_path = {"an absolute path without \"..\", \".\" and empty parts", 4000,
                                         is_absolute_path};
 const struct form form_changeable_path = {"an absolute path without \"..\", \".\" and empty parts, and not below "
-                                          "/proc, /sys, /dev, /run, /tmp or /var/lib/pinion",
+                                          "/proc, /sys, /dev, /run, /tmp, /var/lib/pinion or /var/cache/pinion",
                                           4000, is_changeable_path};
 const struct form form_url = {"an URL (https://, http:// or file:///) without blanks, quotes and \"$\"", 2000, is_url};
 const struct form form_health_url = {"an URL (https:// or http://) without blanks, quotes and \"$\"", 2000,
