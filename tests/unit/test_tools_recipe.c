@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 
 #include "runtime/util.h"
@@ -426,6 +427,22 @@ static void test_bytes_that_are_no_text_are_refused(void **state) {
     assert_non_null(strstr(why, "too large"));
 }
 
+/* What is verified is what is parsed: a file that is replaced between two looks at it cannot be both. */
+static void test_the_file_is_opened_once(void **state) {
+    struct signing *signing = *state;
+    cleanup_free char *text = sign(signing, RECIPE_GOOD);
+    assert_true(atomic_file_write(signing->path, 0644, text, strlen(text)));
+    cleanup_fd int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    assert_true(inotify_add_watch(watch, signing->path, IN_OPEN | IN_CLOSE) >= 0);
+    struct recipe recipe;
+    struct mistake mistake;
+    assert_true(recipe_read(signing->path, &signing->key, 1, &recipe, NULL, &mistake));
+    recipe_free(&recipe);
+    struct inotify_event events[16];
+    ssize_t length = read(watch, events, sizeof events);
+    assert_int_equal(length, 2 * sizeof events[0]); /* opened, closed */
+}
+
 static void test_what_is_no_recipe_is_not_signed(void **state) {
     struct signing *signing = *state;
     struct mistake mistake;
@@ -489,6 +506,7 @@ int main(void) {
                                         end_signing),
         cmocka_unit_test_setup_teardown(test_a_signature_is_of_one_file_name, begin_signing, end_signing),
         cmocka_unit_test_setup_teardown(test_bytes_that_are_no_text_are_refused, begin_signing, end_signing),
+        cmocka_unit_test_setup_teardown(test_the_file_is_opened_once, begin_signing, end_signing),
         cmocka_unit_test_setup_teardown(test_what_is_no_recipe_is_not_signed, begin_signing, end_signing),
         cmocka_unit_test_setup_teardown(test_a_private_key_stays_private, begin_signing, end_signing),
         cmocka_unit_test_setup_teardown(test_a_pin_has_one_spelling, begin_signing, end_signing),

@@ -13,6 +13,7 @@
 #include "runtime/text.h"
 #include "runtime/util.h"
 #include "tools/patch/form.h"
+#include "tools/patch/journal.h"
 
 #define fail(mistake, setting, ...) text_mistake(mistake, config_setting_source_line(setting), __VA_ARGS__)
 
@@ -91,7 +92,7 @@ void configuration_free(struct config *config) {
 }
 
 char *configuration_journal(const struct config *config) {
-    return xasprintf("%s/journal", config->state);
+    return xasprintf("%s/" JOURNAL_NAME, config->state);
 }
 
 char *configuration_scratch(const struct config *config, int64_t incident) {
@@ -249,13 +250,20 @@ static bool read_root(struct mistake *mistake, const config_setting_t *root, voi
            read_limits(mistake, root, config) && read_confidence(mistake, root, config);
 }
 
+bool configuration_parse(const char *text, struct config *config, struct mistake *mistake) {
+    configuration_default(config);
+    if (text_parse(text, mistake, read_root, config))
+        return true;
+    configuration_free(config);
+    return false;
+}
+
 bool configuration_read(const char *path, struct config *config, struct mistake *mistake) {
     *mistake = (struct mistake){0};
     cleanup_free char *text = read_owned(path, mistake);
-    if (text == NULL)
+    if (text == NULL || !configuration_parse(text, config, mistake))
         return false;
-    configuration_default(config);
-    if (text_parse(text, mistake, read_root, config) && check_state(config, mistake))
+    if (check_state(config, mistake))
         return true;
     configuration_free(config);
     return false;

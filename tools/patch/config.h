@@ -38,6 +38,8 @@ struct config {
 
 /* Also a mistake: a state directory that others may write in, and a mode that acts without a key that is pinned. */
 bool configuration_read(const char *path, struct config *config, struct mistake *mistake);
+/* The same without looking at any file or directory. */
+bool configuration_parse(const char *text, struct config *config, struct mistake *mistake);
 void configuration_default(struct config *config); /* without keys nothing is ever applied */
 void configuration_free(struct config *config);
 /* Makes the state directory (0700) where it is not there yet. */
