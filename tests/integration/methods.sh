@@ -75,6 +75,8 @@ mkdir -p "$work/tree/etc" "$work/tree/DEBIAN"
 echo "new default" >"$work/tree/etc/victim.conf"
 echo /etc/victim.conf >"$work/tree/DEBIAN/conffiles"
 package victim 1.0-2 "Depends: needed" "Recommends: extra"
+package victim-tools 1.0-1 "Source: victim"
+package victim-tools 1.0-2 "Source: victim"
 package needed 1.0
 package extra 1.0
 package broken 1
@@ -90,6 +92,7 @@ package greedy 1
 package greedy 2 "Conflicts: victim"
 package maker 1
 install victim_1.0-1_amd64.deb
+install victim-tools_1.0-1_amd64.deb
 for name in broken lonely first greedy; do install "${name}_1_amd64.deb"; done
 install base_1:1_amd64.deb
 echo "the administrator's" >"$root/etc/victim.conf"
@@ -135,6 +138,7 @@ recipe victim 1.0-2 apt ""
 check resolved 0 "replace /usr/share/victim/version"
 check resolved_dependency 0 "create /usr/share/needed/version"
 check no_recommends 0 "!/usr/share/extra"
+check not_the_whole_source 0 "!/usr/share/victim-tools"
 check no_lists 0 "!/var/(cache|lib)/apt"
 check states_of_apt 0 "!extended_states"
 recipe victim 1.0-1.5 apt ""
@@ -145,6 +149,73 @@ recipe greedy 2 apt ""
 check would_remove 1 "fetch failed: .*(greedy|victim|remove)"
 recipe lonely 2 apt ""
 check dependency_unknown 1 "fetch failed: "
+
+# ---- apk: there is none for Debian, so one that answers in the words of apk-tools 2.14 ----
+
+alpine=$scratch/alpine
+mkdir -p "$alpine/etc/apk"
+tar --extract --file "$tar" --directory "$alpine" --exclude './dev/*'
+rm -rf "$alpine/var/lib/dpkg"
+mkdir -p "$alpine/lib/apk/db" "$alpine/etc/apk" "$alpine/usr/share/victim"
+printf 'P:%s\nV:%s\nA:x86_64\nI:10\n\n' victim 1.0-r0 greedy 1-r0 broken 1-r0 >"$alpine/lib/apk/db/installed"
+printf '%s\n' victim greedy broken >"$alpine/etc/apk/world"
+cat >"$alpine/sbin/apk" <<'APK'
+#!/bin/sh
+output=/
+while [ $# -gt 0 ]; do
+    case $1 in
+    --no-progress | --no-network) ;;
+    --simulate) simulate=yes ;;
+    --output) output=$2; shift ;;
+    --cache-dir) shift ;;
+    --repositories-file) offline=$2; shift ;;
+    *) words="$words $1" ;;
+    esac
+    shift
+done
+set -- $words
+case "$1 $2 $simulate" in
+"update  ") ;;
+"add victim=1.0-r1 yes") printf '%s\n' "( 1/12) Installing needed (1-r0)" "( 2/12) Upgrading victim (1.0-r0 -> 1.0-r1)" "OK: 1 MiB" ;;
+"add greedy=2-r0 yes") printf '%s\n' "(1/2) Purging other (1-r0)" "(2/2) Upgrading greedy (1-r0 -> 2-r0)" ;;
+"add broken=2-r0 yes") printf '%s\n' "(1/1) Upgrading broken (1-r0 -> 2-r0)" ;;
+"add victim=2-r0 yes") printf '%s\n' "(1/1) Upgrading victim (1.0-r0 -> 2-r0)" ;;
+add*yes) printf '%s\n' "ERROR: unable to select packages:" "  victim-1.0-r1:" "    breaks: world[$2]"; exit 1 ;;
+fetch*)
+    shift
+    for name in "$@"; do
+        case $name in needed) version=1-r0 ;; victim) version=1.0-r1 ;; *) version=2-r0 ;; esac
+        echo "archive" >"$output/$name-$version.apk"
+    done
+    ;;
+"verify "*) ;;
+"add "*)
+    [ "$offline" = /dev/null ] || exit 9
+    case "$*" in *broken*) printf '%s\n' "ERROR: broken-2-r0.post-upgrade: script exited with error 3" "1 error; 1 MiB"; exit 1 ;; esac
+    sed -i 's/^V:1.0-r0/V:1.0-r1/' /lib/apk/db/installed
+    echo fixed >/usr/share/victim/version
+    echo "victim=1.0-r1" >>/etc/apk/world
+    ;;
+*) exit 8 ;;
+esac
+APK
+chmod 755 "$alpine/sbin/apk"
+
+# alpine NAME STATUS PATTERN PACKAGE FIXED
+alpine() {
+    recipe "$4" "$5" apk ""
+    expect "methods/apk_$1" "$2" "$3" "$methods" "$work/recipe" "$alpine" "$scratch/stage"
+}
+alpine upgrade 0 "create /usr/share/victim/version" victim 1.0-r1
+alpine database 0 "replace /usr/lib/apk/db/installed" victim 1.0-r1
+alpine world_is_kept 0 "!(replace|create) /etc/apk" victim 1.0-r1
+alpine archive_missing 1 "fetch failed: apk did not bring victim 2-r0" victim 2-r0
+alpine would_remove 1 "fetch failed: apk would do more than upgrade \(Purging other\)" greedy 2-r0
+alpine not_to_be_had 1 "fetch failed: ERROR: unable to select packages: .*world\[victim=9-r0\]" victim 9-r0
+alpine script_fails 1 "install failed: ERROR: broken-2-r0.post-upgrade" broken 2-r0
+alpine installed_already 3 "plan: nothing to do" victim 1.0-r0
+recipe victim 1.0-2 apt "$both"
+expect methods/apt_on_alpine 2 "no dpkg database" "$methods" "$work/recipe" "$alpine" "$scratch/stage"
 
 # ---- files ----
 
@@ -265,6 +336,8 @@ recipe victim 2 build "build = { archive = { $source }; commands = [ \"false\", 
 check build_ends_at_first_failure 1 "install failed: .*"
 recipe victim 2 build "build = { archive = { $source }; commands = [ \"mkfifo \$DESTDIR/pipe\" ]; };"
 check build_of_a_pipe 1 "/pipe, which was built, is neither"
+recipe victim 2 build "build = { archive = { $source }; commands = [ \"mkdir \$DESTDIR/tmp\" ]; };"
+check build_of_what_does_not_last 1 "/tmp, which was built, is no path that a patch may change"
 
 # ---- script ----
 

@@ -53,16 +53,16 @@ static size_t add_missing(struct words *words, const struct target *view, const 
 
 /* What dpkg says went wrong: from the line before its first complaint on, which is that of the script that failed, to
  * the list at its end. */
-static void quote_complaint(const char *output, struct mistake *mistake) {
-    const char *complaint = strstr(output, "dpkg: "), *end = strstr(output, "Errors were encountered");
+static void quote_complaint(char *output, struct mistake *mistake) {
+    char *complaint = strstr(output, "dpkg: "), *end = strstr(output, "Errors were encountered");
     if (complaint == NULL || end == NULL || end < complaint)
         return;
-    for (const char *line = complaint - 1; complaint > output && (line == output || line[-1] != '\n');)
-        complaint = --line;
-    cleanup_free char *text = xstrndup(complaint, (size_t)(end - complaint));
-    for (char *c = text; (c = strpbrk(c, "\n\t")) != NULL;)
-        *c = ' ';
-    text_mistake(mistake, 0, "%.400s", text);
+    if (complaint > output)
+        complaint--;
+    while (complaint > output && complaint[-1] != '\n')
+        complaint--;
+    *end = '\0';
+    method_quote(complaint, mistake);
 }
 
 static const char *missing_name(const struct target *view, const struct archives *archives) {
@@ -158,6 +158,7 @@ static const char *const apt_options[] = {
     "-oAcquire::Languages=none",
     "-oAcquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false",
     "-oAcquire::IndexTargets::deb-src::Sources::DefaultEnabled=false",
+    "-oAPT::Get::Upgrade-By-Source-Package=false", /* by default, all of the same source are upgraded */
     "-oDPkg::Use-Pty=0",
     NULL,
 };

@@ -79,6 +79,12 @@ bool method_run(const struct stage *stage, const char *const *arguments, enum st
     return good;
 }
 
+void method_quote(char *output, struct mistake *mistake) {
+    for (char *c = output; (c = strpbrk(c, "\n\t")) != NULL;)
+        *c = ' ';
+    text_mistake(mistake, 0, "%.400s", output);
+}
+
 /* ---- the stage ---- */
 
 static bool make_directory(const struct stage *stage, const char *parent, const char *name, mode_t mode,

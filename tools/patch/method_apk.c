@@ -43,7 +43,13 @@ static bool run_apk(const struct stage *stage, enum stage_network network, const
     struct words words = {0};
     words_add_all(&words, begin);
     words_add_all(&words, more);
-    bool good = method_run(stage, words.items, network, cost, output, mistake);
+    cleanup_free char *said = NULL;
+    bool good = method_run(stage, words.items, network, cost, &said, mistake);
+    char *complaint = said != NULL ? strstr(said, "ERROR: ") : NULL;
+    if (!good && complaint != NULL)
+        method_quote(complaint, mistake);
+    if (output != NULL)
+        *output = steal_pointer(&said);
     free(words.items);
     return good;
 }
@@ -66,9 +72,9 @@ static void choices_free(struct choices *choices) {
     }
 }
 
-/* "(1/2) Upgrading name (old -> new)", "(2/2) Installing name (version)": anything else touches more than it may. */
+/* "( 1/12) Upgrading name (old -> new)", "( 2/12) Installing name (version)": anything else touches more than it may. */
 static bool read_action(char *line, struct choices *choices, struct mistake *mistake) {
-    char *rest = line;
+    char *rest = line + strcspn(line, ")");
     strsep(&rest, " ");
     const char *verb = strsep(&rest, " "), *name = strsep(&rest, " ");
     if (verb == NULL || name == NULL || rest == NULL || *rest != '(' || choices->count == PACKAGES_MOST)

@@ -87,6 +87,8 @@ static bool copy_below(const struct copying *copying, const char *name, const ch
 static bool copy_entry(const struct copying *copying, const char *name, struct mistake *mistake) {
     struct stat status;
     cleanup_free char *path = xasprintf("%s/%s", copying->path, name);
+    if (!form_matches(&form_changeable_path, path))
+        return text_mistake(mistake, 0, "%s, which was built, is no path that a patch may change", path);
     if (fstatat(copying->from, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return copy_mistake(mistake, path);
     switch (status.st_mode & S_IFMT) {

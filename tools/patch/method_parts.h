@@ -31,7 +31,10 @@ bool method_list(int directory, const char *path, const char *ending, struct nam
 bool method_run(const struct stage *stage, const char *const *arguments, enum stage_network network,
                 struct method_cost *cost, char **output, struct mistake *mistake);
 
-/* Makes the directory STAGE_WORK/NAME, and if need be STAGE_WORK. */
+/* Makes these lines of a command's output, which are spoiled, the mistake. */
+void method_quote(char *output, struct mistake *mistake);
+
+/* Makes the directory STAGE_WORK/NAME. */
 bool method_directory(const struct stage *stage, const char *name, mode_t mode, struct mistake *mistake);
 
 /* Whether what is left to read has the size and digest that the recipe gives; then it can be read again. */
@@ -100,7 +103,9 @@ void addresses_add_stanzas(struct names *addresses, const char *text); /* deb822
 
 /* ---- files ---- */
 
-/* Puts the content of a file in the place of `path`, at once. It gets mode (if not 0, else), owner and extended
+/* `path`: in the form of form_changeable_path, or in STAGE_WORK.
+ *
+ * Puts the content of a file in the place of `path`, at once. It gets mode (if not 0, else), owner and extended
  * attributes of the file that it replaces; where nothing was, root's and 0644. A link in its place is a mistake. */
 bool method_put(const struct stage *stage, int from, const char *path, mode_t mode, struct mistake *mistake);
 bool method_put_link(const struct stage *stage, const char *content, const char *path, struct mistake *mistake);

@@ -5,14 +5,12 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
 #include "runtime/text.h"
 #include "runtime/util.h"
-#include "tools/patch/form.h"
 #include "tools/patch/method_parts.h"
+#include "tools/patch/node.h"
 
-#define ATTRIBUTES_MOST 65536
 #define TEMPORARY ".pinion-new" /* never there for long: whatever has this name is ours */
 
 static bool put_mistake(struct mistake *mistake, const char *path) {
@@ -35,21 +33,6 @@ static bool copy_content(int from, int to) {
     return true;
 }
 
-/* Labels and capabilities stay those of the file. Those of the overlay itself are none of the file's. */
-static bool copy_attributes(int from, int to) {
-    cleanup_free char *names = xmalloc(ATTRIBUTES_MOST);
-    cleanup_free char *value = xmalloc(ATTRIBUTES_MOST);
-    ssize_t length = flistxattr(from, names, ATTRIBUTES_MOST);
-    for (const char *name = names; length > 0 && name < names + length; name += strlen(name) + 1) {
-        if (strncmp(name, "trusted.overlay.", 16) == 0)
-            continue;
-        ssize_t size = fgetxattr(from, name, value, ATTRIBUTES_MOST);
-        if (size < 0 || fsetxattr(to, name, value, (size_t)size, 0) != 0)
-            return false;
-    }
-    return length >= 0 || errno == ENOTSUP;
-}
-
 struct place {
     int directory;
     const char *name;
@@ -59,8 +42,6 @@ struct place {
 
 static bool open_parent(const struct stage *stage, const char *path, struct place *place, struct mistake *mistake) {
     const char *slash = strrchr(path, '/');
-    if (!form_matches(&form_changeable_path, path))
-        return text_mistake(mistake, 0, "%s is no path that a patch may change", path);
     cleanup_free char *parent = slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
     place->name = slash + 1;
     place->directory = stage_openat(stage, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
@@ -83,13 +64,20 @@ static void close_place(struct place *place) {
     cleanup_fd_function(&place->old);
 }
 
-/* Owner first: changing it takes set-user-id bits and capabilities away. */
+/* Owner, labels and capabilities stay those of the file that was there; its times do not. */
 static bool dress(const struct place *place, int fd, mode_t mode) {
-    bool replaces = place->old >= 0;
-    mode_t final = mode != 0 ? mode : replaces ? place->status.st_mode & 07777 : 0644;
-    if (fchown(fd, replaces ? place->status.st_uid : 0, replaces ? place->status.st_gid : 0) != 0)
+    struct stat status;
+    struct attributes attributes = {0};
+    if (place->old < 0)
+        return fchmod(fd, mode != 0 ? mode : 0644) == 0;
+    if (fstat(fd, &status) != 0 || !attributes_read(place->old, &attributes))
         return false;
-    return fchmod(fd, final) == 0 && (!replaces || copy_attributes(place->old, fd));
+    status.st_uid = place->status.st_uid;
+    status.st_gid = place->status.st_gid;
+    status.st_mode = S_IFREG | (mode != 0 ? mode : place->status.st_mode & 07777);
+    bool good = node_set(fd, &status, &attributes);
+    attributes_free(&attributes);
+    return good;
 }
 
 static bool into_place(const struct place *place) {
