@@ -243,17 +243,19 @@ build/samples/%/built: samples/%/build.sh $$(wildcard samples/$$*/*) build/flags
 	$(call say,SAMPLE,samples/$*)CC='$(CC)' $< $(@D)
 	@touch $@
 
-# ---- Programs of the patch helper's tests: tests/patch/*.c; change_tree runs alone in a root directory ----
+# ---- Programs of the patch helper's tests: tests/patch/*.c ----
+#
+# Linked statically: change_tree runs alone in a root directory, and the system calls of the others are counted.
 
 PATCH_PROGRAMS := $(patsubst %.c,build/%,$(wildcard tests/patch/*.c))
 
-build/tests/patch/change_tree: tests/patch/change_tree.c build/flags
-	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) -O2 -g -D_GNU_SOURCE $(WARNINGS) -static $< -o $@
+build/libtools.a: $(filter-out build/object/tools/pinion.o,$(TOOLS_OBJECTS))
+	@rm -f $@
+	$(call say,AR,$@)$(AR) rcs $@ $^
 
-build/tests/patch/%: build/object/tests/patch/%.o $(filter-out build/object/tools/pinion.o,$(TOOLS_OBJECTS)) build/libruntime.a
+build/tests/patch/%: build/object/tests/patch/%.o build/libtools.a build/libruntime.a
 	@mkdir -p $(@D)
-	$(call say,LINK,$@)$(CC) $(TOOL_LDFLAGS) -Wl,--gc-sections $^ $(PINION_LIBS) -o $@
+	$(call say,LINK,$@)$(CC) -static $^ -lconfig -o $@
 
 # ---- Running ----
 

@@ -132,7 +132,7 @@ static void make(void) {
     make_file("/etc/opaque/replaced", 0644, "replaced\n");
     make_file(huge_name("/usr/share", 'h'), 0644, "huge name\n");
     make_file("/usr/share/\xff\xfe new\nline", 0644, "no text\n");
-    sparse("/var/lib/sparse", 1 << 20);
+    sparse("/var/lib/sparse", 1 << 15);
     need(mknod("/etc/device", S_IFCHR | 0640, makedev(1, 3)), "/etc/device");
     set_time("/etc/device");
     need(mkfifo("/etc/pipe", 0620), "/etc/pipe");
@@ -168,8 +168,8 @@ static void change_files(void) {
     need(unlink(huge_name("/usr/share", 'h')), "huge name");
     make_file(huge_name("/usr/share", 'H'), 0644, "another huge name\n");
     make_file("/usr/share/\xff\xfe new\nline", 0644, "still no text\n");
-    sparse("/var/lib/sparse", 1 << 18);
-    sparse("/var/lib/sparse-too", 3 << 20);
+    sparse("/var/lib/sparse", 1 << 13);
+    sparse("/var/lib/sparse-too", 3 << 15);
 }
 
 static void change_metadata(void) {

@@ -151,11 +151,13 @@ static void digest(int directory, const char *prefix, bool loose) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 3 || !target_of_directory(&target, argv[2], &mistake)) {
+    if (argc < 3) {
         fprintf(stderr, "usage: stage_trial stage|list|commit|undo|keep|pending|digest ROOT [SCRATCH] [COMMAND...]\n");
         return 2;
     }
     const char *verb = argv[1];
+    if (!target_of_directory(&target, argv[2], &mistake))
+        return failed();
     if (strcmp(verb, "undo") == 0)
         return commit_undo(&target, INCIDENT, &mistake) ? 0 : failed();
     if (strcmp(verb, "keep") == 0)

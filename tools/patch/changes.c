@@ -62,8 +62,9 @@ static bool look(const struct walk *walk, int directory, const char *name, const
         *status = (struct stat){.st_ino = 0};
         return errno == ENOENT || cannot_read(walk, path);
     }
-    if (statx(directory, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &more) == 0 &&
-        (more.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0)
+    if (statx(directory, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &more) != 0)
+        return cannot_read(walk, path);
+    if ((more.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0)
         return text_mistake(walk->mistake, 0,
                             "\"%s%s\" is on a mount of its own, which a patch cannot change together with the rest; "
                             "unmount it, or patch the image",
@@ -167,7 +168,8 @@ static bool remove_hidden(struct walk *walk, int upper, int target, const char *
     for (size_t i = 0; good && names != NULL && names[i] != NULL; i++) {
         struct stat status;
         if (fstatat(upper, names[i], &status, AT_SYMLINK_NOFOLLOW) != 0)
-            good = remove_entry(walk, &walk->removed, target, prefix, names[i]);
+            good = errno == ENOENT ? remove_entry(walk, &walk->removed, target, prefix, names[i])
+                                   : cannot_read(walk, prefix);
     }
     node_names_free(names);
     return good;
@@ -193,8 +195,10 @@ static bool take_directory(struct walk *walk, const struct place *place) {
     cleanup_fd int upper = open_below(place->upper, place->name), target = -1;
     if (there && S_ISDIR(place->before.st_mode)) {
         target = open_below(place->target, place->name);
-        if (target < 0 || !same_metadata(walk, place, &same))
-            return target >= 0 || cannot_read(walk, place->path);
+        if (target < 0)
+            return cannot_read(walk, place->path);
+        if (!same_metadata(walk, place, &same))
+            return false;
         if (!same)
             add(&walk->made, CHANGE_METADATA, place);
     } else {
@@ -204,7 +208,10 @@ static bool take_directory(struct walk *walk, const struct place *place) {
         return cannot_read(walk, place->path);
     if (!there)
         return walk_made(walk, upper, place->path);
-    if (target >= 0 && node_is_opaque(upper) && !remove_hidden(walk, upper, target, place->path))
+    bool opaque;
+    if (!node_is_opaque(upper, &opaque))
+        return cannot_read(walk, place->path);
+    if (target >= 0 && opaque && !remove_hidden(walk, upper, target, place->path))
         return false;
     return walk_directory(walk, upper, target, place->path);
 }

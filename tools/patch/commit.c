@@ -223,8 +223,9 @@ static bool make_new(const struct commit *commit, size_t index) {
     if (is_directory(change))
         return mknodat(commit->place.new, new.text, S_IFREG | 0600, 0) == 0 || cannot(commit, "prepare", change->path);
     size_t linked = find_linked(commit, index);
-    if (linked != index && linkat(commit->place.new, commit_name(linked).text, commit->place.new, new.text, 0) == 0)
-        return true;
+    if (linked != index)
+        return linkat(commit->place.new, commit_name(linked).text, commit->place.new, new.text, 0) == 0 ||
+               cannot(commit, "link the new", change->path);
     const char *name;
     cleanup_fd int parent = root_parent(commit->upper, change->path, &name);
     if (parent >= 0 && node_copy(parent, name, commit->place.new, new.text))

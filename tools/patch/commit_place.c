@@ -46,9 +46,10 @@ static int open_level(const struct target *target, const char *path, bool make) 
     cleanup_fd int parent = root_parent(target->descriptor, path, &name);
     if (parent < 0 || fstat(parent, &above) != 0)
         return -1;
+    struct timespec times[2] = {above.st_atim, above.st_mtim};
     if (make && mkdirat(parent, name, 0700) == 0) {
-        struct timespec times[2] = {above.st_atim, above.st_mtim};
-        utimensat(parent, "", times, AT_EMPTY_PATH);
+        if (utimensat(parent, "", times, AT_EMPTY_PATH) != 0)
+            return -1;
     } else if (make && errno != EEXIST) {
         return -1;
     }
@@ -73,18 +74,18 @@ static bool open_levels(struct commit_place *place, bool make, struct mistake *m
     return true;
 }
 
-static int open_own(int directory, const char *name, int flags) {
-    return openat(directory, name, flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+/* What is not there is fine; what cannot be seen must not be taken for that. */
+static bool open_part(int directory, const char *name, int flags, int *part) {
+    *part = directory >= 0 ? openat(directory, name, flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    return *part >= 0 || directory < 0 || errno == ENOENT;
 }
 
-static void open_parts(struct commit_place *place) {
+static bool open_parts(struct commit_place *place) {
     char name[24];
     snprintf(name, sizeof name, "%lld", (long long)place->incident);
-    place->directory = open_own(place->rollback, name, O_RDONLY);
-    if (place->directory < 0)
-        return;
-    place->old = open_own(place->directory, "old", O_PATH);
-    place->new = open_own(place->directory, "new", O_PATH);
+    return open_part(place->rollback, name, O_RDONLY, &place->directory) &&
+           open_part(place->directory, "old", O_PATH, &place->old) &&
+           open_part(place->directory, "new", O_PATH, &place->new);
 }
 
 static void begin(struct commit_place *place, const struct target *target, int64_t incident) {
@@ -97,12 +98,11 @@ bool commit_place_open(struct commit_place *place, const struct target *target, 
     begin(place, target, incident);
     if (!open_levels(place, false, mistake))
         return false;
-    if (place->rollback >= 0)
-        open_parts(place);
-    if (place->directory < 0 || is_fit(place->directory, 077))
+    bool good = open_parts(place);
+    if (good && (place->directory < 0 || is_fit(place->directory, 077)))
         return true;
-    errno = EPERM;
-    cannot(place, "trust", mistake);
+    errno = good ? EPERM : errno;
+    cannot(place, good ? "trust" : "open", mistake);
     commit_place_close(place);
     return false;
 }
@@ -114,15 +114,10 @@ bool commit_place_make(struct commit_place *place, const struct target *target, 
         return false;
     char name[24];
     snprintf(name, sizeof name, "%lld", (long long)incident);
-    bool good = mkdirat(place->rollback, name, 0700) == 0;
-    if (good) {
-        place->directory = open_own(place->rollback, name, O_RDONLY);
-        good = place->directory >= 0 && mkdirat(place->directory, "old", 0700) == 0 &&
-               mkdirat(place->directory, "new", 0700) == 0;
-    }
-    if (good)
-        open_parts(place);
-    if (good && place->old >= 0 && place->new >= 0)
+    if (mkdirat(place->rollback, name, 0700) == 0 && open_part(place->rollback, name, O_RDONLY, &place->directory) &&
+        mkdirat(place->directory, "old", 0700) == 0 && mkdirat(place->directory, "new", 0700) == 0 &&
+        open_part(place->directory, "old", O_PATH, &place->old) &&
+        open_part(place->directory, "new", O_PATH, &place->new) && place->old >= 0 && place->new >= 0)
         return true;
     cannot(place, "make", mistake);
     commit_place_close(place);
@@ -199,22 +194,23 @@ bool commit_manifest_read(const struct commit_place *place, struct manifest *man
 /* ---- removing ---- */
 
 /* If it is empty; the directory above keeps its times. */
-static void remove_level(const struct target *target, const char *path) {
+static bool remove_level(const struct target *target, const char *path) {
     const char *name;
     struct stat above;
     cleanup_fd int parent = root_parent(target->descriptor, path, &name);
-    if (parent >= 0 && fstat(parent, &above) == 0 && unlinkat(parent, name, AT_REMOVEDIR) == 0) {
-        struct timespec times[2] = {above.st_atim, above.st_mtim};
-        utimensat(parent, "", times, AT_EMPTY_PATH);
-    }
+    if (parent < 0 || fstat(parent, &above) != 0)
+        return parent < 0 && errno == ENOENT;
+    if (unlinkat(parent, name, AT_REMOVEDIR) != 0)
+        return errno == ENOENT || errno == ENOTEMPTY || errno == EEXIST;
+    struct timespec times[2] = {above.st_atim, above.st_mtim};
+    return utimensat(parent, "", times, AT_EMPTY_PATH) == 0;
 }
 
 bool commit_place_remove(struct commit_place *place, struct mistake *mistake) {
     char name[24];
     snprintf(name, sizeof name, "%lld", (long long)place->incident);
-    if (place->rollback >= 0 && !node_remove(place->rollback, name))
-        return cannot(place, "remove", mistake);
-    for (size_t i = LEVELS; i-- > 0;)
-        remove_level(place->target, levels[i].path);
-    return true;
+    bool good = place->rollback < 0 || node_remove(place->rollback, name);
+    for (size_t i = LEVELS; good && i-- > 0;)
+        good = remove_level(place->target, levels[i].path);
+    return good || cannot(place, "remove", mistake);
 }

@@ -12,14 +12,12 @@
 #include "tools/patch/commit_place.h"
 #include "tools/patch/node.h"
 
-static bool is_there(int directory, size_t index) {
-    struct stat status;
-    return directory >= 0 && fstatat(directory, commit_name(index).text, &status, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-/* What could be ours and is in the way. */
+/* What could be ours and is in the way; it is not ours while what was to come is still in `new`. */
 static bool clear(const struct commit_place *place, size_t index, int parent, const char *name) {
-    return is_there(place->new, index) || node_remove(parent, name);
+    struct stat status;
+    if (fstatat(place->new, commit_name(index).text, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        return true;
+    return errno == ENOENT && node_remove(parent, name);
 }
 
 static bool restore_file(const struct commit_place *place, size_t index, int parent, const char *name) {

@@ -121,9 +121,11 @@ void attributes_free(struct attributes *attributes) {
     *attributes = (struct attributes){.count = 0};
 }
 
-bool node_is_opaque(int handle) {
-    char value = 0;
-    return getxattr(path_of(handle).text, OVERLAY_OWN "opaque", &value, 1) == 1 && value == 'y';
+bool node_is_opaque(int handle, bool *opaque) {
+    char value[8] = "";
+    ssize_t size = getxattr(path_of(handle).text, OVERLAY_OWN "opaque", value, sizeof value);
+    *opaque = size == 1 && value[0] == 'y';
+    return size >= 0 || errno == ENODATA || errno == EOPNOTSUPP;
 }
 
 static const struct attribute *find_attribute(const struct attributes *attributes, const char *name) {
@@ -322,6 +324,12 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+void node_names_free(char **names) {
+    for (size_t i = 0; names != NULL && names[i] != NULL; i++)
+        free(names[i]);
+    free(names);
+}
+
 char **node_names(int directory) {
     int fd = open_plain(directory, ".", O_RDONLY | O_DIRECTORY);
     DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
@@ -332,20 +340,20 @@ char **node_names(int directory) {
     }
     char **names = NULL;
     size_t count = 0;
-    for (struct dirent *entry; (entry = readdir(stream)) != NULL;)
+    errno = 0;
+    for (struct dirent *entry; (entry = readdir(stream)) != NULL; errno = 0)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             *array_append(names, count) = xstrdup(entry->d_name);
+    int error = errno;
     closedir(stream);
     if (count > 1)
         qsort(names, count, sizeof *names, compare_names);
     *array_append(names, count) = NULL;
-    return names;
-}
-
-void node_names_free(char **names) {
-    for (size_t i = 0; names != NULL && names[i] != NULL; i++)
-        free(names[i]);
-    free(names);
+    if (error == 0)
+        return names;
+    node_names_free(names);
+    errno = error;
+    return NULL;
 }
 
 /* Directories below this depth are moved up to the top before they are emptied, so that no depth exhausts stack or

@@ -26,8 +26,8 @@ struct attributes {
 bool attributes_read(int handle, struct attributes *attributes);
 bool attributes_equal(const struct attributes *a, const struct attributes *b);
 void attributes_free(struct attributes *attributes);
-/* Whether a directory of an overlay's upper layer hides all that is below it. */
-bool node_is_opaque(int handle);
+/* Whether a directory of an overlay's upper layer hides all that is below it; false where it cannot be known. */
+bool node_is_opaque(int handle, bool *opaque);
 
 /* Makes mode, owner, attributes and times those given, whatever they were; the content is left alone. */
 bool node_set(int handle, const struct stat *status, const struct attributes *attributes);

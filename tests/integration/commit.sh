@@ -1,0 +1,224 @@
+#!/bin/bash
+# The commit, killed in each of its system calls that change something, and with each of them failing: what is undone
+# afterwards is the tree of before to the last bit, what is kept is the tree that was staged. So with undoing and keeping.
+set -uo pipefail
+if [ "$(id -u)" != 0 ]; then
+    echo "skip commit: needs root, for namespaces and mounts"
+    exit 0
+fi
+# Mounts of its own, that go with it.
+if [ -z "${COMMIT_MOUNTS:-}" ]; then
+    if ! unshare --mount true 2>/dev/null; then
+        echo "skip commit: this machine allows no mount namespaces"
+        exit 0
+    fi
+    COMMIT_MOUNTS=1 exec unshare --mount --propagation private "$0" "$@"
+fi
+# shellcheck source=tests/integration/common/expect.sh
+. "$(dirname "$0")/common/expect.sh"
+trial=$PWD/build/tests/patch/stage_trial
+trap 'umount --lazy "$work"; rm -rf "$work"' EXIT
+mount -t tmpfs -o size=256m,mode=700 commit "$work" || { echo "skip commit: no tmpfs can be mounted"; exit 0; }
+cp build/tests/patch/change_tree "$work"
+cd "$work" || exit 2
+faults=0 problems=0
+
+problem() {
+    echo "# $*"
+    problems=$((problems + 1))
+}
+
+# ---- the trees ----
+
+mkdir original
+cp change_tree original
+chroot original /change_tree make || exit 2
+# What the change makes where nothing is staged: the standard.
+cp -a original reference
+chroot reference /change_tree change || exit 2
+rm reference/change_tree
+cp -a original root
+if ! "$trial" stage "$work/root" "$work/scratch" /change_tree change >staged 2>&1; then
+    if grep -qE "cannot mount|CAP_SYS_ADMIN|overlay|is not fit" staged; then
+        echo "skip commit: $(tail -n 1 staged)"
+        exit 0
+    fi
+    report "commit/stage" 1 "$(tail -n 1 staged)"
+    exit 1
+fi
+cmp -s <("$trial" digest original) <("$trial" digest root)
+report "commit/staging touches nothing" $?
+rm original/change_tree root/change_tree
+touch -d @1700000000 original root
+"$trial" digest original >before
+"$trial" digest reference loose >after
+
+is_before() {
+    "$trial" digest root | cmp -s - before
+}
+
+is_after() {
+    "$trial" digest root loose | grep -av '^/var/lib/pinion' | cmp -s - after
+}
+
+fresh() {
+    rm -rf root
+    cp -a original root
+}
+
+# What must be so after every fault: undone, the tree is that of before, and nothing of ours is left.
+undone() {
+    if ! "$trial" undo root 2>said; then
+        problem "$1: undoing fails: $(cat said)"
+    elif ! is_before; then
+        problem "$1: not as before: $("$trial" digest root | diff --text before - | head -n 4 | cut -c 1-300 | tr '\n' ' ')"
+    elif "$trial" pending root || [ -e root/var/lib/pinion ]; then
+        problem "$1: something is left"
+    else
+        return 0
+    fi
+    fresh
+}
+
+"$trial" commit root scratch && is_after
+report "commit/what is committed is what was staged" $?
+"$trial" undo root && is_before
+report "commit/what is undone is as before" $?
+"$trial" commit root scratch && "$trial" keep root && is_after && [ ! -e root/var/lib/pinion ]
+report "commit/what is kept is what was staged" $?
+fresh
+
+# ---- kills ----
+
+changing="linkat renameat renameat2 unlinkat mkdirat mknodat symlinkat write ftruncate copy_file_range fsync syncfs chmod
+    fchownat setxattr removexattr utimensat"
+looking="openat openat2 newfstatat statx fstat listxattr getxattr read readlinkat lseek getdents64 fcntl"
+
+# killed CALL N COMMAND...: in its Nth call of this kind; false when it has fewer.
+killed() {
+    local call=$1 n=$2
+    shift 2
+    { strace -qq -o /dev/null -e "trace=$call" -e "inject=$call:signal=KILL:when=$n" "$trial" "$@"; } 2>said
+    local status=$?
+    [ "$status" != 0 ] || return 1
+    [ "$status" = 137 ] || problem "$1 killed in $call $n: status $status: $(cat said)"
+    faults=$((faults + 1))
+}
+
+committed() {
+    "$trial" pending root || "$trial" commit root scratch || problem "commit fails"
+}
+
+if ! { strace -qq -o /dev/null -e trace=none true; } 2>said; then
+    echo "skip commit/faults: no program can be traced here: $(cat said)"
+    exit "$failed"
+fi
+
+problems=0 before_kills=$faults
+for call in $changing; do
+    for ((n = 1; ; n++)); do
+        killed "$call" "$n" commit root scratch || break
+        undone "commit killed in $call $n"
+    done
+    is_after || problem "commit: not as staged"
+    undone "a whole commit"
+done
+report "commit/killed in each of $((faults - before_kills)) calls" "$problems"
+
+problems=0 before_kills=$faults
+for call in $changing; do
+    committed
+    for ((n = 1; ; n++)); do
+        killed "$call" "$n" undo root || break
+        undone "undo killed in $call $n"
+        committed
+    done
+    is_before || problem "undo: not as before"
+done
+report "commit/undo killed in each of $((faults - before_kills)) calls" "$problems"
+
+# Killed again and again, each time a little later.
+problems=0 before_kills=$faults
+for call in renameat unlinkat utimensat mkdirat; do
+    committed
+    for ((n = 1; ; n++)); do
+        killed "$call" "$n" undo root || break
+    done
+    undone "undo killed in $call $((n - 1)) times"
+done
+report "commit/undo killed $((faults - before_kills)) times on end" "$problems"
+
+# Keeping: either it can still be undone, or it is kept.
+problems=0 before_kills=$faults
+for call in $changing; do
+    for ((n = 1; ; n++)); do
+        committed
+        killed "$call" "$n" keep root || break
+        is_after || problem "keep killed in $call $n: not as staged"
+        if "$trial" pending root; then
+            undone "keep killed in $call $n"
+            continue
+        fi
+        if ! "$trial" keep root || ! is_after || [ -e root/var/lib/pinion ]; then
+            problem "keep killed in $call $n: not kept"
+        fi
+        fresh
+    done
+    fresh
+done
+report "commit/keep killed in each of $((faults - before_kills)) calls" "$problems"
+
+# ---- failing calls ----
+
+# failing CALL ERROR N COMMAND...: sets `status`; false when it has fewer such calls.
+failing() {
+    local call=$1 error=$2 n=$3
+    shift 3
+    strace -qq --seccomp-bpf -f -o calls -e "trace=$call" -e "inject=$call:error=$error:when=$n" "$trial" "$@" 2>said
+    status=$?
+    grep -q INJECTED calls || return 1
+    faults=$((faults + 1))
+    [ "$status" -le 1 ] || problem "$1 with $error in $call $n: status $status: $(cat said)"
+    [ "$status" != 1 ] || [ -s said ] || grep -q 'write(2,.*INJECTED' calls || problem "$1 with $error in $call $n: says nothing"
+}
+
+# commit_errors CALLS ERROR STEP: in every STEPth call of each kind. undo_errors likewise.
+commit_errors() {
+    local n call
+    for call in $1; do
+        for ((n = 1; ; n += $3)); do
+            failing "$call" "$2" "$n" commit root scratch || break
+            [ "$status" != 0 ] || is_after || problem "commit with $2 in $call $n succeeds, but is not as staged"
+            undone "commit with $2 in $call $n"
+        done
+        undone "a whole commit"
+    done
+}
+
+undo_errors() {
+    local n call
+    for call in $1; do
+        for ((n = 1; ; n += $3)); do
+            committed
+            failing "$call" "$2" "$n" undo root || break
+            [ "$status" != 0 ] || is_before || problem "undo with $2 in $call $n succeeds, but is not as before"
+            undone "undo with $2 in $call $n"
+        done
+    done
+}
+
+problems=0
+commit_errors "$changing" ENOSPC 1
+report "commit/each changing call fails for want of space" "$problems"
+problems=0
+commit_errors "$looking" EIO 5
+report "commit/calls fail with an I/O error" "$problems"
+problems=0
+undo_errors "$changing" EIO 1
+undo_errors "$looking" EIO 5
+report "commit/calls of undo fail" "$problems"
+
+echo "# $faults faults injected"
+[ "$faults" -ge 200 ]
+report "commit/at least 200 faults ($faults)" $?
+exit "$failed"
