@@ -5,18 +5,22 @@
 
 #include "tools/patch/target.h"
 
-struct stale_process {
-    pid_t process, parent;
-    uint64_t start; /* clock ticks since boot */
-    char *program;  /* path of its executable, in the target */
-    char *mapped;   /* the first of the changed files that it maps */
-};
-
-/* The target's processes that map one of these files (device and inode of before the commit), parents before their
- * children; or, with `inodes` NULL, that map any deleted file of the target's root file system as code. */
 struct file_identity {
     uint64_t device, inode;
 };
+
+struct stale_process {
+    pid_t process, parent;
+    uint64_t start;              /* clock ticks since boot */
+    char *program;               /* path of its executable, in the target */
+    char *mapped;                /* the first of the changed files that it maps */
+    struct file_identity *files; /* all that it maps */
+    size_t file_count;
+};
+
+/* The target's processes that map one of these files (device and inode of before the commit), parents before their
+ * children; or, with `files` NULL, that map any deleted file of the target's root file system as code. Processes that
+ * end meanwhile are not in it. */
 size_t processes_mapping(const struct target *target, const struct file_identity *files, size_t file_count,
                          struct stale_process **processes);
 void stale_processes_free(struct stale_process *processes, size_t count);
@@ -25,17 +29,37 @@ void stale_processes_free(struct stale_process *processes, size_t count);
 struct listener {
     char *program;
     int family;        /* AF_INET, AF_INET6, AF_UNIX */
-    char address[108]; /* numeric, or a path in the target */
+    char address[108]; /* numeric, or a path in the target; abstract names begin with '@' */
     unsigned port;
     pid_t process; /* whose network namespace it is in */
+    int network;   /* that namespace, which outlives the process; -1: could not be opened */
 };
 size_t processes_listeners(const struct target *target, const struct stale_process *processes, size_t count,
                            struct listener **listeners);
 void listeners_free(struct listener *listeners, size_t count);
 
-/* Accepts a connection (entering the network namespace of its process, or of the target). */
+/* Accepts a connection, in the network namespace that it was found in. */
 bool listener_answers(const struct target *target, const struct listener *listener);
 
+/* A process of the target, whatever it maps. */
+struct process_facts {
+    pid_t process, parent;
+    uint64_t start;
+    pid_t inner; /* its number in its own namespace: 1 is the first process of a container */
+    char *program;
+};
+
+/* All of the target's processes, parents before their children. */
+size_t processes_all(const struct target *target, struct process_facts **processes);
+void process_facts_free(struct process_facts *processes, size_t count);
+
+/* Whether others reach it at an address: a listening, or an unconnected datagram socket. */
+bool process_serves(pid_t process);
+/* Whether both have the same listening socket open. */
+bool processes_share_listener(pid_t a, pid_t b);
+
+/* A file of /proc/PID with a NUL behind it, or NULL when the process is gone or may not be looked at; the caller frees. */
+char *process_text(pid_t process, const char *name);
 /* Whether this very process still runs. */
 bool process_is(pid_t process, uint64_t start);
 

@@ -1,4 +1,9 @@
 /* Bringing the processes that run old code to the new one, as gently as the program can.
+ *
+ * What is restarted is found from what runs: the process that opened the listening sockets of an old process, or the
+ * topmost of its program. How: what the recipe says of the program, else restart.def, else the service of the target
+ * (systemd's unit, or the script in /etc/init.d that says it runs). A program with neither is refused before anything
+ * is touched: nothing is restarted by guess.
  */
 #ifndef PINION_TOOLS_PATCH_RESTART_H
 #define PINION_TOOLS_PATCH_RESTART_H
@@ -6,22 +11,33 @@
 #include "tools/patch/processes.h"
 #include "tools/patch/recipe.h"
 
-/* How a known program is best restarted (restart.def: program, how, command or signals, and why); RESTART_AUTO asks this table. */
+/* How a known program is best restarted (restart.def); RESTART_AUTO asks this table. */
 struct restart_row {
     const char *program; /* base name of the executable */
     enum restart_how how;
-    const char *signal;  /* or NULL */
+    const char *signal;  /* RESTART_UPGRADE, RESTART_RELOAD: to the first process. Or NULL */
+    const char *stop;    /* RESTART_SERVICE: ends the first process of a daemon that no service knows. Or NULL */
     const char *command; /* shell line in the target, or NULL */
     const char *package; /* whose recipes get this hint */
+    bool children;       /* `signal` is understood only where the first process has children of its program */
+    bool sessions;       /* children without the listening socket are people's sessions: they are left to end */
+    const char *why;
 };
 const struct restart_row *restart_known(const char *program);
 
 /* One line of the plan for each program; the caller frees. */
 char *restart_describe(const struct recipe *recipe, const char *program);
 
-/* Restarts what runs old code, one program after the other, and waits until none of these processes maps the old files.
- * Processes that are not servers (no listener, no parent that is one) are left to end by themselves and named in
- * `left`, a text owned by the caller, or NULL. */
+/* Whether restart_stale knows a way for all of them; else the mistake says what the recipe has to give. Changes
+ * nothing. */
+bool restart_possible(const struct target *target, const struct recipe *recipe, const struct stale_process *processes,
+                      size_t count, struct mistake *mistake);
+
+/* Restarts what runs old code, one program after the other, and waits until none of these processes maps the old files
+ * and a new one runs. What was protected by libpinion.so has to be so again, or it is a mistake. Processes that are not
+ * servers (nobody reaches them, nor their parents or children, and neither recipe nor table names them), and sessions
+ * of people, are left to end by themselves and named in `left`, a text owned by the caller, or NULL. Commands carry no
+ * COMMAND_MARK: the services that they start are there to stay. */
 bool restart_stale(const struct target *target, const struct recipe *recipe, const struct stale_process *processes,
                    size_t count, int64_t incident, unsigned timeout_seconds, char **left, struct mistake *mistake);
 

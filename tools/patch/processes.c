@@ -1,0 +1,276 @@
+/* Reading /proc for what a target runs. Everything there may vanish while it is read, and names in it are the target's:
+ * files are told by device and inode, processes by number and start.
+ */
+#include "tools/patch/processes.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "runtime/util.h"
+
+#define PROC_BYTES_MOST (64u << 20)
+#define DELETED " (deleted)"
+
+/* ---- one file of /proc ---- */
+
+char *process_text(pid_t process, const char *name) {
+    cleanup_free char *path = xasprintf("/proc/%d/%s", (int)process, name);
+    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char *text = NULL;
+    size_t size = 0;
+    ssize_t got = fd >= 0 ? 1 : -1;
+    while (got > 0 && size < PROC_BYTES_MOST) {
+        text = xrealloc(text, size + 65536, 1);
+        got = read(fd, text + size, 65535);
+        size += got > 0 ? (size_t)got : 0;
+    }
+    if (text == NULL || got < 0) {
+        free(text);
+        return NULL;
+    }
+    text[size] = '\0';
+    return text;
+}
+
+static bool cut_deleted(char *path) {
+    size_t length = strlen(path);
+    if (length <= strlen(DELETED) || strcmp(path + length - strlen(DELETED), DELETED) != 0)
+        return false;
+    path[length - strlen(DELETED)] = '\0';
+    return true;
+}
+
+/* "12 (name) S 1 ...": the name may hold anything, the last parenthesis ends it. */
+static bool read_stat(pid_t process, char *state, pid_t *parent, uint64_t *start) {
+    cleanup_free char *text = process_text(process, "stat");
+    const char *rest = text != NULL ? strrchr(text, ')') : NULL;
+    int parent_number;
+    if (rest == NULL || sscanf(rest, ") %c %d", state, &parent_number) != 2)
+        return false;
+    for (unsigned field = 2; field < 22 && rest != NULL; field++)
+        rest = strchr(rest + 1, ' ');
+    if (rest == NULL)
+        return false;
+    *parent = parent_number;
+    *start = strtoull(rest, NULL, 10);
+    return true;
+}
+
+static bool has_ended(char state) {
+    return state == 'Z' || state == 'X' || state == 'x';
+}
+
+bool process_is(pid_t process, uint64_t start) {
+    char state;
+    pid_t parent;
+    uint64_t found;
+    return read_stat(process, &state, &parent, &found) && found == start && !has_ended(state);
+}
+
+/* ---- the target's processes ---- */
+
+/* What the kernel puts before paths of a target that is a directory of our own; "" for namespaces and our own root. */
+static void root_prefix(const struct target *target, char prefix[PATH_MAX]) {
+    cleanup_free char *link = xasprintf("/proc/self/fd/%d", target->descriptor);
+    ssize_t length = readlink(link, prefix, PATH_MAX - 1);
+    prefix[length > 1 ? length : 0] = '\0';
+}
+
+static const char *inside(const char *path, const char *prefix) {
+    size_t length = strlen(prefix);
+    return length > 0 && strncmp(path, prefix, length) == 0 && path[length] == '/' ? path + length : path;
+}
+
+static char *read_program(pid_t process, const char *prefix) {
+    char path[PATH_MAX];
+    cleanup_free char *link = xasprintf("/proc/%d/exe", (int)process);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length <= 0)
+        return NULL;
+    path[length] = '\0';
+    cut_deleted(path);
+    return xstrdup(inside(path, prefix));
+}
+
+static pid_t inner_number(pid_t process) {
+    cleanup_free char *status = process_text(process, "status");
+    const char *line = status != NULL ? strstr(status, "\nNSpid:") : NULL;
+    if (line == NULL)
+        return 0;
+    line++;
+    size_t length = strcspn(line, "\n");
+    while (length > 0 && line[length - 1] != '\t')
+        length--;
+    return (pid_t)strtol(line + length, NULL, 10);
+}
+
+static int compare_age(const void *left, const void *right) {
+    const struct process_facts *a = left, *b = right;
+    if (a->start != b->start)
+        return a->start < b->start ? -1 : 1;
+    return (a->process > b->process) - (a->process < b->process);
+}
+
+/* Where its parent stands, if that is behind it; else `at`. */
+static size_t parent_behind(const struct process_facts *processes, size_t count, size_t at) {
+    for (size_t i = at + 1; i < count && processes[i].start == processes[at].start; i++)
+        if (processes[i].process == processes[at].parent)
+            return i;
+    return at;
+}
+
+/* A child is never older than its parent, but may be of the same tick and have the smaller number. */
+static void put_parents_first(struct process_facts *processes, size_t count) {
+    if (count > 0)
+        qsort(processes, count, sizeof *processes, compare_age);
+    size_t moves = 0; /* what was read while it changed may go in circles */
+    for (size_t i = 0; i < count;) {
+        size_t parent = parent_behind(processes, count, i);
+        if (parent == i || moves++ > count) {
+            i++;
+            continue;
+        }
+        struct process_facts moved = processes[parent];
+        memmove(&processes[i + 1], &processes[i], (parent - i) * sizeof *processes);
+        processes[i] = moved;
+    }
+}
+
+size_t processes_all(const struct target *target, struct process_facts **processes) {
+    size_t count = 0;
+    char prefix[PATH_MAX];
+    root_prefix(target, prefix);
+    *processes = NULL;
+    DIR *directory = opendir("/proc");
+    for (struct dirent *entry = directory != NULL ? readdir(directory) : NULL; entry; entry = readdir(directory)) {
+        pid_t process = (pid_t)strtol(entry->d_name, NULL, 10);
+        struct process_facts facts = {.process = process};
+        char state;
+        if (process <= 0 || !target_has(target, process) || !read_stat(process, &state, &facts.parent, &facts.start) ||
+            has_ended(state) || (facts.program = read_program(process, prefix)) == NULL)
+            continue;
+        facts.inner = inner_number(process);
+        *array_append(*processes, count) = facts;
+    }
+    if (directory != NULL)
+        closedir(directory);
+    put_parents_first(*processes, count);
+    return count;
+}
+
+void process_facts_free(struct process_facts *processes, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        free(processes[i].program);
+    free(processes);
+}
+
+/* ---- what they map ---- */
+
+struct mapping {
+    struct file_identity file;
+    struct file_identity told; /* as the line says, of this or the line before */
+    char *path;                /* in the line */
+    bool deleted, code;
+};
+
+/* What stat says of the very file that is mapped: on overlays and btrfs the line of maps names another device. */
+static void ask_mapped_file(pid_t process, const char *line, struct file_identity *file) {
+    struct stat status;
+    cleanup_free char *link = xasprintf("/proc/%d/map_files/%.*s", (int)process, (int)strcspn(line, " "), line);
+    if (stat(link, &status) != 0)
+        return;
+    file->device = status.st_dev;
+    file->inode = status.st_ino;
+}
+
+/* "55d0c8a00000-55d0c8a2c000 r-xp 00000000 fe:01 1234    /usr/bin/x (deleted)" */
+static bool parse_mapping(pid_t process, char *line, struct mapping *mapping) {
+    char permissions[5];
+    unsigned major_number, minor_number;
+    struct file_identity told;
+    int path = 0;
+    if (sscanf(line, "%*s %4s %*s %x:%x %" SCNu64 " %n", permissions, &major_number, &minor_number, &told.inode,
+               &path) != 4 ||
+        path == 0 || told.inode == 0 || line[path] != '/')
+        return false;
+    told.device = makedev(major_number, minor_number);
+    mapping->code = permissions[2] == 'x';
+    mapping->path = line + path;
+    mapping->deleted = cut_deleted(mapping->path);
+    if (told.device == mapping->told.device && told.inode == mapping->told.inode)
+        return true; /* one more part of the same file */
+    mapping->told = mapping->file = told;
+    ask_mapped_file(process, line, &mapping->file);
+    return true;
+}
+
+static bool has_file(const struct file_identity *files, size_t count, const struct file_identity *file) {
+    for (size_t i = 0; i < count; i++)
+        if (files[i].device == file->device && files[i].inode == file->inode)
+            return true;
+    return false;
+}
+
+struct wanted {
+    const struct target *target;
+    const struct file_identity *files; /* NULL: whatever was deleted */
+    size_t count;
+    char prefix[PATH_MAX];
+};
+
+static bool is_wanted(const struct wanted *wanted, const struct mapping *mapping) {
+    if (wanted->files != NULL)
+        return has_file(wanted->files, wanted->count, &mapping->file);
+    return mapping->deleted && mapping->code && mapping->file.device == wanted->target->device;
+}
+
+static bool find_stale(const struct wanted *wanted, const struct process_facts *facts, struct stale_process *stale) {
+    cleanup_free char *maps = process_text(facts->process, "maps");
+    *stale = (struct stale_process){.process = facts->process, .parent = facts->parent, .start = facts->start};
+    char *rest = maps;
+    struct mapping mapping = {0};
+    for (char *line = rest != NULL ? strsep(&rest, "\n") : NULL; line != NULL; line = strsep(&rest, "\n")) {
+        if (!parse_mapping(facts->process, line, &mapping) || !is_wanted(wanted, &mapping) ||
+            has_file(stale->files, stale->file_count, &mapping.file))
+            continue;
+        if (stale->mapped == NULL)
+            stale->mapped = xstrdup(inside(mapping.path, wanted->prefix));
+        *array_append(stale->files, stale->file_count) = mapping.file;
+    }
+    if (stale->mapped == NULL)
+        return false;
+    stale->program = xstrdup(facts->program);
+    return true;
+}
+
+size_t processes_mapping(const struct target *target, const struct file_identity *files, size_t file_count,
+                         struct stale_process **processes) {
+    struct process_facts *all;
+    size_t all_count = processes_all(target, &all), count = 0;
+    struct wanted wanted = {.target = target, .files = files, .count = file_count};
+    root_prefix(target, wanted.prefix);
+    *processes = NULL;
+    for (size_t i = 0; i < all_count; i++) {
+        struct stale_process stale;
+        if (find_stale(&wanted, &all[i], &stale))
+            *array_append(*processes, count) = stale;
+    }
+    process_facts_free(all, all_count);
+    return count;
+}
+
+void stale_processes_free(struct stale_process *processes, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        free(processes[i].program);
+        free(processes[i].mapped);
+        free(processes[i].files);
+    }
+    free(processes);
+}

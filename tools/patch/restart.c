@@ -1,0 +1,509 @@
+/* Restarting what runs old code. Signals go to processes that are held by a descriptor; what the target says of itself
+ * (arguments, environment) is used with no more power than the process has that says it.
+ */
+#include "tools/patch/restart.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "runtime/text.h"
+#include "runtime/util.h"
+#include "tools/patch/service.h"
+#include "tools/process.h"
+
+#define POLL_MILLISECONDS 20
+
+static const struct restart_row rows[] = {
+#define RESTART_ROW(program, how, signal, stop, command, package, children, sessions, why) \
+    {program, RESTART_##how, signal, stop, command, package, children, sessions, why},
+#include "tools/patch/restart.def"
+};
+
+static const char *base_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+const struct restart_row *restart_known(const char *program) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (strcmp(rows[i].program, base_of(program)) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+/* ---- what is restarted, and how ---- */
+
+/* One running instance of a program, from its first process down. */
+struct instance {
+    struct process_facts *first; /* in work.all */
+    pid_t *stale;                /* numbers of its stale processes */
+    size_t stale_count;
+    enum restart_how how;
+    const char *signal;
+    char *const *command;          /* of the recipe */
+    const struct restart_row *row; /* or NULL */
+    struct service service;
+    bool named;     /* by the recipe */
+    bool serves;    /* or its parent or one of its children does */
+    bool protected; /* by libpinion.so */
+    bool stays;     /* the first process cannot end without its container: it only gives up serving */
+};
+
+struct work {
+    const struct target *target;
+    const struct recipe *recipe;
+    struct process_facts *all;
+    size_t all_count;
+    struct instance *instances;
+    size_t count;
+    struct file_identity *files; /* the old ones */
+    size_t file_count;
+    uint64_t deadline;
+};
+
+static uint64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static struct process_facts *find_process(const struct work *work, pid_t process) {
+    for (size_t i = 0; i < work->all_count; i++)
+        if (work->all[i].process == process)
+            return &work->all[i];
+    return NULL;
+}
+
+/* A service manager holds the sockets of what it starts, and is none of it. */
+static bool belongs_to(const struct process_facts *process, const struct process_facts *parent) {
+    if (strcmp(process->program, parent->program) == 0)
+        return true;
+    return parent->inner != 1 && processes_share_listener(process->process, parent->process);
+}
+
+static struct process_facts *first_of(const struct work *work, struct process_facts *process) {
+    for (size_t steps = 0; steps < work->all_count; steps++) {
+        struct process_facts *parent = find_process(work, process->parent);
+        if (parent == NULL || !belongs_to(process, parent))
+            break;
+        process = parent;
+    }
+    return process;
+}
+
+static bool is_stale(const struct instance *instance, pid_t process) {
+    for (size_t i = 0; i < instance->stale_count; i++)
+        if (instance->stale[i] == process)
+            return true;
+    return false;
+}
+
+static bool is_protected(pid_t process) {
+    struct process facts;
+    bool has_shim = process_read(&facts, process) && facts.shim != NULL;
+    process_free(&facts);
+    return has_shim;
+}
+
+static const struct recipe_restart *recipe_says(const struct recipe *recipe, const char *program) {
+    for (size_t i = 0; recipe != NULL && i < recipe->restart_count; i++)
+        if (strcmp(recipe->restarts[i].program, program) == 0)
+            return &recipe->restarts[i];
+    return NULL;
+}
+
+static bool has_child(const struct work *work, const struct process_facts *first) {
+    for (size_t i = 0; i < work->all_count; i++)
+        if (work->all[i].parent == first->process && strcmp(work->all[i].program, first->program) == 0)
+            return true;
+    return false;
+}
+
+static void use_table(const struct work *work, struct instance *instance, enum restart_how wanted) {
+    const struct restart_row *row = instance->row;
+    instance->how = RESTART_SERVICE;
+    if (row == NULL || (row->children && !has_child(work, instance->first)) || (wanted && wanted != row->how))
+        return;
+    instance->how = row->how;
+    instance->signal = row->signal;
+}
+
+static void choose(const struct work *work, struct instance *instance) {
+    const struct recipe_restart *said = recipe_says(work->recipe, instance->first->program);
+    instance->row = restart_known(instance->first->program);
+    instance->named = said != NULL;
+    use_table(work, instance, RESTART_AUTO);
+    if (said == NULL || said->how == RESTART_AUTO)
+        return;
+    use_table(work, instance, said->how);
+    instance->how = said->how;
+    if (said->signal != NULL)
+        instance->signal = said->signal;
+    instance->command = said->command;
+}
+
+static struct instance *instance_of(struct work *work, struct process_facts *first) {
+    for (size_t i = 0; i < work->count; i++)
+        if (work->instances[i].first == first)
+            return &work->instances[i];
+    struct instance *instance = array_append(work->instances, work->count);
+    instance->first = first;
+    choose(work, instance);
+    instance->protected = is_protected(first->process);
+    struct process_facts *parent = find_process(work, first->parent);
+    instance->serves =
+        process_serves(first->process) || (parent != NULL && parent->inner != 1 && process_serves(parent->process));
+    return instance;
+}
+
+static void add_files(struct work *work, const struct stale_process *process) {
+    for (size_t i = 0; i < process->file_count; i++)
+        *array_append(work->files, work->file_count) = process->files[i];
+}
+
+static void find_instances(struct work *work, const struct stale_process *processes, size_t count) {
+    work->all_count = processes_all(work->target, &work->all);
+    for (size_t i = 0; i < count; i++) {
+        struct process_facts *process = find_process(work, processes[i].process);
+        if (process == NULL || process->start != processes[i].start)
+            continue;
+        struct instance *instance = instance_of(work, first_of(work, process));
+        *array_append(instance->stale, instance->stale_count) = process->process;
+        instance->serves = instance->serves || process_serves(process->process);
+        instance->protected = instance->protected || is_protected(process->process);
+        add_files(work, &processes[i]);
+    }
+}
+
+static void work_free(struct work *work) {
+    for (size_t i = 0; i < work->count; i++) {
+        service_free(&work->instances[i].service);
+        free(work->instances[i].stale);
+    }
+    free(work->instances);
+    free(work->files);
+    process_facts_free(work->all, work->all_count);
+}
+
+static bool is_left(const struct instance *instance) {
+    return instance->how == RESTART_NONE || (!instance->serves && !instance->named && instance->row == NULL);
+}
+
+/* ---- whether there is a way ---- */
+
+/* nginx executes what it was called: a name without a path is not looked up. */
+static bool has_absolute_name(pid_t process) {
+    cleanup_free char *arguments = process_text(process, "cmdline");
+    const char *name = arguments != NULL ? arguments : "";
+    const char *title = strstr(name, "master process ");
+    return (title != NULL ? title + strlen("master process ") : name)[0] == '/';
+}
+
+static bool find_service(const struct work *work, struct instance *instance, struct mistake *mistake) {
+    const char *stop = instance->row != NULL ? instance->row->stop : NULL;
+    return service_find(work->target, instance->first, stop, &instance->service, mistake);
+}
+
+static bool check_way(const struct work *work, struct instance *instance, struct mistake *mistake) {
+    const char *program = instance->first->program;
+    if (instance->how == RESTART_UPGRADE && instance->command == NULL && !has_absolute_name(instance->first->process))
+        instance->how = RESTART_SERVICE;
+    instance->stays = instance->how == RESTART_UPGRADE && instance->first->inner == 1;
+    if (instance->how == RESTART_SERVICE)
+        return find_service(work, instance, mistake);
+    if ((instance->how == RESTART_UPGRADE || instance->how == RESTART_RELOAD) && instance->signal == NULL &&
+        instance->command == NULL)
+        return text_mistake(mistake, 0,
+                            "no way to %s \"%s\" is known: give \"command\" or \"signal\" for it in the recipe",
+                            restart_how_word(instance->how), program);
+    return true;
+}
+
+static bool check_ways(struct work *work, struct mistake *mistake) {
+    for (size_t i = 0; i < work->count; i++)
+        if (!is_left(&work->instances[i]) && !check_way(work, &work->instances[i], mistake))
+            return false;
+    return true;
+}
+
+bool restart_possible(const struct target *target, const struct recipe *recipe, const struct stale_process *processes,
+                      size_t count, struct mistake *mistake) {
+    struct work work = {.target = target, .recipe = recipe};
+    find_instances(&work, processes, count);
+    bool possible = check_ways(&work, mistake);
+    work_free(&work);
+    return possible;
+}
+
+/* ---- doing it ---- */
+
+static const struct {
+    const char *name;
+    int number;
+} signals[] = {{"HUP", SIGHUP},   {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2},
+               {"TERM", SIGTERM}, {"KILL", SIGKILL}, {"CONT", SIGCONT}, {"ALRM", SIGALRM}, {"WINCH", SIGWINCH}};
+
+static bool send_signal(const struct process_facts *process, const char *name, struct mistake *mistake) {
+    int number = 0;
+    if (strncmp(name, "SIG", 3) == 0)
+        name += 3;
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        if (strcmp(signals[i].name, name) == 0)
+            number = signals[i].number;
+    if (number == 0)
+        return text_mistake(mistake, 0, "the signal \"%s\" is not known", name);
+    cleanup_fd int handle = pidfd_open(process->process, 0);
+    if (handle < 0 || !process_is(process->process, process->start) || pidfd_send_signal(handle, number, NULL, 0) != 0)
+        return text_mistake(mistake, 0, "cannot send %s to process %d of \"%s\": it has ended", name,
+                            (int)process->process, process->program);
+    return true;
+}
+
+/* Sleeps until the process ends, or a moment has passed: what else is waited for gives no sign. */
+static void wait_moment(pid_t process) {
+    cleanup_fd int handle = pidfd_open(process, 0);
+    struct pollfd waiting = {.fd = handle, .events = POLLIN};
+    poll(&waiting, handle >= 0 ? 1 : 0, POLL_MILLISECONDS);
+}
+
+typedef bool wanted_state(const struct work *work, const struct instance *instance);
+
+static bool wait_until(const struct work *work, const struct instance *instance, wanted_state *is_so) {
+    while (!is_so(work, instance)) {
+        if (now() > work->deadline)
+            return false;
+        wait_moment(instance->first->process);
+    }
+    return true;
+}
+
+static bool first_has_ended(const struct work *work, const struct instance *instance) {
+    (void)work;
+    return !process_is(instance->first->process, instance->first->start);
+}
+
+/* A process of the program that was not there before and has children of its own, as the old one had: it serves. */
+static bool successor_serves(const struct work *work, const struct instance *instance) {
+    struct process_facts *all;
+    bool found = false;
+    size_t count = processes_all(work->target, &all);
+    for (size_t i = 0; i < count; i++) {
+        const struct process_facts *parent = &all[i];
+        const struct process_facts *known = find_process(work, parent->process);
+        if (strcmp(parent->program, instance->first->program) != 0 || (known && known->start == parent->start))
+            continue;
+        for (size_t j = 0; j < count; j++)
+            found = found || (all[j].parent == parent->process && strcmp(all[j].program, parent->program) == 0 &&
+                              process_serves(all[j].process));
+    }
+    process_facts_free(all, count);
+    return found;
+}
+
+static bool run_in_target(const struct work *work, const struct instance *instance, const char *const *arguments,
+                          struct mistake *mistake) {
+    char **environment = service_environment(work->target, instance->first);
+    uint64_t time = now();
+    struct command command = {.arguments = arguments,
+                              .environment = (const char *const *)environment,
+                              .timeout_seconds =
+                                  time < work->deadline ? (unsigned)((work->deadline - time) / 1000000000u) + 1 : 1};
+    struct command_result result;
+    bool good = target_run(work->target, &command, &result, mistake);
+    command_result_free(&result);
+    for (size_t i = 0; environment[i] != NULL; i++)
+        free(environment[i]);
+    free(environment);
+    return good;
+}
+
+static bool run_given(const struct work *work, const struct instance *instance, struct mistake *mistake) {
+    return run_in_target(work, instance, (const char *const *)instance->command, mistake);
+}
+
+static bool do_upgrade(const struct work *work, const struct instance *instance, struct mistake *mistake) {
+    if (instance->command != NULL)
+        return run_given(work, instance, mistake);
+    if (!send_signal(instance->first, instance->signal, mistake))
+        return false;
+    if (!wait_until(work, instance, successor_serves))
+        return text_mistake(mistake, 0, "\"%s\" did not start its new binary at %s: see its log",
+                            instance->first->program, instance->signal);
+    return send_signal(instance->first, instance->stays ? "WINCH" : "QUIT", mistake);
+}
+
+static bool do_reload(const struct work *work, const struct instance *instance, struct mistake *mistake) {
+    return instance->command != NULL ? run_given(work, instance, mistake)
+                                     : send_signal(instance->first, instance->signal, mistake);
+}
+
+static bool stop_and_start(const struct work *work, const struct instance *instance, struct mistake *mistake) {
+    if (!send_signal(instance->first, instance->service.stop, mistake))
+        return false;
+    if (!wait_until(work, instance, first_has_ended))
+        return text_mistake(mistake, 0, "\"%s\" did not end in time at %s", instance->first->program,
+                            instance->service.stop);
+    return run_in_target(work, instance, (const char *const *)instance->service.arguments, mistake);
+}
+
+static bool do_service(const struct work *work, const struct instance *instance, struct mistake *mistake) {
+    if (instance->service.stop != NULL)
+        return stop_and_start(work, instance, mistake);
+    return run_in_target(work, instance, (const char *const *)instance->service.arguments, mistake);
+}
+
+static bool do_signal(const struct work *work, const struct instance *instance, struct mistake *mistake) {
+    (void)work;
+    return send_signal(instance->first, instance->signal, mistake);
+}
+
+static bool do_restart(const struct work *work, const struct instance *instance, struct mistake *mistake) {
+    switch (instance->how) {
+    case RESTART_UPGRADE: return do_upgrade(work, instance, mistake);
+    case RESTART_RELOAD: return do_reload(work, instance, mistake);
+    case RESTART_SERVICE: return do_service(work, instance, mistake);
+    case RESTART_COMMAND: return run_given(work, instance, mistake);
+    case RESTART_SIGNAL: return do_signal(work, instance, mistake);
+    case RESTART_AUTO:
+    case RESTART_NONE: break;
+    }
+    return true;
+}
+
+/* ---- what comes of it ---- */
+
+static bool may_stay(const struct instance *instance, const struct stale_process *process) {
+    if (instance->stays && process->process == instance->first->process)
+        return true;
+    return instance->row != NULL && instance->row->sessions && process->process != instance->first->process &&
+           !process_serves(process->process);
+}
+
+/* Old processes of what was restarted, also those that were started since. */
+static bool is_awaited(const struct work *work, const struct stale_process *process) {
+    for (size_t i = 0; i < work->count; i++) {
+        const struct instance *instance = &work->instances[i];
+        bool of_instance =
+            is_stale(instance, process->process) || strcmp(process->program, instance->first->program) == 0;
+        if (of_instance && !is_left(instance) && !may_stay(instance, process))
+            return true;
+    }
+    return false;
+}
+
+/* The first awaited process that still maps old files, as a text, or NULL. */
+static char *still_old(const struct work *work) {
+    struct stale_process *stale;
+    size_t count = processes_mapping(work->target, work->files, work->file_count, &stale);
+    char *text = NULL;
+    for (size_t i = 0; i < count && text == NULL; i++)
+        if (is_awaited(work, &stale[i]))
+            text = xasprintf("process %d of \"%s\" still runs \"%s\"", (int)stale[i].process, stale[i].program,
+                             stale[i].mapped);
+    stale_processes_free(stale, count);
+    return text;
+}
+
+/* What is wrong with the processes that now run in its place, or NULL. */
+static char *successor_problem(const struct work *work, const struct instance *instance) {
+    struct process_facts *all;
+    size_t count = processes_all(work->target, &all), found = 0;
+    char *problem = NULL;
+    for (size_t i = 0; i < count && problem == NULL; i++) {
+        if (strcmp(all[i].program, instance->first->program) != 0)
+            continue;
+        found++;
+        if (instance->protected && !is_protected(all[i].process) && process_is(all[i].process, all[i].start))
+            problem = xasprintf("process %d of \"%s\" came back without libpinion.so: its service must set LD_PRELOAD",
+                                (int)all[i].process, all[i].program);
+    }
+    process_facts_free(all, count);
+    if (problem == NULL && found == 0)
+        problem = xasprintf("\"%s\" did not start again: see its log", instance->first->program);
+    return problem;
+}
+
+static char *problem_now(const struct work *work) {
+    char *problem = still_old(work);
+    for (size_t i = 0; i < work->count && problem == NULL; i++)
+        if (!is_left(&work->instances[i]))
+            problem = successor_problem(work, &work->instances[i]);
+    return problem;
+}
+
+static pid_t oldest_awaited(const struct work *work) {
+    for (size_t i = 0; i < work->count; i++)
+        for (size_t j = 0; j < work->instances[i].stale_count; j++) {
+            const struct process_facts *process = find_process(work, work->instances[i].stale[j]);
+            if (!is_left(&work->instances[i]) && process_is(process->process, process->start))
+                return process->process;
+        }
+    return 0;
+}
+
+static bool wait_for_new(const struct work *work, struct mistake *mistake) {
+    for (;;) {
+        cleanup_free char *problem = problem_now(work);
+        if (problem == NULL)
+            return true;
+        if (now() > work->deadline)
+            return text_mistake(mistake, 0, "%s", problem);
+        wait_moment(oldest_awaited(work));
+    }
+}
+
+static void name_left(const struct work *work, const struct stale_process *processes, size_t count, char **left) {
+    size_t length;
+    *left = NULL;
+    FILE *out = xopen_memstream(left, &length);
+    const char *separator = "";
+    for (size_t i = 0; i < count; i++) {
+        if (is_awaited(work, &processes[i]) || !process_is(processes[i].process, processes[i].start))
+            continue;
+        fprintf(out, "%s%s (%d)", separator, processes[i].program, (int)processes[i].process);
+        separator = ", ";
+    }
+    fclose(out);
+    if (length == 0)
+        free(steal_pointer(left));
+}
+
+bool restart_stale(const struct target *target, const struct recipe *recipe, const struct stale_process *processes,
+                   size_t count, int64_t incident, unsigned timeout_seconds, char **left, struct mistake *mistake) {
+    (void)incident;
+    struct work work = {.target = target, .recipe = recipe, .deadline = now() + timeout_seconds * 1000000000ull};
+    *left = NULL;
+    find_instances(&work, processes, count);
+    bool good = check_ways(&work, mistake);
+    for (size_t i = 0; i < work.count && good; i++)
+        good = is_left(&work.instances[i]) || do_restart(&work, &work.instances[i], mistake);
+    good = good && wait_for_new(&work, mistake);
+    if (good)
+        name_left(&work, processes, count, left);
+    work_free(&work);
+    return good;
+}
+
+/* ---- telling ---- */
+
+char *restart_describe(const struct recipe *recipe, const char *program) {
+    const struct recipe_restart *said = recipe_says(recipe, program);
+    const struct restart_row *row = restart_known(program);
+    enum restart_how how = said != NULL && said->how != RESTART_AUTO ? said->how
+                           : row != NULL                             ? row->how
+                                                                     : RESTART_SERVICE;
+    const char *signal = said != NULL && said->signal != NULL ? said->signal
+                         : row != NULL && row->how == how     ? row->signal
+                                                              : NULL;
+    const char *why = said != NULL && said->how != RESTART_AUTO ? "the recipe says so"
+                      : row != NULL                             ? row->why
+                                                                : "by the service that it belongs to";
+    return xasprintf("%s: %s%s%s: %s", program, restart_how_word(how), signal != NULL ? ", SIG" : "",
+                     signal != NULL ? signal : "", why);
+}

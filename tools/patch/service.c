@@ -1,0 +1,264 @@
+/* Finding the service of a process. Scripts of the target are read and asked for their status, nothing is changed.
+ */
+#include "tools/patch/service.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "runtime/text.h"
+#include "runtime/util.h"
+#include "tools/policy_file.h"
+#include "tools/process.h"
+
+#define SCRIPT_BYTES_MOST (1u << 20)
+#define STATUS_SECONDS 30
+#define RC_FORBIDDEN 101 /* invoke-rc.d's policy layer: the action is not allowed */
+
+void service_free(struct service *service) {
+    for (size_t i = 0; service->arguments != NULL && service->arguments[i] != NULL; i++)
+        free(service->arguments[i]);
+    free(service->arguments);
+    *service = (struct service){0};
+}
+
+static void set_arguments(struct service *service, const char *const *arguments) {
+    size_t count = 0;
+    for (; *arguments != NULL; arguments++)
+        *array_append(service->arguments, count) = xstrdup(*arguments);
+    *array_append(service->arguments, count) = NULL;
+}
+
+static bool is_there(const struct target *target, const char *path) {
+    cleanup_fd int fd = target_openat(target, path, O_PATH | O_CLOEXEC, 0);
+    return fd >= 0;
+}
+
+/* Its exit status, or -1. */
+static int ask(const struct target *target, const char *const *arguments) {
+    struct command command = {.arguments = arguments, .timeout_seconds = STATUS_SECONDS};
+    struct command_result result;
+    struct mistake ignored = {.line = 0};
+    bool good = target_run(target, &command, &result, &ignored);
+    int status = good ? 0 : result.timed_out || !WIFEXITED(result.status) ? -1 : WEXITSTATUS(result.status);
+    command_result_free(&result);
+    return status;
+}
+
+/* ---- systemd ---- */
+
+/* "0::/system.slice/nginx.service": the innermost unit that is a service. */
+static char *unit_of(pid_t process) {
+    cleanup_free char *groups = process_text(process, "cgroup");
+    char *line = groups != NULL ? strstr(groups, "0::/") : NULL;
+    if (line == NULL)
+        return NULL;
+    line[strcspn(line, "\n")] = '\0';
+    for (char *slash = strrchr(line, '/'); slash != NULL; slash = strrchr(line, '/')) {
+        if (has_suffix(slash, ".service") && strncmp(slash, "/user@", 6) != 0)
+            return xstrdup(slash + 1);
+        *slash = '\0';
+    }
+    return NULL;
+}
+
+static bool find_unit(const struct target *target, const struct process_facts *process, struct service *service) {
+    cleanup_free char *unit = is_there(target, "/run/systemd/system") && is_there(target, "/bin/systemctl")
+                                  ? unit_of(process->process)
+                                  : NULL;
+    if (unit == NULL)
+        return false;
+    set_arguments(service, (const char *const[]){"/bin/systemctl", "try-restart", unit, NULL});
+    return true;
+}
+
+/* ---- scripts ---- */
+
+static bool is_path_character(char character) {
+    return character == '/' || character == '-' || character == '_' || character == '.' ||
+           (character >= '0' && character <= '9') || (character >= 'a' && character <= 'z') ||
+           (character >= 'A' && character <= 'Z');
+}
+
+static bool names_program(const char *script, const char *program) {
+    size_t length = strlen(program);
+    for (const char *at = strstr(script, program); at != NULL; at = strstr(at + 1, program))
+        if ((at == script || !is_path_character(at[-1])) && !is_path_character(at[length]))
+            return true;
+    return false;
+}
+
+static bool script_names(const struct target *target, const char *path, const char *program) {
+    struct stat status;
+    size_t size;
+    cleanup_fd int fd = target_openat(target, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+    if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || (status.st_mode & 0100) == 0 ||
+        status.st_uid != 0 || (status.st_mode & 022) != 0)
+        return false;
+    cleanup_free char *text = fd_read(fd, SCRIPT_BYTES_MOST, &size);
+    return text != NULL && names_program(text, program);
+}
+
+/* The one script that names the program; NULL when there is none, or several. */
+static char *script_of(const struct target *target, const char *program) {
+    int fd = target_openat(target, "/etc/init.d", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+    char *found = NULL;
+    size_t count = 0;
+    for (struct dirent *entry = directory ? readdir(directory) : NULL; entry != NULL; entry = readdir(directory)) {
+        cleanup_free char *path = xasprintf("/etc/init.d/%s", entry->d_name);
+        if (entry->d_name[0] == '.' || !script_names(target, path, program))
+            continue;
+        count++;
+        free(found);
+        found = steal_pointer(&path);
+    }
+    if (directory != NULL)
+        closedir(directory);
+    if (count != 1)
+        free(steal_pointer(&found));
+    return found;
+}
+
+/* The administrator's word on what may be restarted holds for us as it does for packages. */
+static bool is_forbidden(const struct target *target, const char *script) {
+    static const char policy[] = "/usr/sbin/policy-rc.d";
+    return is_there(target, policy) &&
+           ask(target, (const char *const[]){policy, base_name(script), "restart", NULL}) == RC_FORBIDDEN;
+}
+
+static bool find_script(const struct target *target, const struct process_facts *process, struct service *service,
+                        struct mistake *mistake) {
+    cleanup_free char *script = script_of(target, process->program);
+    if (script == NULL || ask(target, (const char *const[]){script, "status", NULL}) != 0)
+        return false;
+    if (is_forbidden(target, script))
+        return text_mistake(mistake, 0,
+                            "/usr/sbin/policy-rc.d of the target forbids to restart \"%s\": give `restart` for \"%s\" "
+                            "in the recipe",
+                            base_name(script), process->program);
+    set_arguments(service, (const char *const[]){script, "restart", NULL});
+    return true;
+}
+
+/* ---- the same command line ---- */
+
+static bool is_root(pid_t process) {
+    unsigned users[4] = {1, 1, 1, 1};
+    cleanup_free char *status = process_text(process, "status");
+    const char *line = status != NULL ? strstr(status, "\nUid:") : NULL;
+    return line != NULL && sscanf(line, "\nUid: %u %u %u %u", &users[0], &users[1], &users[2], &users[3]) == 4 &&
+           users[0] == 0 && users[1] == 0 && users[2] == 0;
+}
+
+/* A daemon has left whoever started it: its parent is the first process, or outside of the target. What a supervisor
+ * in the target has started, that one starts again. */
+static bool is_daemon(const struct target *target, const struct process_facts *process) {
+    cleanup_free char *name = xasprintf("/proc/%d/comm", (int)process->parent);
+    if (process->inner == 1 || process->parent == 0)
+        return false;
+    if (!target_has(target, process->parent))
+        return process->parent == 1;
+    size_t size;
+    cleanup_free char *parent = file_read(name, 64, &size);
+    return parent != NULL && (strcmp(parent, "systemd\n") == 0 || strcmp(parent, "init\n") == 0);
+}
+
+/* Arguments that a program has replaced by a title cannot be used: then the first is not what it was started as. */
+static char **arguments_of(const struct target *target, const struct process_facts *process) {
+    cleanup_free char *path = xasprintf("/proc/%d/cmdline", (int)process->process);
+    size_t size = 0, count = 0;
+    struct stat started, running;
+    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    cleanup_free char *text = fd >= 0 ? xcalloc(1, 65536 + 1) : NULL;
+    ssize_t got = fd >= 0 ? read(fd, text, 65536) : -1;
+    if (got <= 0 || got == 65536 || text[0] != '/')
+        return NULL;
+    size = (size_t)got;
+    cleanup_fd int program = target_openat(target, text, O_PATH | O_CLOEXEC, 0);
+    cleanup_fd int other = target_openat(target, process->program, O_PATH | O_CLOEXEC, 0);
+    if (program < 0 || other < 0 || fstat(program, &started) != 0 || fstat(other, &running) != 0 ||
+        started.st_ino != running.st_ino || started.st_dev != running.st_dev)
+        return NULL;
+    char **arguments = NULL;
+    for (size_t at = 0; at < size; at += strlen(text + at) + 1)
+        *array_append(arguments, count) = xstrdup(text + at);
+    *array_append(arguments, count) = NULL;
+    return arguments;
+}
+
+static bool find_command_line(const struct target *target, const struct process_facts *process, const char *stop,
+                              struct service *service) {
+    if (stop == NULL || !is_root(process->process) || !is_daemon(target, process))
+        return false;
+    service->arguments = arguments_of(target, process);
+    service->stop = stop;
+    return service->arguments != NULL;
+}
+
+bool service_find(const struct target *target, const struct process_facts *process, const char *stop,
+                  struct service *service, struct mistake *mistake) {
+    mistake->text[0] = '\0';
+    *service = (struct service){0};
+    if (find_unit(target, process, service) || find_script(target, process, service, mistake))
+        return true;
+    if (mistake->text[0] != '\0')
+        return false;
+    if (find_command_line(target, process, stop, service))
+        return true;
+    service_free(service);
+    return text_mistake(mistake, 0,
+                        "nothing in the target says how \"%s\" (process %d) is restarted: give `restart` for it in the "
+                        "recipe, how = \"command\", or \"signal\" where its supervisor or container starts it again",
+                        process->program, (int)process->process);
+}
+
+/* ---- environment ---- */
+
+static bool is_trusted_file(const struct target *target, const char *path) {
+    struct stat status;
+    cleanup_fd int fd = target_openat(target, path, O_PATH | O_CLOEXEC, 0);
+    return fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == 0 &&
+           (status.st_mode & 022) == 0;
+}
+
+static char **own_environment(pid_t process) {
+    cleanup_free char *path = xasprintf("/proc/%d/environ", (int)process);
+    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char **environment = NULL;
+    size_t count = 0, size = 0;
+    cleanup_free char *text = xcalloc(1, 131072 + 1);
+    for (ssize_t got = 1; fd >= 0 && got > 0 && size<131072; size += got> 0 ? (size_t)got : 0)
+        got = read(fd, text + size, 131072 - size);
+    for (size_t at = 0; at < size; at += strlen(text + at) + 1)
+        if (strchr(text + at, '=') != NULL && strncmp(text + at, COMMAND_MARK "=", sizeof COMMAND_MARK) != 0)
+            *array_append(environment, count) = xstrdup(text + at);
+    *array_append(environment, count) = NULL;
+    return environment;
+}
+
+static char **safe_environment(const struct target *target, pid_t process) {
+    static const char *const plain[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                                        "HOME=/root", "LC_ALL=C.UTF-8"};
+    char **environment = NULL;
+    size_t count = 0;
+    struct process facts;
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
+        *array_append(environment, count) = xstrdup(plain[i]);
+    if (process_read(&facts, process) && facts.shim != NULL && is_trusted_file(target, facts.shim)) {
+        *array_append(environment, count) = xasprintf("LD_PRELOAD=%s", facts.shim);
+        if (facts.policy != NULL && strrchr(facts.policy, '/') != NULL && is_trusted_file(target, facts.policy))
+            *array_append(environment, count) =
+                xasprintf("PINION_POLICY_DIR=%.*s", (int)(strrchr(facts.policy, '/') - facts.policy), facts.policy);
+    }
+    process_free(&facts);
+    *array_append(environment, count) = NULL;
+    return environment;
+}
+
+char **service_environment(const struct target *target, const struct process_facts *process) {
+    return is_root(process->process) ? own_environment(process->process) : safe_environment(target, process->process);
+}

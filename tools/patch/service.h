@@ -1,0 +1,25 @@
+/* What restarts a process of the target, as far as the target itself knows: systemd's unit, a script in /etc/init.d,
+ * or, for daemons that root started by hand, the same command line.
+ */
+#ifndef PINION_TOOLS_PATCH_SERVICE_H
+#define PINION_TOOLS_PATCH_SERVICE_H
+
+#include "tools/patch/processes.h"
+
+struct service {
+    char **arguments; /* the command, ends with NULL */
+    const char *stop; /* signal that ends the process before, or NULL where the command does both */
+};
+
+/* `stop` (may be NULL): the signal for a daemon that no service knows. False and a mistake when a person has to say how
+ * this one is restarted. */
+bool service_find(const struct target *target, const struct process_facts *process, const char *stop,
+                  struct service *service, struct mistake *mistake);
+void service_free(struct service *service);
+
+/* The environment for commands that restart the process: Pinion's variables as it has them, and where it is root's, all of
+ * its own. Of another user's process nothing is taken over but what the kernel says it maps: the commands run as root. The
+ * list and its texts are the caller's. */
+char **service_environment(const struct target *target, const struct process_facts *process);
+
+#endif
