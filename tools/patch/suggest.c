@@ -197,13 +197,13 @@ static enum suggest_result choose(struct job *job, struct mistake *mistake) {
 
 /* ---- what apt would do ---- */
 
-/* The packages to be asked for: the one that was named, else all of the source in which something runs. */
+/* The packages to be asked for: all of the source in which something runs. No advisory says in which of them the hole
+ * is: /usr/bin/convert alone fixes nothing of what its library does. */
 static bool wanted_packages(struct job *job, char **names, struct mistake *mistake) {
     size_t count = 0;
-    bool one = job->wish->package != NULL && strcmp(job->wish->package, job->main->name) == 0;
     for (size_t i = 0; i < job->binary_count && count + 1 < PACKAGES_MOST; i++) {
         const struct binary *binary = &job->binaries[i];
-        if (one ? binary != job->main : strcmp(binary->source, job->main->source) != 0)
+        if (strcmp(binary->source, job->main->source) != 0)
             continue;
         if (binary->held)
             return text_mistake(mistake, 0, "%s is on hold: apt-mark unhold it, or leave it as it is", binary->name);
