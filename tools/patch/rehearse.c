@@ -9,7 +9,9 @@
 #include "runtime/util.h"
 #include "tools/describe.h"
 #include "tools/json.h"
+#include "tools/patch/processes.h"
 #include "tools/patch/recipe_view.h"
+#include "tools/patch/restart.h"
 
 #define CHANGES_SHOWN 40
 
@@ -22,6 +24,34 @@ void rehearsal_free(struct rehearsal *rehearsal) {
 
 /* ---- trying ---- */
 
+/* Programs of the target that run what would be replaced, each once. */
+static bool find_restarts(const struct recipe *recipe, const struct target *target, struct rehearsal *rehearsal,
+                          struct mistake *mistake) {
+    struct stale_process *stale = NULL;
+    const struct changes *changes = &rehearsal->changes;
+    cleanup_free struct file_identity *files = xcalloc(changes->count + 1, sizeof *files);
+    size_t file_count = 0, size;
+    for (size_t i = 0; i < changes->count; i++)
+        if (changes->items[i].kind == CHANGE_REPLACE || changes->items[i].kind == CHANGE_REMOVE)
+            files[file_count++] =
+                (struct file_identity){changes->items[i].before.st_dev, changes->items[i].before.st_ino};
+    size_t count = processes_mapping(target, files, file_count, &stale);
+    FILE *out = xopen_memstream(&rehearsal->restarts, &size);
+    for (size_t i = 0; i < count; i++) {
+        size_t first = 0;
+        while (strcmp(stale[first].program, stale[i].program) != 0)
+            first++;
+        cleanup_free char *line = first == i ? restart_describe(recipe, stale[i].program) : NULL;
+        cleanup_free char *clean = line != NULL ? printable(line) : NULL;
+        if (clean != NULL)
+            fprintf(out, "%s\n", clean);
+    }
+    fclose(out);
+    bool good = restart_possible(target, recipe, stale, count, mistake);
+    stale_processes_free(stale, count);
+    return good;
+}
+
 static enum apply_status in_stage(const struct recipe *recipe, const struct stage *stage, struct rehearsal *rehearsal,
                                   struct mistake *mistake) {
     const struct method *method = method_of(recipe->method);
@@ -32,10 +62,12 @@ static enum apply_status in_stage(const struct recipe *recipe, const struct stag
     if (!method->install(recipe, stage, &rehearsal->cost, mistake) ||
         !changes_read(&rehearsal->changes, stage, mistake))
         return APPLY_ROLLED_BACK;
-    if (rehearsal->changes.count > 0)
-        return APPLY_DONE;
-    text_mistake(mistake, 0, "nothing was changed: the recipe does not do what it says");
-    return APPLY_ROLLED_BACK;
+    if (rehearsal->changes.count == 0) {
+        text_mistake(mistake, 0, "nothing was changed: the recipe does not do what it says");
+        return APPLY_ROLLED_BACK;
+    }
+    rehearsal->step = "restart";
+    return find_restarts(recipe, stage->target, rehearsal, mistake) ? APPLY_DONE : APPLY_ROLLED_BACK;
 }
 
 static enum apply_status plan(const struct recipe *recipe, const struct target *target, struct rehearsal *rehearsal,
@@ -141,6 +173,27 @@ static void print_changes(const struct changes *changes) {
         printf("            %zu of the same content, with another time, mode or owner\n", metadata);
 }
 
+static void print_restarts(const char *restarts) {
+    if (restarts == NULL || *restarts == '\0')
+        puts("  restart   nothing: no process runs what would be replaced");
+    for (bool first = true; restarts != NULL && *restarts != '\0'; first = false) {
+        size_t length = strcspn(restarts, "\n");
+        printf("  %-10s%.*s\n", first ? "restart" : "", (int)length, restarts);
+        restarts += length + 1;
+    }
+}
+
+static json_t *restarts_json(const char *restarts) {
+    json_t *list = json_array();
+    while (restarts != NULL && *restarts != '\0') {
+        size_t length = strcspn(restarts, "\n");
+        cleanup_free char *line = xstrndup(restarts, length);
+        json_array_append_new(list, json_text(line));
+        restarts += length + 1;
+    }
+    return list;
+}
+
 void rehearsal_print(const struct rehearsal *rehearsal, enum apply_status status, const struct mistake *mistake) {
     char fetched[SIZE_TEXT_BYTES], memory[SIZE_TEXT_BYTES];
     size_format(rehearsal->cost.downloaded, fetched);
@@ -155,8 +208,7 @@ void rehearsal_print(const struct rehearsal *rehearsal, enum apply_status status
     if (status != APPLY_DONE)
         return;
     print_changes(&rehearsal->changes);
-    if (rehearsal->restarts != NULL)
-        printf("  restart\n%s", rehearsal->restarts);
+    print_restarts(rehearsal->restarts);
 }
 
 static json_t *changes_json(const struct changes *changes) {
@@ -171,10 +223,10 @@ json_t *rehearsal_json(const struct rehearsal *rehearsal, enum apply_status stat
     json_t *packages = json_array();
     for (size_t i = 0; i < rehearsal->plan.package_count; i++)
         json_array_append_new(packages, json_text(rehearsal->plan.packages[i]));
-    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o}", "result", status_word(status), "step",
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o}", "result", status_word(status), "step",
                      rehearsal->step, "problem", json_text(status != APPLY_DONE ? mistake->text : NULL), "from",
                      json_text(rehearsal->plan.from), "to", json_text(rehearsal->plan.to), "packages", packages,
                      "downloaded", (json_int_t)rehearsal->cost.downloaded, "memory", (json_int_t)rehearsal->cost.memory,
                      "disk_growth", (json_int_t)growth(&rehearsal->changes), "changes",
-                     changes_json(&rehearsal->changes));
+                     changes_json(&rehearsal->changes), "restart", restarts_json(rehearsal->restarts));
 }

@@ -14,9 +14,6 @@
 #define FILE_BYTES_MOST (16u << 20)
 #define RESTARTS_MOST 16
 
-/* Until the table is there nothing is known. */
-#pragma weak restart_known
-
 static char *read_file(const struct target *target, const char *path) {
     size_t size;
     cleanup_fd int fd = target_openat(target, path, O_RDONLY | O_CLOEXEC, 0);
@@ -80,19 +77,14 @@ static enum restart_how known_how(const struct restart_row *row) {
     return row->how == RESTART_COMMAND || row->how == RESTART_SIGNAL ? RESTART_AUTO : row->how;
 }
 
-static const char *base_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
-}
-
 static bool is_in_bin(const char *path) {
     return strstr(path, "/bin/") != NULL || strstr(path, "/sbin/") != NULL || strstr(path, "/libexec/") != NULL ||
            strstr(path, "/lib/") != NULL;
 }
 
 static void add_known(const struct target *target, char *list, struct recipe *recipe) {
-    for (char *path; restart_known != NULL && (path = strsep(&list, "\n")) != NULL;) {
-        const struct restart_row *row = is_in_bin(path) ? restart_known(base_name(path)) : NULL;
+    for (char *path; (path = strsep(&list, "\n")) != NULL;) {
+        const struct restart_row *row = is_in_bin(path) ? restart_known(path) : NULL;
         if (row != NULL)
             add_restart(target, recipe, path, known_how(row));
     }
@@ -132,6 +124,8 @@ static bool is_listed(const struct target *target, char *const *packages, const 
 static void add_service(const struct target *target, char *const *packages, const char *path, struct recipe *recipe) {
     cleanup_free char *text = read_file(target, path);
     char *rest = text;
+    if (text != NULL && strstr(text, "\nType=oneshot") != NULL) /* no service that goes on running */
+        return;
     for (const char *line; (line = strsep(&rest, "\n")) != NULL;) {
         cleanup_free char *program = started_by(line);
         if (program != NULL && is_listed(target, packages, program))
