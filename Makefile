@@ -245,7 +245,8 @@ build/samples/%/built: samples/%/build.sh $$(wildcard samples/$$*/*) build/flags
 
 # ---- Programs of the patch helper's tests: tests/patch/*.c ----
 #
-# Linked statically: change_tree runs alone in a root directory, and the system calls of the others are counted.
+# Linked statically but for those that download: change_tree runs alone in a root directory, and the system calls of
+# stage_trial are counted.
 
 PATCH_PROGRAMS := $(patsubst %.c,build/%,$(wildcard tests/patch/*.c))
 
@@ -255,7 +256,7 @@ build/libtools.a: $(filter-out build/object/tools/pinion.o,$(TOOLS_OBJECTS))
 
 build/tests/patch/%: build/object/tests/patch/%.o build/libtools.a build/libruntime.a
 	@mkdir -p $(@D)
-	$(call say,LINK,$@)$(CC) -static $^ -lconfig -o $@
+	$(call say,LINK,$@)$(CC) $(if $(filter methods,$*),$(TOOL_LDFLAGS) $^ $(PINION_LIBS),-static $^ -lconfig) -o $@
 
 # ---- Running ----
 

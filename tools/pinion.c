@@ -21,6 +21,8 @@ static const struct verb verbs[] = {
     {"signature", "name the attack that a recording shows, or learn it", verb_signature},
     {"events", "listen for anomalies and refused calls of protected programs", verb_events},
     {"recipe", "write, sign and look at what fixes a vulnerability", verb_recipe},
+    {"patchd", "the patch helper: from an alarm to the package that fixes it", verb_patchd},
+    {"patch", "apply a recipe by hand, or answer what the patch helper asks", verb_patch},
     {"incidents", "show what the patch helper met, and what it did about it", verb_incidents},
 };
 

@@ -31,5 +31,7 @@ verb_handler verb_events;
 verb_handler verb_evaluate;
 verb_handler verb_recipe;
 verb_handler verb_incidents;
+verb_handler verb_patch;
+verb_handler verb_patchd;
 
 #endif

@@ -1,8 +1,8 @@
 /* Commits violations and goes on, whoever listens to the events of them or not:
  *
- *   event_storm N [wait|daemon|filter|fork|signals|reuse FILE]
+ *   event_storm N [wait|stay|daemon|filter|fork|signals|reuse FILE]
  *
- * wait says "ready" and waits for a byte before it begins; daemon closes all descriptors first; filter forbids all but write, fstat and what the program itself needs; reuse gives every
+ * wait says "ready" and waits for a byte before it begins; stay does so when it is through; daemon closes all descriptors first; filter forbids all but write, fstat and what the program itself needs; reuse gives every
  * low number to a file of its own.
  */
 #include <fcntl.h>
@@ -103,5 +103,7 @@ int main(int argument_count, char **arguments) {
     else
         for (int i = 0; i < count; i++)
             violate();
+    if (strcmp(way, "stay") == 0)
+        EXPECT(write(1, "ready\n", 6) == 6 && read(0, &byte, 1) == 1);
     return refused == count ? 0 : 3;
 }

@@ -1,6 +1,6 @@
 /* Applying one recipe, from the plan to the end: the sequence of steps, each in the journal before it is done.
  *
- *   plan - fetch - install - policy - commit - restart - health - keep
+ *   plan - fetch - install - policy - ready - commit - restart - health - keep
  *
  * Up to `commit` the target is untouched: whatever fails or is killed, the stage is thrown away. From there on it is
  * rolled back: old files, then a restart of what runs the new ones, then the health check again.
@@ -29,7 +29,8 @@ enum apply_status apply_plan(const struct config *config, const struct recipe *r
 enum apply_status apply_incident(const struct config *config, struct journal *journal, struct incident *incident,
                                  const struct recipe *recipe);
 
-/* Finishes or rolls back what was under way when a helper was killed; false when something is left for a person. */
+/* Finishes or rolls back what was under way when a helper was killed; false when something is left for a person. Does
+ * nothing while another process is at work. */
 bool apply_recover(const struct config *config, struct journal *journal, struct mistake *mistake);
 
 #endif

@@ -1,0 +1,176 @@
+#!/bin/bash
+# The patch helper at its socket: what it makes of events, lies, floods and being killed. Nothing is patched here.
+set -uo pipefail
+# shellcheck source=tests/integration/common/expect.sh
+. "$(dirname "$0")/common/expect.sh"
+for needed in jq sqlite3; do
+    command -v $needed >/dev/null || { echo "skip patchd: $needed is not installed"; exit 0; }
+done
+storm=$PWD/build/tests/hazards/event_storm send=$PWD/build/tests/hazards/send_event shim=$PWD/build/libpinion.so
+helper=
+trap '[ -z "$helper" ] || kill -KILL "$helper" 2>/dev/null; rm -rf "$work"' EXIT
+cd "$work" || exit 2
+mkdir recipes run
+pin=$("$pinion" recipe key -o key.pem 2>/dev/null)
+identity=$(readelf -n "$storm" | awk '/Build ID/ { print $3 }')
+
+# configure MODE [LINE]: the hook notes state and incident.
+configure() {
+    cat >conf <<END
+mode = "$1";
+socket = "$work/run/events";
+state = "$work/state";
+recipes = "$work/recipes";
+keys = [ "$pin" ];
+hook = "$work/hook";
+metrics = "$work/metrics.prom";
+${2:-}
+END
+}
+cat >hook <<END
+#!/bin/sh
+read -r line
+printf '%s %s\n' "\$1" "\$line" >>"$work/hooked"
+END
+chmod 755 hook
+
+start() {
+    : >told
+    "$pinion" patchd --config conf >/dev/null 2>>told </dev/null &
+    helper=$!
+    until grep -qs 'listening on' told; do
+        kill -0 "$helper" 2>/dev/null || return 1
+        sleep 0.01
+    done
+}
+
+stop() {
+    kill -"${1:-TERM}" "$helper"
+    wait "$helper"
+    local status=$?
+    helper=
+    return $status
+}
+
+# eventually COMMAND...: within ten seconds.
+eventually() {
+    local i
+    for ((i = 0; i < 100; i++)); do
+        "$@" && return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+incidents() {
+    "$pinion" incidents --config conf --json 2>/dev/null | jq -c "$1"
+}
+
+are() {
+    [ "$(incidents "$1")" = "$2" ]
+}
+
+# A program that breaks its policy once and lives on; `let_go` ends it.
+mkfifo ready go
+exec 8<>ready 9<>go
+violate() {
+    env LD_PRELOAD="$shim" PINION_LOG=/dev/null PINION_EVENTS="$work/run/events" "$storm" 1 stay >&8 <&9 &
+    read -r _ <&8
+}
+
+let_go() {
+    echo >&9
+    wait $!
+}
+
+# ---- starts that are refused ----
+
+configure auto
+chmod 666 conf
+expect patchd/others-may-write 2 'conf.*writ' timeout 10 "$pinion" patchd --config conf
+chmod 644 conf
+sed 's/keys = .*/keys = [];/' conf >keyless
+expect patchd/auto-without-keys 2 'key' timeout 10 "$pinion" patchd --config keyless
+expect patchd/no-configuration 2 'nowhere' timeout 10 "$pinion" patchd --config nowhere
+start
+report patchd/starts $? "$(cat told)"
+expect patchd/two-helpers 2 'another patchd' timeout 10 "$pinion" patchd --config conf
+[ -S run/events ]
+report patchd/second-leaves-the-socket $?
+
+# ---- lies and floods ----
+
+"$send" "$work/run/events"
+eventually are '[.incidents[] | [.state, .claim != "good"]]' '[["ignored",true]]'
+report patchd/forged-event-is-no-order $? "$(incidents .)"
+# Counted once a second; the metrics are written when there is something to report.
+malformed_are_counted() {
+    "$pinion" patch report --config conf 1 && grep -q 'malformed.* 17$' metrics.prom
+}
+eventually malformed_are_counted
+report patchd/malformed-are-counted $? "$(cat metrics.prom)"
+env LD_PRELOAD="$shim" PINION_LOG=/dev/null PINION_EVENTS="$work/run/events" "$storm" 50000
+kill -0 "$helper"
+report patchd/outlives-a-flood $? "$(tail -n 3 told)"
+count=$(incidents '.incidents | length')
+[ "$count" -le 4 ]
+report patchd/flood-is-one-incident $? "$count incidents"
+stop
+report patchd/ends-by-signal $? "$(tail -n 1 told)"
+[ ! -e run/events ]
+report patchd/leaves-no-socket $?
+rm -rf state hooked
+
+# ---- modes ----
+
+"$pinion" recipe new --name fix --summary 'A fix' --cve CVE-2022-3602 --package pinion-not-there --fixed 999:9 -o recipes/fix.recipe
+sed -i "s/^answers = {/&\n    violations = ( { module = \"$identity\"; api = \"open\"; } );/" recipes/fix.recipe
+"$pinion" recipe sign --key key.pem recipes/fix.recipe 2>/dev/null
+configure notify
+start
+violate
+eventually are '[.incidents[] | [.state, .claim, .recipe]]' '[["notified","good","fix"]]'
+report patchd/notify-tells $? "$(incidents .)"
+let_go
+eventually grep -qs '^notified {.*"recipe": *"fix"' hooked
+report patchd/hook-is-told $? "$(cat hooked 2>&1)"
+expect patchd/unknown-incident 2 'no incident 77' "$pinion" patch approve --config conf 77
+expect patchd/reject 0 'rejected' "$pinion" patch reject --config conf 1
+expect patchd/no-second-answer 2 'waits for no answer: it is rejected' "$pinion" patch approve --config conf 1
+
+# Read anew while it runs, and not when it is no good.
+echo 'mode = "sometimes";' >conf.bad
+cp conf conf.good
+cp conf.bad conf
+kill -HUP "$helper"
+eventually grep -q 'stays as it was.*sometimes' told
+report patchd/bad-configuration-is-not-taken $? "$(tail -n 1 told)"
+configure ask
+kill -HUP "$helper"
+eventually grep -q 'was read anew' told
+report patchd/configuration-is-read-anew $? "$(tail -n 1 told)"
+stop
+rm -rf state
+start
+violate
+eventually are '[.incidents[].state]' '["waiting"]'
+report patchd/ask-waits $? "$(incidents .)"
+let_go
+
+# ---- killed ----
+
+stop KILL 2>/dev/null
+are '[.incidents[].state]' '["waiting"]'
+report patchd/nothing-is-lost $? "$(incidents .)"
+# As if it had been killed between taking the event and deciding on it.
+sqlite3 state/journal 'UPDATE incident SET state = "received", detail = NULL'
+start
+eventually are '[.incidents[] | [.state, .recipe]]' '[["waiting","fix"]]'
+report patchd/decides-what-was-left $? "$(incidents .)"
+
+# Approved beside it: the package is not on this machine, so there is nothing to do.
+expect patchd/approve 0 'approved' "$pinion" patch approve --config conf 1
+eventually are '[.incidents[] | [.state, .detail != null]]' '[["ignored",true]]'
+report patchd/approved-is-taken-up $? "$(incidents .)"
+stop
+exit $failed

@@ -1,0 +1,484 @@
+/* The sequence of steps. Each is in the journal before it begins; whatever goes wrong, the target ends patched or as it
+ * was, and the journal says which.
+ */
+#include "tools/patch/apply.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "runtime/text.h"
+#include "runtime/util.h"
+#include "tools/patch/claim.h"
+#include "tools/patch/commit.h"
+#include "tools/patch/decide.h"
+#include "tools/patch/health.h"
+#include "tools/patch/repolicy.h"
+#include "tools/patch/restart.h"
+#include "tools/policy_file.h"
+
+/* All that the steps share. */
+struct work {
+    const struct config *config;
+    struct journal *journal;
+    struct incident *incident;
+    const struct recipe *recipe;
+    const struct method *method;
+    struct target target;
+    struct target_lock packages; /* nobody else installs meanwhile */
+    char *scratch;
+    struct stage stage;
+    struct changes changes;
+    struct file_identity *old_files; /* what the target had in place of what the patch brings */
+    size_t old_file_count;
+    struct stale_process *stale; /* processes that map them, and what they listen on, from before the commit */
+    size_t stale_count;
+    struct listener *listeners;
+    size_t listener_count;
+    struct method_cost cost;
+    char *note; /* what the step that just ended has to say; owned */
+};
+
+static void note(struct work *work, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void note(struct work *work, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    free(work->note);
+    work->note = xvasprintf(format, arguments);
+    va_end(arguments);
+}
+
+/* ---- the steps ---- */
+
+static bool writable_with_room(const struct work *work, uint64_t needed, struct mistake *mistake) {
+    struct statvfs status;
+    if (fstatvfs(work->target.descriptor, &status) != 0)
+        return text_mistake(mistake, 0, "cannot look at the target's file system: %s", strerror(errno));
+    if (status.f_flag & ST_RDONLY)
+        return text_mistake(mistake, 0, "the target's root is read-only: mount it writable, or patch the image");
+    uint64_t room = status.f_bavail * status.f_frsize;
+    if (room < needed)
+        return text_mistake(mistake, 0, "the target has %llu MiB free and %llu MiB are needed: make room",
+                            (unsigned long long)(room >> 20), (unsigned long long)(needed >> 20) + 1);
+    return true;
+}
+
+static enum apply_status make_plan(struct work *work, struct method_plan *plan, struct mistake *mistake) {
+    switch (work->method->plan(work->recipe, &work->target, plan, mistake)) {
+    case METHOD_NOTHING: return APPLY_NOTHING;
+    case METHOD_UNMET: return APPLY_ERROR;
+    case METHOD_READY: break;
+    }
+    cleanup_free char *problem = stage_problem(&work->target, work->scratch);
+    if (problem != NULL) {
+        text_mistake(mistake, 0, "%s", problem);
+        return APPLY_ERROR;
+    }
+    uint64_t needed = work->recipe->free_disk + plan->installed;
+    return writable_with_room(work, needed, mistake) ? APPLY_DONE : APPLY_ERROR;
+}
+
+static bool step_fetch(struct work *work, struct mistake *mistake) {
+    return stage_open(&work->stage, &work->target, work->scratch, work->incident->id, mistake) &&
+           work->method->fetch(work->recipe, &work->stage, &work->cost, mistake);
+}
+
+static bool step_install(struct work *work, struct mistake *mistake) {
+    if (!work->method->install(work->recipe, &work->stage, &work->cost, mistake) ||
+        !changes_read(&work->changes, &work->stage, mistake))
+        return false;
+    if (work->changes.count == 0)
+        return text_mistake(mistake, 0, "nothing was changed: the recipe does not do what it says");
+    note(work, "%zu changes", work->changes.count);
+    return true;
+}
+
+static bool step_policy(struct work *work, struct mistake *mistake) {
+    size_t made = 0;
+    cleanup_free char *notes = NULL;
+    if (!repolicy_stage(&work->stage, &work->changes, work->config->policygen, work->config->policies, &made, &notes,
+                        mistake))
+        return false;
+    note(work, "%zu policies made anew%s%s", made, notes != NULL ? "; " : "", notes != NULL ? notes : "");
+    if (made == 0)
+        return true;
+    changes_free(&work->changes);
+    return changes_read(&work->changes, &work->stage, mistake);
+}
+
+static void find_stale(struct work *work) {
+    work->old_files = xcalloc(work->changes.count + 1, sizeof *work->old_files);
+    for (size_t i = 0; i < work->changes.count; i++) {
+        const struct change *change = &work->changes.items[i];
+        if (change->kind == CHANGE_REPLACE || change->kind == CHANGE_REMOVE)
+            work->old_files[work->old_file_count++] =
+                (struct file_identity){change->before.st_dev, change->before.st_ino};
+    }
+    work->stale_count = processes_mapping(&work->target, work->old_files, work->old_file_count, &work->stale);
+    work->listener_count = processes_listeners(&work->target, work->stale, work->stale_count, &work->listeners);
+}
+
+/* A program that is restarted too often is attacked through its restarts. */
+static bool restarts_allowed(const struct work *work, struct mistake *mistake) {
+    int64_t hour_ago = (int64_t)(time(NULL) - 3600) * 1000000000;
+    const char *root = work->incident->root != NULL ? work->incident->root : "";
+    for (size_t i = 0; i < work->stale_count; i++)
+        if (journal_restarts(work->journal, root, work->stale[i].program, hour_ago) >= work->config->restarts_per_hour)
+            return text_mistake(mistake, 0,
+                                "\"%s\" was restarted %u times within an hour: wait, or restart it yourself",
+                                work->stale[i].program, work->config->restarts_per_hour);
+    return true;
+}
+
+static bool step_ready(struct work *work, struct mistake *mistake) {
+    find_stale(work);
+    note(work, "%zu processes run what changes", work->stale_count);
+    return restarts_allowed(work, mistake) &&
+           restart_possible(&work->target, work->recipe, work->stale, work->stale_count, mistake);
+}
+
+/* Rules first: no process that starts meanwhile meets new code with old rules. */
+static bool is_policy(const char *path) {
+    return has_suffix(path, POLICY_COMPILED_SUFFIX);
+}
+
+static bool step_commit(struct work *work, struct mistake *mistake) {
+    if (!commit_make(&work->changes, &work->stage, is_policy, mistake))
+        return false;
+    work->incident->disk_growth = (int64_t)(work->changes.bytes_after - work->changes.bytes_before);
+    note(work, "%zu files, %+lld bytes", work->changes.count, (long long)work->incident->disk_growth);
+    return true;
+}
+
+static void count_restarts(struct work *work) {
+    const char *root = work->incident->root != NULL ? work->incident->root : "";
+    for (size_t i = 0; i < work->stale_count; i++) {
+        size_t first = 0;
+        while (strcmp(work->stale[first].program, work->stale[i].program) != 0)
+            first++;
+        if (first == i)
+            journal_restarted(work->journal, work->incident->id, root, work->stale[i].program);
+    }
+}
+
+static bool step_restart(struct work *work, struct mistake *mistake) {
+    cleanup_free char *left = NULL;
+    count_restarts(work);
+    if (!restart_stale(&work->target, work->recipe, work->stale, work->stale_count, work->incident->id,
+                       work->config->step_timeout, &left, mistake))
+        return false;
+    note(work, "%zu processes%s%s", work->stale_count, left != NULL ? "; left to end by themselves: " : "",
+         left != NULL ? left : "");
+    return true;
+}
+
+static bool step_health(struct work *work, struct mistake *mistake) {
+    return health_check(work->recipe, &work->target, work->listeners, work->listener_count, work->incident->id,
+                        &work->incident->outage, mistake);
+}
+
+static bool step_keep(struct work *work, struct mistake *mistake) {
+    return commit_keep(&work->target, work->incident->id, mistake);
+}
+
+static const struct {
+    const char *name;
+    bool (*make)(struct work *work, struct mistake *mistake);
+    bool refuses; /* a failure means that something has to be done first, not that something went wrong */
+} steps[] = {
+    {"fetch", step_fetch, false},   {"install", step_install, false}, {"policy", step_policy, false},
+    {"ready", step_ready, true},    {"commit", step_commit, false},   {"restart", step_restart, false},
+    {"health", step_health, false}, {"keep", step_keep, false},
+};
+
+/* ---- roll-back ---- */
+
+static bool undo_files(struct work *work, struct mistake *mistake) {
+    return commit_undo(&work->target, work->incident->id, mistake);
+}
+
+/* What maps the files that the patch had brought, and now are gone. */
+static bool undo_restart(struct work *work, struct mistake *mistake) {
+    stale_processes_free(work->stale, work->stale_count);
+    work->stale_count = processes_mapping(&work->target, NULL, 0, &work->stale);
+    return step_restart(work, mistake);
+}
+
+static const struct {
+    const char *name;
+    bool (*make)(struct work *work, struct mistake *mistake);
+} undo_steps[] = {
+    {"undo", undo_files},
+    {"restart", undo_restart},
+    {"health", step_health},
+};
+
+/* ---- running them ---- */
+
+static bool run_step(struct work *work, const char *name, bool (*make)(struct work *, struct mistake *),
+                     struct mistake *mistake) {
+    int64_t id = journal_step_begin(work->journal, work->incident->id, name, NULL);
+    work->cost = (struct method_cost){0};
+    free(steal_pointer(&work->note));
+    bool good = make(work, mistake);
+    journal_step_end(work->journal, id, good, good ? work->note : mistake->text, work->cost.downloaded,
+                     work->cost.memory);
+    work->incident->downloaded += work->cost.downloaded;
+    if (work->incident->memory < work->cost.memory)
+        work->incident->memory = work->cost.memory;
+    return good;
+}
+
+static void settle(struct work *work, enum incident_state state, const char *detail) {
+    struct incident *incident = work->incident;
+    char *copy = xstrdup(detail);
+    free(incident->detail);
+    incident->detail = copy;
+    incident->state = state;
+    journal_update(work->journal, incident);
+}
+
+/* Brings the target back after `why`; the old programs serve again, or a person is told. */
+static enum apply_status roll_back(struct work *work, const struct mistake *why) {
+    struct mistake mistake = {0};
+    for (size_t i = 0; i < sizeof undo_steps / sizeof undo_steps[0]; i++)
+        if (!run_step(work, undo_steps[i].name, undo_steps[i].make, &mistake)) {
+            cleanup_free char *text =
+                xasprintf("%s; then rolling back, at \"%s\": %s", why->text, undo_steps[i].name, mistake.text);
+            settle(work, INCIDENT_FAILED, text);
+            return APPLY_ERROR;
+        }
+    settle(work, INCIDENT_ROLLED_BACK, why->text);
+    return APPLY_ROLLED_BACK;
+}
+
+static enum apply_status run_steps(struct work *work) {
+    struct mistake mistake = {0};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        if (run_step(work, steps[i].name, steps[i].make, &mistake))
+            continue;
+        if (commit_is_under_way(&work->target, work->incident->id))
+            return roll_back(work, &mistake);
+        settle(work, steps[i].refuses ? INCIDENT_REFUSED : INCIDENT_ROLLED_BACK, mistake.text);
+        return steps[i].refuses ? APPLY_ERROR : APPLY_ROLLED_BACK;
+    }
+    settle(work, INCIDENT_DONE, "patched");
+    return APPLY_DONE;
+}
+
+/* ---- one at a time ---- */
+
+/* -1: there is a mistake, or, where `busy` is set, just somebody who is at work. */
+static int lock_state(const struct config *config, bool *busy, struct mistake *mistake) {
+    cleanup_free char *path = xasprintf("%s/apply.lock", config->state);
+    cleanup_fd int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    *busy = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0;
+    if (lock < 0)
+        text_mistake(mistake, 0, "cannot open \"%s\": %s", path, strerror(errno));
+    else if (*busy)
+        text_mistake(mistake, 0, "another patch is under way: wait for it (pinion incidents)");
+    return *busy ? -1 : steal_fd(&lock);
+}
+
+static bool open_target(const struct incident *incident, struct target *target, struct mistake *mistake) {
+    uint64_t start;
+    if (incident->target == 0)
+        return target_of_directory(target, incident->root != NULL ? incident->root : "", mistake);
+    if (!process_start(incident->target, &start) || start != incident->target_start)
+        return text_mistake(mistake, 0, "the container is gone: its first process, %d, ended", (int)incident->target);
+    return target_of_process(target, incident->target, mistake);
+}
+
+static bool work_begin(struct work *work, const struct config *config, struct journal *journal,
+                       struct incident *incident, const struct recipe *recipe, struct mistake *mistake) {
+    *work = (struct work){.target = {.descriptor = -1},
+                          .packages = {{-1, -1, -1, -1}},
+                          .config = config,
+                          .journal = journal,
+                          .incident = incident,
+                          .recipe = recipe,
+                          .method = method_of(recipe->method),
+                          .scratch = configuration_scratch(config, incident->id)};
+    return open_target(incident, &work->target, mistake);
+}
+
+static void work_end(struct work *work) {
+    if (work->stage.scratch != NULL)
+        stage_close(&work->stage);
+    changes_free(&work->changes);
+    stale_processes_free(work->stale, work->stale_count);
+    listeners_free(work->listeners, work->listener_count);
+    target_unlock_packages(&work->packages);
+    target_close(&work->target);
+    free(work->old_files);
+    free(work->scratch);
+    free(work->note);
+}
+
+static void take_versions(struct incident *incident, const struct method_plan *plan) {
+    char *from = plan->from != NULL ? xstrdup(plan->from) : NULL, *to = plan->to != NULL ? xstrdup(plan->to) : NULL;
+    free(incident->from);
+    free(incident->to);
+    incident->from = from;
+    incident->to = to;
+}
+
+static enum apply_status apply_planned(struct work *work, struct mistake *mistake) {
+    struct method_plan plan = {0};
+    int64_t step = journal_step_begin(work->journal, work->incident->id, "plan", NULL);
+    enum apply_status status = make_plan(work, &plan, mistake);
+    if (status == APPLY_DONE && !target_lock_packages(&work->target, &work->packages, mistake))
+        status = APPLY_ERROR;
+    journal_step_end(work->journal, step, status == APPLY_DONE, status == APPLY_DONE ? NULL : mistake->text, 0, 0);
+    take_versions(work->incident, &plan);
+    method_plan_free(&plan);
+    if (status == APPLY_NOTHING)
+        settle(work, INCIDENT_IGNORED, mistake->text[0] != '\0' ? mistake->text : "the fixed version is installed");
+    else if (status == APPLY_ERROR)
+        settle(work, INCIDENT_REFUSED, mistake->text);
+    else
+        status = run_steps(work);
+    return status;
+}
+
+enum apply_status apply_incident(const struct config *config, struct journal *journal, struct incident *incident,
+                                 const struct recipe *recipe) {
+    struct mistake mistake = {0};
+    struct work work;
+    enum apply_status status = APPLY_ERROR;
+    bool busy;
+    cleanup_fd int lock = lock_state(config, &busy, &mistake);
+    bool begun = work_begin(&work, config, journal, incident, recipe, &mistake);
+    if (lock < 0 || !begun)
+        settle(&work, INCIDENT_REFUSED, mistake.text);
+    else
+        status = apply_planned(&work, &mistake);
+    work_end(&work);
+    return status;
+}
+
+/* ---- the plan, for people ---- */
+
+static void print_restarts(FILE *out, const struct recipe *recipe) {
+    for (size_t i = 0; i < recipe->restart_count; i++) {
+        cleanup_free char *line = restart_describe(recipe, recipe->restarts[i].program);
+        fprintf(out, "  restart:   %s\n", line);
+    }
+    if (recipe->restart_count == 0)
+        fputs("  restart:   what maps replaced files, as is known of each program\n", out);
+}
+
+static void print_plan(FILE *out, struct work *work, const struct method_plan *plan) {
+    const struct recipe *recipe = work->recipe;
+    fprintf(out, "recipe %s, serial %lld: %s\n", recipe->name, (long long)recipe->serial,
+            recipe->summary != NULL ? recipe->summary : "");
+    fprintf(out, "  target:    %s\n", *work->target.root != '\0' ? work->target.root : "/");
+    fprintf(out, "  method:    %s\n", recipe_method_word(recipe->method));
+    for (size_t i = 0; i < plan->package_count; i++)
+        fprintf(out, "  package:   %s\n", plan->packages[i]);
+    fprintf(out, "  download:  %.1f MiB\n", (double)plan->download / (1 << 20));
+    fprintf(out, "  disk:      up to %.1f MiB in the target\n", (double)plan->installed / (1 << 20));
+    print_restarts(out, recipe);
+    fprintf(out, "  health:    %s, within %u s\n",
+            recipe->health_count > 0 ? "what the recipe asks for" : "every address is served that was before",
+            recipe->timeout);
+    fputs("  roll-back: to identical files when anything fails\n", out);
+}
+
+enum apply_status apply_plan(const struct config *config, const struct recipe *recipe, const struct target *target,
+                             char **text, struct method_plan *plan, struct mistake *mistake) {
+    size_t length;
+    struct work work = {.config = config,
+                        .recipe = recipe,
+                        .method = method_of(recipe->method),
+                        .target = *target,
+                        .scratch = configuration_scratch(config, 0)};
+    enum apply_status status = make_plan(&work, plan, mistake);
+    free(work.scratch);
+    *text = NULL;
+    if (status != APPLY_DONE)
+        return status;
+    FILE *out = xopen_memstream(text, &length);
+    print_plan(out, &work, plan);
+    fclose(out);
+    return status;
+}
+
+/* ---- after a helper was killed ---- */
+
+#define RESUMED_MOST 2 /* times that a patch is begun anew which was interrupted before anything was touched */
+
+/* The last step that was begun, and how many plans there were. */
+static void look_at_steps(struct journal *journal, int64_t incident, char **last, unsigned *plans) {
+    struct step *list;
+    size_t count = journal_steps(journal, incident, &list);
+    *plans = 0;
+    for (size_t i = 0; i < count; i++)
+        *plans += strcmp(list[i].name, "plan") == 0;
+    *last = xstrdup(count > 0 ? list[count - 1].name : "");
+    steps_free(list, count);
+}
+
+static bool finish(struct work *work) {
+    struct mistake mistake = {0};
+    if (!run_step(work, "keep", step_keep, &mistake)) {
+        settle(work, INCIDENT_FAILED, mistake.text);
+        return false;
+    }
+    settle(work, INCIDENT_DONE, "patched; the helper was ended when all was done, and finished when it came back");
+    return true;
+}
+
+static bool recover_work(struct work *work) {
+    const struct mistake why = {.text = "the helper was ended while it was under way"};
+    cleanup_free char *last = NULL;
+    unsigned plans;
+    look_at_steps(work->journal, work->incident->id, &last, &plans);
+    if (strcmp(last, "keep") == 0)
+        return finish(work);
+    if (commit_is_under_way(&work->target, work->incident->id))
+        return roll_back(work, &why) == APPLY_ROLLED_BACK;
+    if (plans <= RESUMED_MOST)
+        settle(work, INCIDENT_APPROVED, "the helper was ended before anything was touched: it is begun anew");
+    else
+        settle(work, INCIDENT_ROLLED_BACK, "the helper was ended each time before anything was touched");
+    return true;
+}
+
+/* Without its recipe a roll-back goes by what is known of the programs. */
+static bool recover_incident(const struct config *config, struct journal *journal, struct incident *incident,
+                             struct mistake *mistake) {
+    struct recipe recipe;
+    struct mistake unreadable = {0};
+    struct work work;
+    if (!decide_recipe(config, journal, incident, &recipe, &unreadable))
+        recipe = (struct recipe){.timeout = 30};
+    bool good = work_begin(&work, config, journal, incident, &recipe, mistake) &&
+                command_kill_marked(incident->id, mistake) && stage_remove_left(work.scratch, mistake);
+    if (good)
+        good = recover_work(&work);
+    else
+        settle(&work, INCIDENT_FAILED, mistake->text);
+    work_end(&work);
+    recipe_free(&recipe);
+    return good;
+}
+
+bool apply_recover(const struct config *config, struct journal *journal, struct mistake *mistake) {
+    struct incident incident;
+    bool good = true, busy;
+    cleanup_fd int lock = lock_state(config, &busy, mistake);
+    if (lock < 0)
+        return busy;
+    while (good && journal_first(journal, INCIDENT_APPLYING, &incident)) {
+        good = recover_incident(config, journal, &incident, mistake);
+        incident_free(&incident);
+    }
+    return good;
+}
