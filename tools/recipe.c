@@ -58,7 +58,8 @@ static const struct option_row options[] = {
     OPTION_LIST("depends", 0, "PACKAGE", &settings.wish.depends, "new: build: needed while building alone"),
     OPTION_LIST("command", 0, "LINE", &settings.wish.commands, "new: build: a shell line, run in the unpacked archive"),
     OPTION_TEXT("source", 0, "URL", &settings.wish.source,
-                "new: files, build: where the file will be fetched from (default: where it is now)"),
+                "new: files, build: where the file will be fetched from (default: file:// where it is now, which "
+                "then has to be there on the patched system)"),
     OPTION_TEXT("script", 0, "FILE", &settings.wish.script, "new: script: the shell script"),
     OPTION_LIST("restart", 0, "PROGRAM[=HOW]", &settings.wish.restarts,
                 "new: what to restart, and how: auto, upgrade, reload, service or none"),

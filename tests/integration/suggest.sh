@@ -24,8 +24,10 @@ package() {
     mkdir -p "$tree/usr/share/$name"
     echo "$version" >"$tree/usr/share/$name/version"
     if [ "$name" = demo-server ]; then
-        mkdir -p "$tree/usr/sbin" "$tree/lib/systemd/system" "$tree/etc"
+        mkdir -p "$tree/usr/sbin" "$tree/lib/systemd/system"
         cp /bin/true "$tree/usr/sbin/demod"
+        cp /bin/true "$tree/usr/sbin/demo-once"
+        printf '[Service]\nType=oneshot\nExecStart=/usr/sbin/demo-once\n' >"$tree/lib/systemd/system/demo-once.service"
         printf '[Service]\nExecStart=-/usr/sbin/demod --foreground\nExecStartPre=/usr/bin/other\n' \
             >"$tree/lib/systemd/system/demo.service"
     fi

@@ -142,6 +142,19 @@ static void test_a_state_directory_of_others_is_refused(void **state) {
     assert_non_null(strstr(mistake.text, "no directory"));
 }
 
+static void test_a_hook_that_others_may_write_is_refused(void **state) {
+    struct config config;
+    struct mistake mistake;
+    cleanup_free char *hook = xasprintf("%s/hook", (const char *)*state);
+    cleanup_free char *text = xasprintf("hook = \"%s\";", hook);
+    assert_true(atomic_file_write(hook, 0755, "", 0));
+    assert_true(read_text_of(*state, text, 0644, &config, &mistake));
+    configuration_free(&config);
+    assert_int_equal(chmod(hook, 0775), 0);
+    assert_false(read_text_of(*state, text, 0644, &config, &mistake));
+    assert_non_null(strstr(mistake.text, "hook\": others may write to it"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_is_left_out_has_its_default, make_directory, remove_directory),
@@ -149,6 +162,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_each_mistake_has_its_line_and_remedy, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_nobody_else_can_write_it, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_another_users_file_is_refused, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_a_hook_that_others_may_write_is_refused, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_a_state_directory_of_others_is_refused, make_directory, remove_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

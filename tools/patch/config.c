@@ -147,6 +147,17 @@ static bool check_state(const struct config *config, struct mistake *mistake) {
     return problem == NULL || text_mistake(mistake, 0, "the state directory \"%s\": %s", config->state, problem);
 }
 
+/* The helper starts it in its own name. One that is not there is found out by who starts it. */
+static bool check_hook(const struct config *config, struct mistake *mistake) {
+    struct stat status;
+    if (config->hook == NULL || stat(config->hook, &status) != 0)
+        return true;
+    const char *problem = writer_problem(&status);
+    if (problem != NULL)
+        return text_mistake(mistake, 0, "the hook \"%s\": %s", config->hook, problem);
+    return check_directory_of(config->hook, mistake);
+}
+
 bool configuration_state(const struct config *config, struct mistake *mistake) {
     if (mkdir(config->state, 0700) != 0 && errno != EEXIST)
         return text_mistake(mistake, 0, "cannot make the state directory \"%s\": %s", config->state, strerror(errno));
@@ -263,7 +274,7 @@ bool configuration_read(const char *path, struct config *config, struct mistake 
     cleanup_free char *text = read_owned(path, mistake);
     if (text == NULL || !configuration_parse(text, config, mistake))
         return false;
-    if (check_state(config, mistake))
+    if (check_state(config, mistake) && check_hook(config, mistake))
         return true;
     configuration_free(config);
     return false;
