@@ -20,8 +20,8 @@
 
 #define LEAST_PART (1 << 6) /* fixed: keeps the logarithm of a perfect residual finite */
 
-/* A second odd interval makes both weigh three times: log2(3), fixed. */
-#define SECOND_WEIGHS 103872
+/* A second odd interval makes both weigh six times: log2(6), fixed. */
+#define SECOND_WEIGHS 169408
 
 struct model_weights model_weights(const struct model_header *model) {
     const int32_t *weights = model_at(model, model->weights);

@@ -19,7 +19,7 @@ static struct {
 static const struct option_row options[] = {
     OPTION_TEXT("rate", 0, "SHARE", &settings.rate,
                 "choose thresholds for this share of false alarms per interval (0.0015)"),
-    OPTION_TEXT("strict-rate", 0, "SHARE", &settings.strict_rate, "the same for the strict setting (0.0004)"),
+    OPTION_TEXT("strict-rate", 0, "SHARE", &settings.strict_rate, "the same for the strict setting (0.0003)"),
     OPTION_TEXT("seed", 0, "N", &settings.seed, "of the pseudo-random order of training (1)"),
     OPTION_TEXT("plots", 'p', "DIR", &settings.plots, "draw each attack's scores into this folder, as SVG and PNG"),
     OPTION_FLAG("json", 'j', &settings.json, "print one JSON object"),

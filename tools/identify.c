@@ -13,7 +13,7 @@
 #define NEAR_LEAST 0.6          /* similarity that names */
 #define EXACT_LEAST 0.5         /* with the digest of a recording of the nearest entry */
 #define DISTANCE_MOST (2.0 / 3) /* to the nearest, as a share of that to the next */
-#define DISTANCE_ALIKE 0.6      /* the same where the two are alike */
+#define DISTANCE_ALIKE 0.5      /* the same where the two are alike */
 #define LEAST_DISTANCE 0.01
 #define RISEN_LEAST 3 /* fewer calls that training knows are no pattern, however well they fit one */
 #define WEIGHT_LEAST 0.1

@@ -29,7 +29,7 @@ static const struct option_row options[] = {
     OPTION_TEXT("merge", 'm', "MODEL", &settings.merge, "train on what this model was trained on as well"),
     OPTION_TEXT("split", 0, "NAME", &settings.split, "take only the rows of this split"),
     OPTION_TEXT("rate", 0, "SHARE", &settings.rate,
-                "choose the threshold for this share of false alarms per interval (0.0015; 0.0004 is strict)"),
+                "choose the threshold for this share of false alarms per interval (0.0015; 0.0003 is strict)"),
     OPTION_TEXT("consecutive", 0, "N", &settings.consecutive, "an alarm takes N odd intervals in a row (1)"),
     OPTION_TEXT("seed", 0, "N", &settings.seed, "of the pseudo-random order of training (1)"),
     OPTION_FLAG("json", 'j', &settings.json, "print one JSON object"),

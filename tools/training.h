@@ -17,7 +17,7 @@ struct training_plan {
 };
 
 extern const struct training_plan training_defaults;
-#define TRAINING_STRICT_RATE 0.0004 /* in place of training_defaults.rate, where few alarms matter most */
+#define TRAINING_STRICT_RATE 0.0003 /* in place of training_defaults.rate, where few alarms matter most */
 
 /* Fewer intervals than this are refused. */
 #define TRAINING_LEAST 120

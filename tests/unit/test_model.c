@@ -120,7 +120,7 @@ static double reference_score(const struct model_header *model, struct reference
     state->scores[0] = state->scores[1];
     state->scores[1] = state->scores[2];
     state->scores[2] = score;
-    return fmax(score, fmin(best, score) + log2(3));
+    return fmax(score, fmin(best, score) + log2(6));
 }
 
 #define SCORE_BOUND 0.01 /* of a power of two */
