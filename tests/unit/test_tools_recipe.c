@@ -140,6 +140,9 @@ static void test_each_mistake_has_its_line_and_remedy(void **state) {
         {RECIPE_GOOD "\n@include \"/etc/shadow\"\n", 9, "no other file"},
         {RECIPE_GOOD "summary = \"again\";", 8, "duplicate"},
         {"recipe = \"../x\";", 0, "no \"summary\""},
+        {"# nothing here \x1b[1A\x1b[2K\n" RECIPE_GOOD, 1, "the byte 0x1b is not printable"},
+        {RECIPE_GOOD "\n# \xe2\x80\xae turned around\n", 9, "the byte 0xe2 is not printable"},
+        {RECIPE_GOOD "\r\n", 8, "the byte 0x0d is not printable"},
         {"recipe = \"../x\"; summary = \"x\"; serial = 1; created = \"2026-01-01\"; expires = \"2027-01-01\";\n"
          "answers = { }; method = \"apk\";",
          1, "a name of letters"},

@@ -8,6 +8,7 @@
 
 #include "runtime/api.h"
 #include "runtime/util.h"
+#include "tools/describe.h"
 #include "tools/evidence.h"
 #include "tools/options.h"
 #include "tools/patch/form.h"
@@ -423,10 +424,29 @@ static bool read_root(struct mistake *mistake, const config_setting_t *root, voi
            read_health(mistake, root, recipe);
 }
 
+/* Whoever signs has looked at the file: nothing in it, not even in a comment, may make a terminal show another text. */
+static bool check_printable(const char *text, struct mistake *mistake) {
+    cleanup_free char *plain = xstrdup(text);
+    for (char *at = plain; *at != '\0'; at++)
+        if (*at == '\n' || *at == '\t')
+            *at = ' ';
+    cleanup_free char *clean = printable(plain);
+    unsigned line = 1;
+    for (size_t i = 0; text[i] != '\0'; i++) {
+        if (plain[i] != clean[i])
+            return text_mistake(mistake, line, "the byte 0x%02x is not printable here: remove it",
+                                (unsigned char)text[i]);
+        line += text[i] == '\n';
+    }
+    return true;
+}
+
 bool recipe_parse(const char *text, struct recipe *recipe, struct mistake *mistake) {
     *recipe = (struct recipe){0};
     if (strlen(text) > RECIPE_BYTES_MOST)
         return text_mistake(mistake, 0, "the recipe is longer than %u bytes", RECIPE_BYTES_MOST);
+    if (!check_printable(text, mistake))
+        return false;
     if (text_parse(text, mistake, read_root, recipe))
         return true;
     recipe_free(recipe);

@@ -9,6 +9,7 @@
 
 #include "runtime/text.h"
 #include "runtime/util.h"
+#include "tools/describe.h"
 #include "tools/patch/advisories.h"
 #include "tools/patch/form.h"
 #include "tools/patch/package.h"
@@ -387,10 +388,7 @@ static void fill_recipe(struct job *job, int64_t now) {
 static char *advice_of(const struct job *job) {
     char *text = NULL;
     size_t size;
-    cleanup_free char *root = xstrdup(job->wish->root);
-    for (char *at = root; *at != '\0'; at++)
-        if ((unsigned char)*at < ' ')
-            *at = '?';
+    cleanup_free char *root = printable(job->wish->root);
     FILE *out = xopen_memstream(&text, &size);
     fprintf(
         out,
