@@ -218,6 +218,67 @@ undo_errors "$changing" EIO 1
 undo_errors "$looking" EIO 5
 report "commit/calls of undo fail" "$problems"
 
+# ---- a container ----
+
+# Its root is an overlay whose layers are on two file systems, so that a file's number changes when it is written to.
+mkdir lower container
+mount -t tmpfs lower lower
+cp -a original/. lower
+mount -t tmpfs container container
+mkdir container/upper container/work container/merged
+mkfifo ready
+# shellcheck disable=SC2317 # called in the namespaces below
+in_container() {
+    mount -t overlay container -o "lowerdir=$work/lower,upperdir=$work/container/upper,workdir=$work/container/work" \
+        "$work/container/merged" && exec "$work/change_tree" wait "$work/container/merged"
+}
+export -f in_container
+export work
+unshare --mount --pid --net --fork --kill-child bash -c in_container >ready 2>said &
+read -r -t 60 _ <ready
+container=$(pgrep -P $! | head -n 1)
+if [ -z "$container" ]; then
+    echo "skip commit/container: $(cat said)"
+else
+    cp change_tree "/proc/$container/root/change_tree"
+    "$trial" stage "$container" "$work/scratch" /change_tree change >staged 2>&1
+    report "commit/a container's root is staged" $? "$(tail -n 1 staged)"
+    # A command in it is in its namespaces, with its capabilities: the second process, or one soon after; neither bit
+    # 21 nor bit 27.
+    expect "commit/commands run as the container's own" 0 '^[0-9] 0 0$' "$trial" run "$container" /change_tree self
+    rm "/proc/$container/root/change_tree"
+    "$trial" digest "$container" single >before
+    "$trial" digest reference loose | sed 's/ is .*//' >after
+    problems=0 before_kills=$faults
+    for call in linkat renameat renameat2 unlinkat mkdirat utimensat; do
+        for ((n = 1; ; n += 3)); do
+            killed "$call" "$n" commit "$container" scratch || break
+            "$trial" undo "$container" || problem "container: undo fails"
+            "$trial" digest "$container" single | cmp -s - before || problem "container: not as before ($call $n)"
+        done
+        "$trial" digest "$container" loose | sed 's/ is .*//' | grep -av '^/var/lib/pinion' | cmp -s - after ||
+            problem "container: not as staged"
+        "$trial" undo "$container" || problem "container: undo fails"
+    done
+    "$trial" digest "$container" single | cmp -s - before || problem "container: not as before"
+    report "commit/killed in $((faults - before_kills)) calls in a container" "$problems"
+    kill -KILL "$container"
+fi
+
+# ---- no room ----
+
+mkdir small
+mount -t tmpfs -o size=3m small small
+cp -a original/. small
+cp change_tree small
+"$trial" stage "$work/small" "$work/scratch" /change_tree change >staged 2>&1 || problem "$(cat staged)"
+rm small/change_tree
+head -c 2100000 /dev/zero >small/filler
+"$trial" digest small >before
+expect "commit/no room is found before anything is touched" 1 'make room$' "$trial" commit small scratch
+"$trial" undo small && "$trial" digest small | cmp -s - before
+report "commit/nothing is left of a commit without room" $?
+
 echo "# $faults faults injected"
 [ "$faults" -ge 200 ]
 report "commit/at least 200 faults ($faults)" $?

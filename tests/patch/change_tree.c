@@ -2,17 +2,23 @@
  *
  *   change_tree make      makes the tree at /
  *   change_tree change    changes it
+ *   change_tree wait ROOT makes that the root directory and waits, as a container's first process
+ *   change_tree self      prints its number, and whether it could have CAP_SYS_ADMIN and CAP_MKNOD
  *
  * Runs in the root directory of the tree (chroot or stage), and so is linked statically. Every file it writes gets a time
  * of its own, so that two runs make the same tree.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -222,8 +228,26 @@ static void change_shapes(void) {
     set_time("/usr/lib/new");
 }
 
+/* As the tools of containers do it: nothing of the mounts of before is left. */
+static int wait_in(const char *root) {
+    need(chdir(root), root);
+    need((int)syscall(SYS_pivot_root, ".", "."), root);
+    need(umount2(".", MNT_DETACH), root);
+    need(chdir("/"), "/");
+    need(prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN), "CAP_SYS_ADMIN");
+    need(prctl(PR_CAPBSET_DROP, CAP_MKNOD), "CAP_MKNOD");
+    puts("ready");
+    fflush(stdout);
+    return pause();
+}
+
 int main(int argc, char **argv) {
     umask(022);
+    if (argc == 3 && strcmp(argv[1], "wait") == 0)
+        return wait_in(argv[2]);
+    if (argc == 2 && strcmp(argv[1], "self") == 0)
+        return printf("%d %d %d\n", getpid(), prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN),
+                      prctl(PR_CAPBSET_READ, CAP_MKNOD)) < 0;
     if (argc == 2 && strcmp(argv[1], "make") == 0) {
         make();
     } else if (argc == 2 && strcmp(argv[1], "change") == 0) {
@@ -231,7 +255,7 @@ int main(int argc, char **argv) {
         change_metadata();
         change_shapes();
     } else {
-        fprintf(stderr, "usage: change_tree make|change\n");
+        fprintf(stderr, "usage: change_tree make|change|self|wait ROOT\n");
         return 2;
     }
     return 0;

@@ -4,8 +4,11 @@
  *   stage_trial list ROOT SCRATCH               what was changed, one a line
  *   stage_trial commit ROOT SCRATCH             brings it into ROOT
  *   stage_trial undo|keep|pending ROOT
- *   stage_trial digest ROOT [loose]             every object below ROOT with all that belongs to it, one a line; loose:
- *                                               without the times of directories
+ *   stage_trial run ROOT COMMAND...             in the target itself
+ *   stage_trial digest ROOT [loose|single]      every object below ROOT with all that belongs to it, one a line; loose:
+ *                                               without the times of directories; single: without what has two names
+ *
+ * ROOT is a directory, or the number of a process whose root it is.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,6 +45,15 @@ static int stage_command(const char *scratch, char **arguments) {
     fputs(result.output, stdout);
     command_result_free(&result);
     return good ? 0 : failed(); /* no stage_close: the upper layer stays */
+}
+
+static int run(char **arguments) {
+    struct command_result result;
+    const struct command command = {.arguments = (const char *const *)arguments, .timeout_seconds = 60};
+    bool good = target_run(&target, &command, &result, &mistake);
+    fputs(result.output, stdout);
+    command_result_free(&result);
+    return good ? 0 : failed();
 }
 
 static struct stage left_stage(const char *scratch) {
@@ -127,7 +139,9 @@ static void print_first_name(const struct stat *status, const char *path) {
     *array_append(known, known_count) = (__typeof__(*known)){status->st_ino, xstrdup(path)};
 }
 
-static void digest(int directory, const char *prefix, bool loose) {
+static bool loose, single;
+
+static void digest(int directory, const char *prefix) {
     char **names = node_names(directory);
     for (size_t i = 0; names != NULL && names[i] != NULL; i++) {
         struct stat status;
@@ -141,11 +155,12 @@ static void digest(int directory, const char *prefix, bool loose) {
             printf(" %jd.%09ld", (intmax_t)status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
         print_content(directory, names[i], &status);
         print_attributes(directory, names[i]);
-        print_first_name(&status, path);
+        if (!single)
+            print_first_name(&status, path);
         putchar('\n');
         cleanup_fd int below = S_ISDIR(status.st_mode) ? openat(directory, names[i], O_RDONLY | O_DIRECTORY) : -1;
         if (below >= 0)
-            digest(below, path, loose);
+            digest(below, path);
     }
     node_names_free(names);
 }
@@ -156,7 +171,11 @@ int main(int argc, char **argv) {
         return 2;
     }
     const char *verb = argv[1];
-    if (!target_of_directory(&target, argv[2], &mistake))
+    loose = strcmp(argv[argc - 1], "loose") == 0;
+    single = strcmp(argv[argc - 1], "single") == 0;
+    pid_t process = (pid_t)strtol(argv[2], NULL, 10);
+    if (!(process > 0 ? target_of_process(&target, process, &mistake)
+                      : target_of_directory(&target, argv[2], &mistake)))
         return failed();
     if (strcmp(verb, "undo") == 0)
         return commit_undo(&target, INCIDENT, &mistake) ? 0 : failed();
@@ -165,9 +184,11 @@ int main(int argc, char **argv) {
     if (strcmp(verb, "pending") == 0)
         return commit_is_under_way(&target, INCIDENT) ? 0 : 3;
     if (strcmp(verb, "digest") == 0)
-        return digest(target.descriptor, "", argc > 3), 0;
+        return digest(target.descriptor, ""), 0;
     if (argc < 4)
         return 2;
+    if (strcmp(verb, "run") == 0)
+        return run(argv + 3);
     if (strcmp(verb, "list") == 0)
         return list(argv[3]);
     if (strcmp(verb, "commit") == 0)

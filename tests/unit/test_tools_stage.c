@@ -219,15 +219,19 @@ static void test_writes_stay_in_the_stage(void **state) {
     in_stage(check_writes);
 }
 
+/* Nobody uses the stage any more. */
+static bool can_unmount(void) {
+    cleanup_free char *inner = xasprintf("%s%s", stage.merged, STAGE_WORK);
+    close(stage.root);
+    stage.root = -1;
+    return umount2(inner, 0) == 0 && umount2(stage.merged, 0) == 0;
+}
+
 static bool check_end(void) {
     struct command_result result;
     bool good = staged("setsid sleep 1000 >/dev/null 2>&1 & sleep 1000 & echo fine", STAGE_OFFLINE, &result);
     command_result_free(&result);
-    /* Nobody uses the stage any more: it can be unmounted for good. */
-    cleanup_free char *merged = xasprintf("%s%s", stage.merged, STAGE_WORK);
-    close(stage.root);
-    stage.root = -1;
-    return good && umount2(merged, 0) == 0 && umount2(stage.merged, 0) == 0;
+    return good && can_unmount();
 }
 
 /* A service that is restarted after staging must not stay in the stage's mount namespace. */
@@ -247,6 +251,20 @@ static void test_target_is_outside_of_the_stage(void **state) {
     (void)state;
     assert_true(readlink("/proc/self/ns/mnt", caller_mounts, sizeof caller_mounts - 1) > 0);
     in_stage(check_restart);
+}
+
+static bool check_timeout(void) {
+    const char *const arguments[] = {"sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & sleep 1000", NULL};
+    const struct command command = {.arguments = arguments, .timeout_seconds = 1};
+    struct command_result result;
+    bool good = !stage_run(&stage, &command, STAGE_OFFLINE, &result, &mistake) && result.timed_out;
+    command_result_free(&result);
+    return good && can_unmount();
+}
+
+static void test_timeout_ends_all(void **state) {
+    (void)state;
+    in_stage(check_timeout);
 }
 
 static void test_daemons_end_with_the_command(void **state) {
@@ -299,6 +317,7 @@ int main(void) {
         cmocka_unit_test(test_writes_stay_in_the_stage),
         cmocka_unit_test(test_target_is_outside_of_the_stage),
         cmocka_unit_test(test_daemons_end_with_the_command),
+        cmocka_unit_test(test_timeout_ends_all),
         cmocka_unit_test(test_killed_helper_leaves_a_directory),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -209,8 +209,7 @@ static bool remove_level(const struct target *target, const char *path) {
 bool commit_place_remove(struct commit_place *place, struct mistake *mistake) {
     char name[24];
     snprintf(name, sizeof name, "%lld", (long long)place->incident);
-    bool good = place->rollback < 0 || node_remove(place->rollback, name);
-    for (size_t i = LEVELS; good && i-- > 0;)
-        good = remove_level(place->target, levels[i].path);
+    bool good = (place->rollback < 0 || node_remove(place->rollback, name)) &&
+                remove_level(place->target, levels[1].path) && remove_level(place->target, levels[0].path);
     return good || cannot(place, "remove", mistake);
 }
