@@ -98,10 +98,11 @@ static void incident_or_die(struct session *session, const char *word, struct in
 static void target_or_die(struct session *session, struct incident *incident) {
     if (settings.root != NULL && settings.process != NULL)
         options_mistake(&session->usage, "--root and --pid exclude each other");
-    if (settings.root != NULL)
-        incident->root = strcmp(settings.root, "/") == 0 ? xstrdup("") : absolute_path(settings.root);
-    if (settings.process == NULL)
+    if (settings.process == NULL) {
+        bool own = settings.root == NULL || strcmp(settings.root, "/") == 0;
+        incident->root = own ? xstrdup("") : absolute_path(settings.root);
         return;
+    }
     incident->sender = (pid_t)strtol(settings.process, NULL, 10);
     if (incident->sender < 1 || !claim_target(incident))
         die("there is no process \"%s\"", settings.process);
@@ -118,7 +119,7 @@ static void recipe_or_die(struct session *session, const char *path, struct reci
 static void open_target_or_die(const struct incident *incident, struct target *target) {
     struct mistake mistake = {0};
     if (incident->target != 0 ? !target_of_process(target, incident->target, &mistake)
-                              : !target_of_directory(target, incident->root != NULL ? incident->root : "", &mistake))
+                              : !target_of_directory(target, incident->root, &mistake))
         die("%s", mistake.text);
 }
 
@@ -230,6 +231,9 @@ static int answer(struct session *session, const char *word, enum incident_state
     struct incident incident;
     open_journal(session);
     incident_or_die(session, word, &incident);
+    if (to == INCIDENT_APPROVED && incident.root == NULL)
+        die("which container incident %lld was in is not known: apply recipe \"%s\" with --root or --pid",
+            (long long)incident.id, incident.recipe != NULL ? incident.recipe : "");
     if (!journal_move(session->journal, incident.id, INCIDENT_WAITING, to, detail) &&
         !journal_move(session->journal, incident.id, INCIDENT_NOTIFIED, to, detail))
         die("incident %lld waits for no answer: it is %s", (long long)incident.id, incident_state_word(incident.state));

@@ -157,6 +157,11 @@ eventually are '[.incidents[].state]' '["waiting"]'
 report patchd/ask-waits $? "$(incidents .)"
 let_go
 
+# As of a program that ended before it could be looked at: then nobody knows its container, and it is never our own root.
+sqlite3 state/journal "UPDATE incident SET root = NULL"
+expect patchd/unknown-container-is-not-ours 2 'container .* is not known' "$pinion" patch approve --config conf 1
+sqlite3 state/journal "UPDATE incident SET root = ''"
+
 # ---- killed ----
 
 stop KILL 2>/dev/null

@@ -126,7 +126,7 @@ static void claims_are_no_orders(void **state) {
     struct scene *scene = *state;
     put_recipe(scene, "fix", 3, "2090-01-01", "x509", true);
     expect_decision(scene, violation(CLAIM_FALSE), INCIDENT_IGNORED, "so it is");
-    expect_decision(scene, violation(CLAIM_GONE), INCIDENT_WAITING, "not by itself");
+    expect_decision(scene, violation(CLAIM_GONE), INCIDENT_NOTIFIED, "so it is");
 }
 
 static void other_calls_are_not_answered(void **state) {

@@ -127,9 +127,9 @@ static void find_stale(struct work *work) {
 /* A program that is restarted too often is attacked through its restarts. */
 static bool restarts_allowed(const struct work *work, struct mistake *mistake) {
     int64_t hour_ago = (int64_t)(time(NULL) - 3600) * 1000000000;
-    const char *root = work->incident->root != NULL ? work->incident->root : "";
     for (size_t i = 0; i < work->stale_count; i++)
-        if (journal_restarts(work->journal, root, work->stale[i].program, hour_ago) >= work->config->restarts_per_hour)
+        if (journal_restarts(work->journal, work->incident->root, work->stale[i].program, hour_ago) >=
+            work->config->restarts_per_hour)
             return text_mistake(mistake, 0,
                                 "\"%s\" was restarted %u times within an hour: wait, or restart it yourself",
                                 work->stale[i].program, work->config->restarts_per_hour);
@@ -157,13 +157,12 @@ static bool step_commit(struct work *work, struct mistake *mistake) {
 }
 
 static void count_restarts(struct work *work) {
-    const char *root = work->incident->root != NULL ? work->incident->root : "";
     for (size_t i = 0; i < work->stale_count; i++) {
         size_t first = 0;
         while (strcmp(work->stale[first].program, work->stale[i].program) != 0)
             first++;
         if (first == i)
-            journal_restarted(work->journal, work->incident->id, root, work->stale[i].program);
+            journal_restarted(work->journal, work->incident->id, work->incident->root, work->stale[i].program);
     }
 }
 
@@ -288,8 +287,10 @@ static int lock_state(const struct config *config, bool *busy, struct mistake *m
 
 static bool open_target(const struct incident *incident, struct target *target, struct mistake *mistake) {
     uint64_t start;
+    if (incident->root == NULL)
+        return text_mistake(mistake, 0, "which container it was is not known: apply the recipe with --root or --pid");
     if (incident->target == 0)
-        return target_of_directory(target, incident->root != NULL ? incident->root : "", mistake);
+        return target_of_directory(target, incident->root, mistake);
     if (!process_start(incident->target, &start) || start != incident->target_start)
         return text_mistake(mistake, 0, "the container is gone: its first process, %d, ended", (int)incident->target);
     return target_of_process(target, incident->target, mistake);

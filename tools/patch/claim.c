@@ -148,10 +148,12 @@ static bool parent_of(pid_t process, pid_t *parent) {
     return true;
 }
 
+/* Programs of a container may have changed their root once more: the container is what its first process sees. */
 static pid_t outermost(pid_t process) {
     pid_t parent;
-    while (parent_of(process, &parent) && share(process, parent, "root") && share(process, parent, "ns/mnt"))
-        process = parent;
+    for (pid_t next = process; parent_of(next, &parent); next = parent)
+        if (share(process, parent, "ns/mnt"))
+            process = parent;
     return process;
 }
 

@@ -175,9 +175,9 @@ static struct recent *recent_of(struct patch_daemon *daemon, const struct kind *
     return oldest;
 }
 
+/* What waits for a person is bounded by itself: one for each recipe and root. */
 static uint64_t open_incidents(struct patch_daemon *daemon) {
-    static const enum incident_state open_states[] = {INCIDENT_RECEIVED, INCIDENT_WAITING, INCIDENT_APPROVED,
-                                                      INCIDENT_APPLYING};
+    static const enum incident_state open_states[] = {INCIDENT_RECEIVED, INCIDENT_APPROVED, INCIDENT_APPLYING};
     struct journal_totals totals;
     uint64_t count = 0;
     journal_totals(daemon->journal, &totals);

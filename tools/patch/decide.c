@@ -195,25 +195,16 @@ bool decide_recipe(const struct config *config, struct journal *journal, const s
     return false;
 }
 
-static const char *const automatic_needs_person[] = {
-    [CLAIM_GOOD] = NULL,
-    [CLAIM_GONE] = "the sender could not be looked at any more",
-    [CLAIM_FALSE] = "the event does not hold",
-    [CLAIM_NONE] = NULL,
-};
-
 static void choose_by_mode(struct decider *decider, struct incident *incident) {
-    const char *person = automatic_needs_person[incident->claim];
     const char *root = incident->root != NULL ? incident->root : "";
-    switch (decider->config->mode) {
-    case PATCH_NOTIFY: settle(incident, INCIDENT_NOTIFIED, "recipe \"%s\" answers it", incident->recipe); return;
-    case PATCH_ASK:
+    enum patch_mode mode = decider->config->mode;
+    if (incident->claim == CLAIM_GONE)
+        settle(incident, INCIDENT_NOTIFIED, "recipe \"%s\" answers it, but %s", incident->recipe,
+               incident->claim_detail);
+    else if (mode == PATCH_NOTIFY)
+        settle(incident, INCIDENT_NOTIFIED, "recipe \"%s\" answers it", incident->recipe);
+    else if (mode == PATCH_ASK)
         settle(incident, INCIDENT_WAITING, "recipe \"%s\" answers it: pinion patch approve ID", incident->recipe);
-        return;
-    case PATCH_AUTO: break;
-    }
-    if (person != NULL)
-        settle(incident, INCIDENT_WAITING, "not by itself, for %s: pinion patch approve ID", person);
     else if (journal_attempts(decider->journal, incident->recipe, incident->to, root) > 0)
         settle(incident, INCIDENT_WAITING, "it was applied by itself before, once is all: pinion patch approve ID");
     else

@@ -35,8 +35,8 @@ static char *os_release(const struct incident *incident) {
     struct mistake mistake = {0};
     char *text = NULL;
     size_t size;
-    if (incident->target != 0 ? !target_of_process(&target, incident->target, &mistake)
-                              : !target_of_directory(&target, incident->root != NULL ? incident->root : "", &mistake))
+    if (incident->root == NULL || (incident->target != 0 ? !target_of_process(&target, incident->target, &mistake)
+                                                         : !target_of_directory(&target, incident->root, &mistake)))
         return NULL;
     cleanup_fd int descriptor = target_openat(&target, "/etc/os-release", O_RDONLY | O_CLOEXEC, 0);
     if (descriptor >= 0)
