@@ -358,6 +358,16 @@ sed -i '/^Package: lonely$/,/^$/s/^Status: .*/Status: install ok installed/' "$r
 chroot "$root" sh -c 'echo victim hold | dpkg --set-selections'
 check held 2 "victim is on hold at 1.0-1: allow it with \"apt-mark unhold victim\""
 chroot "$root" sh -c 'echo victim install | dpkg --set-selections'
+exec 5< <(exec python3 -c 'import fcntl, signal, sys
+lock = open(sys.argv[1], "w")
+fcntl.lockf(lock, fcntl.LOCK_EX)
+print("locked", flush=True)
+signal.pause()' "$root/var/lib/dpkg/lock-frontend")
+holder=$!
+read -r _ <&5
+check busy 2 "another package manager is at work"
+kill "$holder"
+wait "$holder" 2>/dev/null
 mv "$root/usr/lib/apt/apt-helper" "$root/usr/lib/apt/helper"
 check no_downloader 2 "the target has no /usr/lib/apt/apt-helper: install the package apt"
 mv "$root/usr/lib/apt/helper" "$root/usr/lib/apt/apt-helper"

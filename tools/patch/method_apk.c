@@ -15,7 +15,6 @@
 #define ARCHIVES STAGE_WORK "/apk"
 #define CACHE STAGE_WORK "/apk-cache"
 #define WORLD "/etc/apk/world"
-#define PACKAGES_MOST 256
 
 static enum method_readiness plan_apk(const struct recipe *recipe, const struct target *target,
                                       struct method_plan *plan, struct mistake *mistake) {
@@ -56,16 +55,7 @@ static bool run_apk(const struct stage *stage, enum stage_network network, const
 
 /* ---- what apk would do ---- */
 
-struct choice {
-    char *name, *version;
-};
-
-struct choices {
-    struct choice items[PACKAGES_MOST];
-    size_t count;
-};
-
-static void choices_free(struct choices *choices) {
+void apk_choices_free(struct apk_choices *choices) {
     for (size_t i = 0; i < choices->count; i++) {
         free(choices->items[i].name);
         free(choices->items[i].version);
@@ -73,11 +63,11 @@ static void choices_free(struct choices *choices) {
 }
 
 /* "( 1/12) Upgrading name (old -> new)", "( 2/12) Installing name (version)": anything else touches more than it may. */
-static bool read_action(char *line, struct choices *choices, struct mistake *mistake) {
+static bool read_action(char *line, struct apk_choices *choices, struct mistake *mistake) {
     char *rest = line + strcspn(line, ")");
     strsep(&rest, " ");
     const char *verb = strsep(&rest, " "), *name = strsep(&rest, " ");
-    if (verb == NULL || name == NULL || rest == NULL || *rest != '(' || choices->count == PACKAGES_MOST)
+    if (verb == NULL || name == NULL || rest == NULL || *rest != '(' || choices->count == APK_CHOICES_MOST)
         return text_mistake(mistake, 0, "apk's answer is not understood: %s", line);
     if (strcmp(verb, "Upgrading") != 0 && strcmp(verb, "Installing") != 0)
         return text_mistake(mistake, 0, "apk would do more than upgrade (%s %s): do this by hand", verb, name);
@@ -86,11 +76,11 @@ static bool read_action(char *line, struct choices *choices, struct mistake *mis
     const char *arrow = strstr(versions, "-> "), *version = arrow != NULL ? arrow + 3 : versions;
     if (!form_matches(&form_apk_package, name) || !form_matches(&form_apk_version, version))
         return text_mistake(mistake, 0, "apk names a strange package: %s %s", name, version);
-    choices->items[choices->count++] = (struct choice){xstrdup(name), xstrdup(version)};
+    choices->items[choices->count++] = (struct apk_choice){xstrdup(name), xstrdup(version)};
     return true;
 }
 
-static bool read_actions(char *output, struct choices *choices, struct mistake *mistake) {
+bool apk_choices_read(char *output, struct apk_choices *choices, struct mistake *mistake) {
     for (char *line; (line = strsep(&output, "\n")) != NULL;) {
         if (*line == '(' && !read_action(line, choices, mistake))
             return false;
@@ -98,22 +88,22 @@ static bool read_actions(char *output, struct choices *choices, struct mistake *
     return choices->count > 0 || text_mistake(mistake, 0, "apk finds nothing to do");
 }
 
-static bool choose(const struct recipe *recipe, const struct stage *stage, struct choices *choices,
+static bool choose(const struct recipe *recipe, const struct stage *stage, struct apk_choices *choices,
                    struct method_cost *cost, struct mistake *mistake) {
     cleanup_free char *wanted = xasprintf("%s=%s", recipe->package, recipe->fixed);
     const char *const update[] = {"update", NULL}, *const add[] = {"add", "--simulate", wanted, NULL};
     cleanup_free char *output = NULL;
     return run_apk(stage, STAGE_ONLINE, update, cost, NULL, mistake) &&
-           run_apk(stage, STAGE_ONLINE, add, cost, &output, mistake) && read_actions(output, choices, mistake);
+           run_apk(stage, STAGE_ONLINE, add, cost, &output, mistake) && apk_choices_read(output, choices, mistake);
 }
 
 /* ---- fetching ---- */
 
-static char *archive_path(const struct choice *choice) {
+static char *archive_path(const struct apk_choice *choice) {
     return xasprintf(ARCHIVES "/%s-%s.apk", choice->name, choice->version);
 }
 
-static bool count_archive(const struct stage *stage, const struct choice *choice, struct method_cost *cost,
+static bool count_archive(const struct stage *stage, const struct apk_choice *choice, struct method_cost *cost,
                           struct mistake *mistake) {
     struct stat status;
     cleanup_free char *path = archive_path(choice);
@@ -124,7 +114,7 @@ static bool count_archive(const struct stage *stage, const struct choice *choice
     return true;
 }
 
-static bool bring(const struct stage *stage, const struct choices *choices, struct method_cost *cost,
+static bool bring(const struct stage *stage, const struct apk_choices *choices, struct method_cost *cost,
                   struct mistake *mistake) {
     static const char *const fetch[] = {"fetch", "--output", ARCHIVES, NULL}, *const verify[] = {"verify", NULL};
     struct words fetching = {0}, verifying = {0};
@@ -148,10 +138,10 @@ static bool bring(const struct stage *stage, const struct choices *choices, stru
 
 static bool fetch_apk(const struct recipe *recipe, const struct stage *stage, struct method_cost *cost,
                       struct mistake *mistake) {
-    struct choices choices = {.count = 0};
+    struct apk_choices choices = {.count = 0};
     bool good = method_directory(stage, "apk", 0755, mistake) && method_directory(stage, "apk-cache", 0755, mistake) &&
                 choose(recipe, stage, &choices, cost, mistake) && bring(stage, &choices, cost, mistake);
-    choices_free(&choices);
+    apk_choices_free(&choices);
     return good;
 }
 

@@ -101,6 +101,25 @@ void debian_addresses(const struct target *target, struct names *addresses);
 void addresses_add_list(struct names *addresses, const char *text);    /* sources.list, one line each */
 void addresses_add_stanzas(struct names *addresses, const char *text); /* deb822 */
 
+/* ---- Alpine packages ---- */
+
+#define APK_CHOICES_MOST 256
+
+struct apk_choice {
+    char *name, *version;
+};
+
+/* What apk would install or upgrade. */
+struct apk_choices {
+    struct apk_choice items[APK_CHOICES_MOST];
+    size_t count;
+};
+
+/* Reads what `apk add --simulate` printed, which is spoiled. Refused when it would do anything else. The choices are to
+ * be freed in both cases. */
+bool apk_choices_read(char *output, struct apk_choices *choices, struct mistake *mistake);
+void apk_choices_free(struct apk_choices *choices);
+
 /* ---- files ---- */
 
 /* `path`: in the form of form_changeable_path, or in STAGE_WORK.

@@ -136,6 +136,13 @@ static void each_apk(char *text, package_visit *visit, void *context) {
 
 /* ---- both ---- */
 
+void package_each_of(enum package_manager manager, char *text, package_visit *visit, void *context) {
+    if (manager == PACKAGES_DPKG)
+        each_dpkg(text, visit, context);
+    else
+        each_apk(text, visit, context);
+}
+
 bool package_each(const struct target *target, package_visit *visit, void *context) {
     enum package_manager manager = package_manager_of(target);
     if (manager == PACKAGES_NONE)
@@ -143,10 +150,7 @@ bool package_each(const struct target *target, package_visit *visit, void *conte
     cleanup_free char *text = read_database(target, manager == PACKAGES_DPKG ? DPKG_STATUS : APK_DATABASE);
     if (text == NULL)
         return false;
-    if (manager == PACKAGES_DPKG)
-        each_dpkg(text, visit, context);
-    else
-        each_apk(text, visit, context);
+    package_each_of(manager, text, visit, context);
     return true;
 }
 

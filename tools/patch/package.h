@@ -26,6 +26,8 @@ struct package {
 /* Visits all; the callback returns false to stop. False: there is no database that can be read. */
 typedef bool package_visit(const struct package *package, void *context);
 bool package_each(const struct target *target, package_visit *visit, void *context);
+/* The same for a database's text, which is spoiled. */
+void package_each_of(enum package_manager manager, char *text, package_visit *visit, void *context);
 
 /* The version of an installed package, owned by the caller; NULL: not installed. `architecture` may be NULL; "all"
  * and any other are the same package. */
