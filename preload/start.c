@@ -223,6 +223,18 @@ static const char *use_policy(struct state *state, int descriptor) {
     return NULL;
 }
 
+/* While a patch is brought in, a program may be one of two builds: the policy then has both as modules of its path. */
+static bool is_for(const struct policy_header *policy, const struct identity *program) {
+    if (identity_equal(&policy->program, program))
+        return true;
+    const char *path = policy_text(policy, policy->program_path);
+    const struct policy_module *modules = policy_section(policy, policy->modules);
+    for (uint32_t i = 0; i < policy->modules.count; i++)
+        if (identity_equal(&modules[i].identity, program) && strcmp(policy_text(policy, modules[i].path), path) == 0)
+            return true;
+    return false;
+}
+
 /* The mapping is private and read-only, but follows its file: guard_path keeps this process and its children from
  * writing to it. Who else may write it could as well replace it before the next start. */
 static void load_policy(struct state *state, const struct settings *settings) {
@@ -243,7 +255,7 @@ static void load_policy(struct state *state, const struct settings *settings) {
     raw(__NR_close, opened);
     if (problem != NULL)
         refuse_to_start(REASON_BAD_POLICY, problem);
-    if (!identity_equal(&state->policy->program, &state->program)) {
+    if (!is_for(state->policy, &state->program)) {
         /* One file given for all: it holds for the program it names, the others have none. */
         const char *meant = policy_text(state->policy, state->policy->program_path);
         if (settings->policy != NULL && state->program_path != NULL && strcmp(meant, state->program_path) != 0) {
