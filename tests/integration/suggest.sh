@@ -110,7 +110,7 @@ draft() {
 draft digest 's/sha256 = "..../sha256 = "0000/'
 expect suggest/test-wrong-digest 1 'would fail, at fetch' "${test[@]}" "$work/digest.recipe"
 draft older 's/1\.0-2/1.0-1/g'
-expect suggest/test-nothing-to-do 3 'nothing to do, at plan' "${test[@]}" "$work/older.recipe"
+expect suggest/test-nothing-to-do 3 'nothing to do, at plan: libdemo1 1.0-1 is installed' "${test[@]}" "$work/older.recipe"
 printf 'echo >/etc/written; exit 7\n' >"$work/bad.sh"
 "${r[@]}" new --name script --method script --script "$work/bad.sh" -o "$work/script.recipe"
 expect suggest/test-failing-script 1 'would fail, at install' "${test[@]}" "$work/script.recipe"

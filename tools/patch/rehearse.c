@@ -75,7 +75,11 @@ static enum apply_status plan(const struct recipe *recipe, const struct target *
     rehearsal->step = "plan";
     switch (method_of(recipe->method)->plan(recipe, target, &rehearsal->plan, mistake)) {
     case METHOD_READY: return APPLY_DONE;
-    case METHOD_NOTHING: return APPLY_NOTHING;
+    case METHOD_NOTHING:
+        if (mistake->text[0] == '\0' && rehearsal->plan.from != NULL && recipe->fixed != NULL)
+            text_mistake(mistake, 0, "%s %s is installed, and the recipe brings %s", recipe->package,
+                         rehearsal->plan.from, recipe->fixed);
+        return APPLY_NOTHING;
     default: return APPLY_ERROR;
     }
 }
