@@ -240,7 +240,7 @@ check file_too_large 1 "fetch failed: .*more than the 14 bytes"
 
 # What it is asked for is in its folder, but for a few names.
 cat >"$work/server.py" <<'SERVER'
-import functools, http.server, ssl, sys
+import functools, http.server, ssl, sys, threading
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
@@ -249,6 +249,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.send_header("Location", {"file": "file:///srv/tool", "ftp": "ftp://127.0.0.1/tool", "self": "/to/self"}
                              .get(self.path[4:], "/" + self.path[4:]))
             self.end_headers()
+        elif self.path == "/silent":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.flush()
+            threading.Event().wait(20)
         elif self.path == "/endless":
             self.send_response(200)
             self.end_headers()
@@ -263,6 +268,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+http.server.ThreadingHTTPServer.daemon_threads = True
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=sys.argv[1]))
 if len(sys.argv) > 2:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -346,6 +352,11 @@ check script 0 "replace /usr/share/victim/version"
 check script_removes 0 "remove /usr/share/first/version"
 recipe victim 2 script 'script = { text = "echo it cannot be done >&2; exit 7"; };'
 check script_fails 1 "install failed: .*it cannot be done"
+
+recipe victim 2 script 'script = { text = "sleep 1000"; };'
+expect methods/script_takes_too_long 1 "install failed: .*it still ran after 1 s" "$methods" "$work/recipe" "$root" "$scratch/stage" 1
+recipe "" "" files "files = ( { path = \"/usr/bin/newtool\"; $(source_of "$work/tool" "http://127.0.0.1:$port/silent") } );"
+expect methods/download_takes_too_long 1 "fetch failed: .*timed out" "$methods" "$work/recipe" "$root" "$scratch/stage" 1
 
 # ---- a target that something has to be done in first ----
 

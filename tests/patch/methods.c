@@ -1,7 +1,7 @@
 /* Plans, fetches and installs a recipe in a stage over a root, and says what would be changed; nothing comes into the
  * root. For the tests of the methods: no signature, journal, commit or restart.
  *
- *   methods RECIPE ROOT SCRATCH
+ *   methods RECIPE ROOT SCRATCH [SECONDS]      for each command
  */
 #include <string.h>
 
@@ -55,7 +55,7 @@ static int apply(const struct recipe *recipe, const struct stage *stage) {
     return print_changes(stage, &mistake) ? 0 : tell("changes", &mistake);
 }
 
-static int run(const struct recipe *recipe, const struct target *target, const char *scratch) {
+static int run(const struct recipe *recipe, const struct target *target, const char *scratch, unsigned seconds) {
     struct mistake mistake = {0};
     struct stage stage;
     enum method_readiness readiness = print_plan(recipe, target, &mistake);
@@ -63,6 +63,7 @@ static int run(const struct recipe *recipe, const struct target *target, const c
         return readiness == METHOD_NOTHING ? 3 : 2;
     if (!stage_open(&stage, target, scratch, 1, &mistake))
         return tell("stage", &mistake);
+    stage.timeout = seconds;
     int status = apply(recipe, &stage);
     stage_close(&stage);
     return status;
@@ -73,14 +74,14 @@ int main(int argc, char **argv) {
     struct target target;
     struct mistake mistake = {0};
     size_t size;
-    if (argc != 4)
-        die("usage: methods RECIPE ROOT SCRATCH");
+    if (argc < 4)
+        die("usage: methods RECIPE ROOT SCRATCH [SECONDS]");
     cleanup_free char *text = file_read(argv[1], RECIPE_BYTES_MOST, &size);
     if (text == NULL || !recipe_parse(text, &recipe, &mistake))
         die("%s:%u: %s", argv[1], mistake.line, mistake.text);
     if (!target_of_directory(&target, argv[2], &mistake))
         die("%s", mistake.text);
-    int status = run(&recipe, &target, argv[3]);
+    int status = run(&recipe, &target, argv[3], argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 0);
     target_close(&target);
     recipe_free(&recipe);
     return status;

@@ -85,8 +85,10 @@ static enum apply_status make_plan(struct work *work, struct method_plan *plan, 
 }
 
 static bool step_fetch(struct work *work, struct mistake *mistake) {
-    return stage_open(&work->stage, &work->target, work->scratch, work->incident->id, mistake) &&
-           work->method->fetch(work->recipe, &work->stage, &work->cost, mistake);
+    if (!stage_open(&work->stage, &work->target, work->scratch, work->incident->id, mistake))
+        return false;
+    work->stage.timeout = work->config->step_timeout;
+    return work->method->fetch(work->recipe, &work->stage, &work->cost, mistake);
 }
 
 static bool step_install(struct work *work, struct mistake *mistake) {

@@ -12,7 +12,6 @@
 #include "runtime/util.h"
 #include "tools/patch/method_parts.h"
 
-#define DOWNLOAD_SECONDS 1800L
 #define CONNECT_SECONDS 30L
 #define SLOW_SECONDS 60L /* below SLOW_BYTES a second */
 #define SLOW_BYTES 512L
@@ -54,7 +53,7 @@ static size_t take_from_curl(char *data, size_t size, size_t count, void *contex
     return take(context, data, size * count) ? size * count : 0;
 }
 
-static void set_options(CURL *curl, const char *url, struct sink *sink, char *error) {
+static void set_options(CURL *curl, const char *url, unsigned seconds, struct sink *sink, char *error) {
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     /* Never from https to anything else. */
@@ -67,7 +66,7 @@ static void set_options(CURL *curl, const char *url, struct sink *sink, char *er
     curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, DOWNLOAD_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)seconds);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, SLOW_SECONDS);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES);
@@ -76,12 +75,12 @@ static void set_options(CURL *curl, const char *url, struct sink *sink, char *er
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
 }
 
-static bool from_network(const char *url, struct sink *sink, struct mistake *mistake) {
+static bool from_network(const char *url, unsigned seconds, struct sink *sink, struct mistake *mistake) {
     char error[CURL_ERROR_SIZE] = "";
     CURL *curl = curl_easy_init();
     if (curl == NULL)
         return text_mistake(mistake, 0, "%s: libcurl cannot be used", url);
-    set_options(curl, url, sink, error);
+    set_options(curl, url, seconds, sink, error);
     CURLcode code = curl_easy_perform(curl);
     curl_easy_cleanup(curl);
     if (code == CURLE_OK)
@@ -145,7 +144,8 @@ bool method_download(const struct stage *stage, const struct recipe_file *file, 
     struct sink sink = {.fd = fd, .limit = file->size};
     sha256_begin(&sink.hash);
     const char *path = file_path(url);
-    bool good = path != NULL ? from_target(stage, path, &sink, mistake) : from_network(url, &sink, mistake);
+    bool good = path != NULL ? from_target(stage, path, &sink, mistake)
+                             : from_network(url, stage->timeout != 0 ? stage->timeout : METHOD_SECONDS, &sink, mistake);
     cost->downloaded += sink.length;
     if (good && check(&sink, file, url, mistake))
         return true;

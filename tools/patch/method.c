@@ -12,8 +12,6 @@
 #include "runtime/util.h"
 #include "tools/patch/method_parts.h"
 
-#define METHOD_SECONDS 1800
-
 static const struct method *const methods[METHOD_COUNT] = {
     [METHOD_APT] = &method_apt,     [METHOD_APK] = &method_apk,       [METHOD_FILES] = &method_files,
     [METHOD_BUILD] = &method_build, [METHOD_SCRIPT] = &method_script,
@@ -66,7 +64,7 @@ bool method_run(const struct stage *stage, const char *const *arguments, enum st
     struct command command = {
         .arguments = arguments,
         .environment = environment,
-        .timeout_seconds = METHOD_SECONDS,
+        .timeout_seconds = stage->timeout != 0 ? stage->timeout : METHOD_SECONDS,
         .incident = stage->incident,
     };
     struct command_result result = {0};

@@ -190,6 +190,7 @@ static bool install_build(const struct recipe *recipe, const struct stage *stage
         return false;
     bool good = stage_open(&builder, &target, scratch, stage->incident, mistake);
     if (good) {
+        builder.timeout = stage->timeout;
         good = build_in(recipe, &builder, stage, cost, mistake);
         stage_close(&builder);
     }

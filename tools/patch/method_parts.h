@@ -6,6 +6,8 @@
 #include "tools/patch/method.h"
 #include "tools/patch/package.h"
 
+#define METHOD_SECONDS 1800 /* for a command or download, where the stage does not say */
+
 /* The words of a command line, as they grow; ends with NULL. The words themselves are the caller's. */
 struct words {
     const char **items;

@@ -15,6 +15,7 @@ struct stage {
     char *merged;  /* how the target would look: visible to this process and its children alone */
     int root;      /* descriptor of `merged`, O_PATH */
     int64_t incident;
+    unsigned timeout; /* seconds for one command of a method, or one download; 0: half an hour */
 };
 
 /* NULL, or why this target cannot be staged here (privilege, file system of the scratch directory, a part of the
