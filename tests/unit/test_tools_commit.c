@@ -315,6 +315,42 @@ static void test_no_second_commit(void **state) {
     assert_true(place_is_gone());
 }
 
+static void test_undo_after_packages_were_installed(void **state) {
+    (void)state;
+    need_root();
+    old("/var/lib/dpkg/", "");
+    old("/var/lib/dpkg/status", "before");
+    old("/etc/file", "before");
+    new ("/var/", "");
+    new ("/var/lib/", "");
+    new ("/var/lib/dpkg/", "");
+    new ("/var/lib/dpkg/status", "after");
+    new ("/etc/file", "after");
+    assert_true(read_changes() && commit());
+    cleanup_free char *path = xasprintf("%s/root/var/lib/dpkg/status", work);
+    assert_true(atomic_file_write(path, 0644, "later", 5));
+    assert_false(undo());
+    assert_non_null(strstr(mistake.text, "packages were installed in"));
+    assert_true(holds("/etc/file", "after") && holds("/var/lib/dpkg/status", "later"));
+    assert_true(commit_is_under_way(&target, INCIDENT));
+    assert_true(commit_keep(&target, INCIDENT, &mistake));
+}
+
+/* A directory without a manifest is what a helper leaves that is killed right at the beginning. */
+static void test_place_left_at_the_beginning(void **state) {
+    (void)state;
+    need_root();
+    cleanup_free char *pinion = xasprintf("%s/root/var/lib/pinion", work);
+    cleanup_free char *rollback = xasprintf("%s/rollback", pinion), *place = xasprintf("%s/%d", rollback, INCIDENT);
+    mkdir(pinion, 0700);
+    mkdir(rollback, 0700);
+    mkdir(place, 0700);
+    new ("/etc/file", "after");
+    assert_true(read_changes() && commit());
+    assert_true(holds("/etc/file", "after") && undo());
+    assert_true(holds("/etc/file", NULL) && place_is_gone());
+}
+
 /* ---- hostile targets ---- */
 
 static void test_rollback_directory_of_others(void **state) {
@@ -402,6 +438,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_some_come_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_undo_after_programs_have_run, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_second_commit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_undo_after_packages_were_installed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_place_left_at_the_beginning, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rollback_directory_of_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_manifest, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_forged_manifest, set_up, tear_down),

@@ -157,12 +157,18 @@ static bool add_parent(const struct commit *commit, struct manifest *manifest, c
     return add_directory(commit, manifest, parent);
 }
 
-static bool add_entry(const struct commit *commit, struct manifest *manifest, const struct change *change) {
+static bool add_entry(const struct commit *commit, struct manifest *manifest, size_t index) {
+    const struct change *change = commit->order[index];
+    struct stat new;
+    bool made = has_new(change) && fstatat(commit->place.new, commit_name(index).text, &new, AT_SYMLINK_NOFOLLOW) == 0;
+    if (has_new(change) && !made)
+        return cannot(commit, "look at the new", change->path);
     struct manifest_entry *entry = array_append(manifest->entries, manifest->entry_count);
     *entry = (struct manifest_entry){.kind = change->kind,
                                      .path = xstrdup(change->path),
                                      .was_directory = was_directory(change),
                                      .is_directory = is_directory(change),
+                                     .inode = made ? new.st_ino : 0,
                                      .before = change->before};
     if (change->kind != CHANGE_METADATA && !entry->was_directory)
         return true;
@@ -186,7 +192,7 @@ static bool fill_beginning(const struct commit *commit, struct manifest *manifes
 
 static bool fill_entries(const struct commit *commit, struct manifest *manifest) {
     for (size_t i = 0; i < commit->count; i++)
-        if (!add_entry(commit, manifest, commit->order[i]))
+        if (!add_entry(commit, manifest, i))
             return false;
     return true;
 }

@@ -19,10 +19,12 @@ bool commit_make(const struct changes *changes, const struct stage *stage, bool 
                  struct mistake *mistake);
 
 /* Brings the target back, as far as a commit of this incident got. True as well where none was begun. After a mistake
- * everything else has been brought back, and it can be tried again. */
+ * everything else has been brought back, and it can be tried again. Where packages were installed since, nothing is
+ * brought back: that is a mistake too. */
 bool commit_undo(const struct target *target, int64_t incident, struct mistake *mistake);
 
-/* The patch stays: removes manifest and old files. */
+/* The patch stays: removes manifest and old files. False only if the manifest is still there, so that it can be undone;
+ * old files that cannot be removed are left with a warning. */
 bool commit_keep(const struct target *target, int64_t incident, struct mistake *mistake);
 
 /* Whether the target holds a manifest of this incident. */

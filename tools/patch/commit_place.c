@@ -113,7 +113,14 @@ bool commit_place_make(struct commit_place *place, const struct target *target, 
     if (!open_levels(place, true, mistake))
         return false;
     char name[24];
+    struct stat manifest;
     snprintf(name, sizeof name, "%lld", (long long)incident);
+    /* Without a manifest it was left by a helper that was killed before it did anything. */
+    if (open_part(place->rollback, name, O_RDONLY, &place->directory) && place->directory >= 0 &&
+        fstatat(place->directory, MANIFEST, &manifest, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
+        node_remove(place->rollback, name);
+    if (place->directory >= 0)
+        close(steal_fd(&place->directory));
     if (mkdirat(place->rollback, name, 0700) == 0 && open_part(place->rollback, name, O_RDONLY, &place->directory) &&
         mkdirat(place->directory, "old", 0700) == 0 && mkdirat(place->directory, "new", 0700) == 0 &&
         open_part(place->directory, "old", O_PATH, &place->old) &&

@@ -20,6 +20,16 @@ static bool clear(const struct commit_place *place, size_t index, int parent, co
     return errno == ENOENT && node_remove(parent, name);
 }
 
+/* Neither the file of before nor the one that the commit brought. */
+static bool is_somebody_elses(const struct commit_place *place, size_t index, const struct manifest_entry *entry) {
+    const char *name;
+    struct stat now, old;
+    cleanup_fd int parent = root_parent(place->target->descriptor, entry->path, &name);
+    return entry->kind == CHANGE_REPLACE && parent >= 0 && fstatat(parent, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstatat(place->old, commit_name(index).text, &old, AT_SYMLINK_NOFOLLOW) == 0 && now.st_ino != old.st_ino &&
+           now.st_ino != entry->inode;
+}
+
 static bool restore_file(const struct commit_place *place, size_t index, int parent, const char *name) {
     struct stat now, old;
     if (fstatat(place->old, commit_name(index).text, &old, AT_SYMLINK_NOFOLLOW) != 0)
@@ -106,13 +116,38 @@ static bool undo_all(const struct commit_place *place, const struct manifest *ma
     return good;
 }
 
+/* Who has installed packages since has built on what would be taken away: the package manager replaces its database as
+ * a whole each time. */
+static bool check_packages(const struct commit_place *place, const struct manifest *manifest, struct mistake *mistake) {
+    static const char *const databases[] = {"/var/lib/dpkg/status", "/lib/apk/db/installed",
+                                            "/usr/lib/apk/db/installed"};
+    for (size_t i = 0; i < manifest->entry_count; i++)
+        for (size_t j = 0; j < sizeof databases / sizeof *databases; j++)
+            if (strcmp(manifest->entries[i].path, databases[j]) == 0 &&
+                is_somebody_elses(place, i, &manifest->entries[i]))
+                return text_mistake(mistake, 0,
+                                    "packages were installed in \"%s/\" since: bring back by hand what is wanted of "
+                                    "\"%s/%lld\", and remove it",
+                                    place->target->root, COMMIT_DIRECTORY, (long long)place->incident);
+    return true;
+}
+
+/* All is decided and on disk: what is left over takes room, and nothing else. */
+static void clean_up(struct commit_place *place) {
+    struct mistake mistake;
+    if (!commit_place_remove(place, &mistake))
+        warn("%s", mistake.text);
+}
+
 static bool undo(struct commit_place *place, struct mistake *mistake) {
     struct manifest manifest;
     bool there;
     if (!commit_manifest_read(place, &manifest, &there, mistake))
         return false;
-    bool good = !there || (undo_all(place, &manifest, mistake) && commit_manifest_remove(place, mistake));
-    good = good && commit_place_remove(place, mistake);
+    bool good = !there || (check_packages(place, &manifest, mistake) && undo_all(place, &manifest, mistake) &&
+                           commit_manifest_remove(place, mistake));
+    if (good)
+        clean_up(place);
     manifest_free(&manifest);
     return good;
 }

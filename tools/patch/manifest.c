@@ -51,6 +51,7 @@ static void put_entry(FILE *out, const struct manifest_entry *entry) {
     put(out, entry->kind);
     put(out, (entry->was_directory ? 1u : 0u) | (entry->is_directory ? 2u : 0u));
     put_bytes(out, entry->path, strlen(entry->path));
+    put(out, entry->inode);
     put_status(out, &entry->before);
     put(out, entry->attributes.count);
     for (size_t i = 0; i < entry->attributes.count; i++) {
@@ -153,6 +154,7 @@ static void take_entry(struct reader *reader, struct manifest_entry *entry) {
     entry->was_directory = (flags & 1) != 0;
     entry->is_directory = (flags & 2) != 0;
     entry->path = take_text(reader, PATH_MOST);
+    entry->inode = take(reader, UINT64_MAX);
     take_status(reader, &entry->before);
     take_attributes(reader, &entry->attributes);
     if (entry->path != NULL && !path_is_plain(entry->path))

@@ -15,6 +15,7 @@ struct manifest_entry {
     enum change_kind kind;
     char *path;
     bool was_directory, is_directory;
+    uint64_t inode; /* of the new file, 0: none */
     /* Of what is changed in place (CHANGE_METADATA) and of directories that go: mode, owner and times. */
     struct stat before;
     struct attributes attributes;
