@@ -114,6 +114,24 @@ if ! { strace -qq -o /dev/null -e trace=none true; } 2>said; then
     exit "$failed"
 fi
 
+# The stage: killed anywhere, or a part of it, it leaves the target alone and no mount, and can be made again.
+problems=0 before_kills=$faults
+cp change_tree root
+"$trial" digest root >whole
+for call in setns open_tree unshare mount move_mount mkdirat symlinkat pivot_root umount2 capset clone execve exit_group; do
+    for ((n = 1; ; n++)); do
+        { strace -qq -f -o calls -e "trace=$call" -e "inject=$call:signal=KILL:when=$n" \
+            "$trial" stage "$work/root" "$work/again" /change_tree change; } >/dev/null 2>&1
+        grep -q 'killed by SIGKILL' calls || break
+        faults=$((faults + 1))
+        "$trial" digest root | cmp -s - whole || problem "stage killed in $call $n: the target is changed"
+        ! grep -q "$work/again" /proc/self/mountinfo || problem "stage killed in $call $n: a mount is left"
+    done
+done
+"$trial" stage "$work/root" "$work/again" /change_tree change >staged 2>&1 || problem "cannot stage again: $(cat staged)"
+report "commit/stage killed in each of $((faults - before_kills)) calls" "$problems"
+fresh
+
 problems=0 before_kills=$faults
 for call in $changing; do
     for ((n = 1; ; n++)); do

@@ -308,11 +308,96 @@ static void test_killed_helper_leaves_a_directory(void **state) {
     target_close(&target);
 }
 
+/* ---- what cannot be staged ---- */
+
+static bool problem_says(const char *root, const char *scratch, const char *expected) {
+    struct target looked_at;
+    if (!target_of_directory(&looked_at, root, &mistake))
+        return false;
+    cleanup_free char *problem = stage_problem(&looked_at, scratch);
+    bool good = expected == NULL ? problem == NULL : problem != NULL && strstr(problem, expected) != NULL;
+    if (!good)
+        fprintf(stderr, "%s\n", problem != NULL ? problem : "no problem");
+    target_close(&looked_at);
+    return good;
+}
+
+static bool check_problems(const char *root, const char *usr) {
+    cleanup_free char *scratch = in_work("problems"), *inside = xasprintf("%s/scratch", usr);
+    bool good = problem_says(root, scratch, NULL) && mount("overlay", usr, "overlay", 0, "lowerdir=/etc:/usr") == 0 &&
+                problem_says(root, scratch, "/usr\" is on a mount of its own") &&
+                problem_says("/", inside, "on an overlay file system") && umount2(usr, MNT_DETACH) == 0 &&
+                mount("proc", usr, "proc", 0, NULL) == 0 && problem_says("/", inside, "not fit for a stage") &&
+                umount2(usr, MNT_DETACH) == 0 && problem_says(root, scratch, NULL);
+    return good && mount(root, root, NULL, MS_BIND, NULL) == 0 &&
+           mount(NULL, root, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0 &&
+           problem_says(root, scratch, "is mounted read-only");
+}
+
+static void test_problems_are_named(void **state) {
+    (void)state;
+    if (!can_stage())
+        skip();
+    target_close(&target);
+    cleanup_free char *root = in_work("problem"), *usr = in_work("problem/usr");
+    mkdir(root, 0755);
+    mkdir(usr, 0755);
+    pid_t child = fork();
+    if (child == 0) {
+        bool good = unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+        _exit(good && check_problems(root, usr) ? 0 : 1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+}
+
+/* Links where the stage mounts something, out of the root or within it. */
+static bool opens(const char *root, const char *link, const char *to, const char *expected) {
+    struct command_result result = {.output = NULL};
+    cleanup_free char *path = xasprintf("%s%s", root, link), *scratch = in_work("hostile-scratch");
+    if (symlink(to, path) != 0 || !target_of_directory(&target, root, &mistake))
+        return false;
+    mistake = (struct mistake){.line = 0};
+    bool good = stage_open(&stage, &target, scratch, 5, &mistake) && staged("true", STAGE_OFFLINE, &result);
+    command_result_free(&result);
+    stage_close(&stage);
+    target_close(&target);
+    unlink(path);
+    if (strstr(mistake.text, expected) == NULL)
+        fprintf(stderr, "%s: %s\n", link, mistake.text);
+    return !good && strstr(mistake.text, expected) != NULL;
+}
+
+static void test_hostile_links(void **state) {
+    (void)state;
+    if (!can_stage())
+        skip();
+    target_close(&target);
+    cleanup_free char *root = in_work("hostile"), *etc = in_work("hostile/etc"), *var = in_work("hostile/var");
+    mkdir(root, 0755);
+    mkdir(etc, 0755);
+    mkdir(var, 0755);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(opens(root, "/var/cache", "/etc", "/var/cache") && opens(root, "/var/cache", "../..", "/var/cache") &&
+                      opens(root, "/dev", "etc", "cannot mount /proc, /dev") &&
+                      opens(root, "/proc", work, "cannot mount /proc, /dev") &&
+                      opens(root, "/none", "x", "cannot start \"sh\"")
+                  ? 0
+                  : 1);
+    int status;
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_leads_out_of_a_target),
         cmocka_unit_test(test_own_root_has_no_prefix),
         cmocka_unit_test(test_package_locks),
+        cmocka_unit_test(test_problems_are_named),
+        cmocka_unit_test(test_hostile_links),
         cmocka_unit_test(test_isolation),
         cmocka_unit_test(test_writes_stay_in_the_stage),
         cmocka_unit_test(test_target_is_outside_of_the_stage),
