@@ -19,6 +19,7 @@
 
 #include "runtime/text.h"
 #include "runtime/util.h"
+#include "tools/patch/stage_filter.h"
 
 #define RESOLVER "/etc/resolv.conf"
 #define RESOLVER_MOST 65536
@@ -257,6 +258,8 @@ static bool enter(void *context, struct mistake *mistake) {
         return text_mistake(mistake, 0, "cannot start a process in the stage: %s", strerror(errno));
     if (command > 0)
         first_process(command);
+    if (!stage_filter())
+        return text_mistake(mistake, 0, "cannot filter the system calls of the stage: %s", strerror(errno));
     if (!capabilities_limit(stage_capabilities))
         return text_mistake(mistake, 0, "cannot give up capabilities: %s", strerror(errno));
     return true;
