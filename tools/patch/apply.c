@@ -185,7 +185,12 @@ static bool step_health(struct work *work, struct mistake *mistake) {
 }
 
 static bool step_keep(struct work *work, struct mistake *mistake) {
-    return commit_keep(&work->target, work->incident->id, mistake);
+    struct mistake why = {0};
+    if (!commit_keep(&work->target, work->incident->id, mistake))
+        return false;
+    if (work->stage.scratch != NULL && !repolicy_settle(&work->stage, work->config->policies, &why))
+        note(work, "policies stay as they are for both builds: %s", why.text);
+    return true;
 }
 
 static const struct {

@@ -79,20 +79,30 @@ static const struct {
     {"net/udp6", AF_INET6, true}, {"net/unix", AF_UNIX, false},
 };
 
+/* Of a busy server there are tens of thousands of lines; the kernel lists those that listen first. */
+static void read_table(pid_t process, size_t table, struct socket_rows *rows) {
+    cleanup_free char *path = xasprintf("/proc/%d/%s", (int)process, socket_tables[table].name);
+    cleanup_file FILE *file = fopen(path, "re");
+    cleanup_free char *line = NULL;
+    size_t size = 0;
+    bool connections = socket_tables[table].family != AF_UNIX && !socket_tables[table].datagrams;
+    for (size_t number = 0; file != NULL && getline(&line, &size, file) > 0; number++) {
+        struct socket_row row;
+        line[strcspn(line, "\n")] = '\0';
+        if (socket_tables[table].family == AF_UNIX
+                ? parse_local(line, &row)
+                : parse_internet(line, socket_tables[table].family, socket_tables[table].datagrams, &row))
+            *array_append(rows->items, rows->count) = row;
+        else if (connections && number > 0)
+            break;
+    }
+}
+
 /* The sockets by which others reach somebody in the process's network namespace. */
 static struct socket_rows read_sockets(pid_t process) {
     struct socket_rows rows = {0};
-    for (size_t i = 0; i < sizeof socket_tables / sizeof socket_tables[0]; i++) {
-        cleanup_free char *text = process_text(process, socket_tables[i].name);
-        char *rest = text;
-        for (char *line = rest != NULL ? strsep(&rest, "\n") : NULL; line != NULL; line = strsep(&rest, "\n")) {
-            struct socket_row row;
-            if (socket_tables[i].family == AF_UNIX
-                    ? parse_local(line, &row)
-                    : parse_internet(line, socket_tables[i].family, socket_tables[i].datagrams, &row))
-                *array_append(rows.items, rows.count) = row;
-        }
-    }
+    for (size_t i = 0; i < sizeof socket_tables / sizeof socket_tables[0]; i++)
+        read_table(process, i, &rows);
     return rows;
 }
 

@@ -226,9 +226,11 @@ struct wanted {
 };
 
 static bool is_wanted(const struct wanted *wanted, const struct mapping *mapping) {
+    /* On an overlay stat tells a device of the file's layer, and the line that of the overlay. */
+    bool of_root = mapping->file.device == wanted->target->device || mapping->told.device == wanted->target->device;
     if (wanted->files != NULL)
         return has_file(wanted->files, wanted->count, &mapping->file);
-    return mapping->deleted && mapping->code && mapping->file.device == wanted->target->device;
+    return mapping->deleted && mapping->code && of_root;
 }
 
 static bool find_stale(const struct wanted *wanted, const struct process_facts *facts, struct stale_process *stale) {

@@ -18,6 +18,9 @@
 #include "tools/process.h"
 
 #define POLL_MILLISECONDS 20
+#define MOST_SECONDS 120     /* for all programs together: nothing that comes later makes it good */
+#define SUCCESSOR_SECONDS 20 /* until a new binary serves */
+#define DRAIN_SECONDS 30     /* old processes may finish what they have begun; then they are told to end */
 
 static const struct restart_row rows[] = {
 #define RESTART_ROW(program, how, signal, stop, command, package, children, sessions, why) \
@@ -272,10 +275,8 @@ static void wait_moment(pid_t process) {
     poll(&waiting, handle >= 0 ? 1 : 0, POLL_MILLISECONDS);
 }
 
-typedef bool wanted_state(const struct work *work, const struct instance *instance);
-
-static bool wait_until(const struct work *work, const struct instance *instance, wanted_state *is_so) {
-    while (!is_so(work, instance)) {
+static bool wait_for_end(const struct work *work, const struct instance *instance) {
+    while (process_is(instance->first->process, instance->first->start)) {
         if (now() > work->deadline)
             return false;
         wait_moment(instance->first->process);
@@ -283,27 +284,49 @@ static bool wait_until(const struct work *work, const struct instance *instance,
     return true;
 }
 
-static bool first_has_ended(const struct work *work, const struct instance *instance) {
-    (void)work;
-    return !process_is(instance->first->process, instance->first->start);
+enum successor {
+    SUCCESSOR_NONE,
+    SUCCESSOR_STARTS,
+    SUCCESSOR_SERVES, /* it has children of its own that are reached, as the old one had */
+};
+
+static bool is_new(const struct work *work, const struct process_facts *process) {
+    const struct process_facts *known = find_process(work, process->process);
+    return known == NULL || known->start != process->start;
 }
 
-/* A process of the program that was not there before and has children of its own, as the old one had: it serves. */
-static bool successor_serves(const struct work *work, const struct instance *instance) {
+static enum successor look_for_successor(const struct work *work, const struct instance *instance) {
     struct process_facts *all;
-    bool found = false;
+    enum successor found = SUCCESSOR_NONE;
     size_t count = processes_all(work->target, &all);
     for (size_t i = 0; i < count; i++) {
-        const struct process_facts *parent = &all[i];
-        const struct process_facts *known = find_process(work, parent->process);
-        if (strcmp(parent->program, instance->first->program) != 0 || (known && known->start == parent->start))
+        if (strcmp(all[i].program, instance->first->program) != 0 || !is_new(work, &all[i]))
             continue;
+        if (found == SUCCESSOR_NONE)
+            found = SUCCESSOR_STARTS;
         for (size_t j = 0; j < count; j++)
-            found = found || (all[j].parent == parent->process && strcmp(all[j].program, parent->program) == 0 &&
-                              process_serves(all[j].process));
+            if (all[j].parent == all[i].process && strcmp(all[j].program, all[i].program) == 0 &&
+                process_serves(all[j].process))
+                found = SUCCESSOR_SERVES;
     }
     process_facts_free(all, count);
     return found;
+}
+
+/* A new binary that came and went again will not come any more. */
+static bool wait_for_successor(const struct work *work, const struct instance *instance) {
+    uint64_t deadline = now() + SUCCESSOR_SECONDS * 1000000000ull;
+    bool seen = false;
+    while (now() < deadline && now() < work->deadline) {
+        enum successor found = look_for_successor(work, instance);
+        if (found == SUCCESSOR_SERVES)
+            return true;
+        if (found == SUCCESSOR_NONE && seen)
+            return false;
+        seen = found != SUCCESSOR_NONE;
+        wait_moment(instance->first->process);
+    }
+    return false;
 }
 
 static bool run_in_target(const struct work *work, const struct instance *instance, const char *const *arguments,
@@ -332,7 +355,7 @@ static bool do_upgrade(const struct work *work, const struct instance *instance,
         return run_given(work, instance, mistake);
     if (!send_signal(instance->first, instance->signal, mistake))
         return false;
-    if (!wait_until(work, instance, successor_serves))
+    if (!wait_for_successor(work, instance))
         return text_mistake(mistake, 0, "\"%s\" did not start its new binary at %s: see its log",
                             instance->first->program, instance->signal);
     return send_signal(instance->first, instance->stays ? "WINCH" : "QUIT", mistake);
@@ -346,7 +369,7 @@ static bool do_reload(const struct work *work, const struct instance *instance, 
 static bool stop_and_start(const struct work *work, const struct instance *instance, struct mistake *mistake) {
     if (!send_signal(instance->first, instance->service.stop, mistake))
         return false;
-    if (!wait_until(work, instance, first_has_ended))
+    if (!wait_for_end(work, instance))
         return text_mistake(mistake, 0, "\"%s\" did not end in time at %s", instance->first->program,
                             instance->service.stop);
     return run_in_target(work, instance, (const char *const *)instance->service.arguments, mistake);
@@ -447,11 +470,33 @@ static pid_t oldest_awaited(const struct work *work) {
     return 0;
 }
 
+/* Workers of a program that has been replaced are busy with what may take forever. */
+static void end_draining(const struct work *work) {
+    struct stale_process *stale;
+    size_t count = processes_mapping(work->target, work->files, work->file_count, &stale);
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < work->count; j++) {
+            const struct instance *instance = &work->instances[j];
+            struct process_facts process = {.process = stale[i].process, .start = stale[i].start};
+            struct mistake ignored;
+            process.program = stale[i].program;
+            if ((instance->how == RESTART_UPGRADE || instance->how == RESTART_RELOAD) &&
+                is_stale(instance, stale[i].process) && !may_stay(instance, &stale[i]))
+                send_signal(&process, "TERM", &ignored);
+        }
+    stale_processes_free(stale, count);
+}
+
 static bool wait_for_new(const struct work *work, struct mistake *mistake) {
+    uint64_t patience = now() + DRAIN_SECONDS * 1000000000ull;
     for (;;) {
         cleanup_free char *problem = problem_now(work);
         if (problem == NULL)
             return true;
+        if (now() > patience) {
+            end_draining(work);
+            patience = UINT64_MAX;
+        }
         if (now() > work->deadline)
             return text_mistake(mistake, 0, "%s", problem);
         wait_moment(oldest_awaited(work));
@@ -477,7 +522,8 @@ static void name_left(const struct work *work, const struct stale_process *proce
 bool restart_stale(const struct target *target, const struct recipe *recipe, const struct stale_process *processes,
                    size_t count, int64_t incident, unsigned timeout_seconds, char **left, struct mistake *mistake) {
     (void)incident;
-    struct work work = {.target = target, .recipe = recipe, .deadline = now() + timeout_seconds * 1000000000ull};
+    unsigned seconds = timeout_seconds < MOST_SECONDS ? timeout_seconds : MOST_SECONDS;
+    struct work work = {.target = target, .recipe = recipe, .deadline = now() + seconds * 1000000000ull};
     *left = NULL;
     find_instances(&work, processes, count);
     bool good = check_ways(&work, mistake);

@@ -123,10 +123,23 @@ static char *script_of(const struct target *target, const char *program) {
     return found;
 }
 
-/* The administrator's word on what may be restarted holds for us as it does for packages. */
+/* Whether the target is a whole system, whose first process is an init. */
+static bool has_init(const struct target *target) {
+    struct process_facts *all;
+    size_t count = processes_all(target, &all);
+    bool found = false;
+    for (size_t i = 0; i < count; i++)
+        found = found || (all[i].inner == 1 && (strcmp(base_name(all[i].program), "systemd") == 0 ||
+                                                strcmp(base_name(all[i].program), "init") == 0));
+    process_facts_free(all, count);
+    return found;
+}
+
+/* The administrator's word on what may be restarted holds for us as it does for packages. Images of containers have
+ * this program, too, but there it only keeps packages from starting daemons while the image is built. */
 static bool is_forbidden(const struct target *target, const char *script) {
     static const char policy[] = "/usr/sbin/policy-rc.d";
-    return is_there(target, policy) &&
+    return has_init(target) && is_there(target, policy) &&
            ask(target, (const char *const[]){policy, base_name(script), "restart", NULL}) == RC_FORBIDDEN;
 }
 
