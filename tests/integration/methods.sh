@@ -77,7 +77,8 @@ echo /etc/victim.conf >"$work/tree/DEBIAN/conffiles"
 package victim 1.0-2 "Depends: needed" "Recommends: extra"
 package victim-tools 1.0-1 "Source: victim"
 package victim-tools 1.0-2 "Source: victim"
-package needed 1.0
+package needed 1.0 "Depends: needed-data (>= 1)"
+package needed-data 1
 package extra 1.0
 package broken 1
 maintainer postinst 'echo "the postinst of broken is broken" >&2; exit 3'
@@ -104,15 +105,19 @@ state >"$work/before"
 
 # ---- apt, pinned ----
 
-both="apt = { archives = ( $(pin victim 1.0-2 victim_1.0-2_amd64.deb), $(pin needed 1.0 needed_1.0_amd64.deb) ); };"
+both="apt = { archives = ( $(pin victim 1.0-2 victim_1.0-2_amd64.deb), $(pin needed 1.0 needed_1.0_amd64.deb),
+    $(pin needed-data 1 needed-data_1_amd64.deb) ); };"
 recipe victim 1.0-2 apt "$both"
 check plan 0 "plan: victim 1.0-1 -> 1.0-2"
-check plan_new 0 "plan: needed 1.0 \(new\)"
+check plan_new 0 "plan: needed 1.0 \(new, if another of these needs it\)"
 check pinned 0 "replace /usr/share/victim/version 100644"
 check dependency 0 "create /usr/share/needed/version"
 check database 0 "replace /var/lib/dpkg/status "
 check conffile 0 "!(replace|remove|metadata) /etc/victim.conf "
 check nothing_of_apt 0 "!/var/(cache|lib)/apt|/var/cache/pinion"
+recipe victim 1.0-2 apt "${both/ );/, $(pin extra 1.0 extra_1.0_amd64.deb) );}"
+check only_what_is_needed 0 "!/usr/share/extra"
+check dependency_of_a_dependency 0 "create /usr/share/needed-data/version"
 recipe victim 1.0-2 apt "apt = { archives = ( $(pin victim 1.0-2 victim_1.0-2_amd64.deb) ); };"
 check dependency_missing 1 "install failed: .*victim"
 recipe victim 1.0-2 apt "${both//sha256 = \"????/sha256 = \"0000}"
@@ -223,8 +228,17 @@ echo "a better tool" >"$work/tool"
 cp "$work/tool" "$root/srv/tool"
 recipe "" "" files "files = ( { path = \"/usr/share/victim/version\"; $(source_of "$work/tool" file:///srv/tool) } );"
 check files 0 "replace /usr/share/victim/version 100644"
+python3 - "$root/usr/bin/passwd" <<'PASSWD'
+import os, sys
+os.chown(sys.argv[1], 33, 34)
+os.chmod(sys.argv[1], 0o4750)
+os.setxattr(sys.argv[1], "security.capability", b"\1\0\0\2" + b"\0\4\0\0" + bytes(12))
+PASSWD
+state >"$work/before"
+recipe "" "" files "files = ( { path = \"/usr/bin/passwd\"; $(source_of "$work/tool" file:///srv/tool) } );"
+check owner_mode_and_capabilities_stay 0 "replace /usr/bin/passwd 104750 33:34 security.capability"
 recipe "" "" files "files = ( { path = \"/usr/bin/newtool\"; mode = \"4755\"; $(source_of "$work/tool" file:///srv/tool) } );"
-check new_file 0 "create /usr/bin/newtool 104755"
+check new_file 0 "create /usr/bin/newtool 104755 0:0$"
 recipe "" "" files "files = ( { path = \"/usr/share/nowhere/x\"; $(source_of "$work/tool" file:///srv/tool) } );"
 check no_directory 1 "install failed: /usr/share/nowhere/x"
 recipe "" "" files "files = ( { path = \"/bin/sh\"; $(source_of "$work/tool" file:///srv/tool) } );"
@@ -310,7 +324,7 @@ network too_short 1 "fetch failed: .*1 bytes came, the recipe says 14" "http://1
 
 recipe victim 1.0-2 apt "$both"
 echo "deb [trusted=yes] http://127.0.0.1:1/ ./" >"$root/etc/apt/sources.list"
-check archive_unreachable 1 "fetch failed: none of the target's 1 package sources has it: .*[Cc]onnect"
+check archive_unreachable 1 "fetch failed: none of the target's 1 package sources brought it: .*[Cc]onnect"
 printf 'Types: deb\nURIs: http://127.0.0.1:%s/archive\nSuites: ./\nTrusted: yes\n' "$port" \
     >"$root/etc/apt/sources.list.d/more.sources"
 check second_source 0 "replace /usr/share/victim/version"

@@ -4,6 +4,7 @@
  *   methods RECIPE ROOT SCRATCH [SECONDS]      for each command
  */
 #include <string.h>
+#include <sys/xattr.h>
 
 #include "runtime/util.h"
 #include "tools/patch/changes.h"
@@ -29,14 +30,26 @@ static enum method_readiness print_plan(const struct recipe *recipe, const struc
     return readiness;
 }
 
+static void print_attributes(const struct stage *stage, const char *path) {
+    char names[4096];
+    cleanup_free char *inside = stage_path(stage, path);
+    ssize_t length = llistxattr(inside, names, sizeof(names));
+    for (const char *name = names; length > 0 && name < names + length; name += strlen(name) + 1)
+        printf(" %s", name);
+    putchar('\n');
+}
+
 static bool print_changes(const struct stage *stage, struct mistake *mistake) {
     static const char *const words[] = {"create", "replace", "remove", "metadata"};
     struct changes changes = {0};
     if (!changes_read(&changes, stage, mistake))
         return false;
-    for (size_t i = 0; i < changes.count; i++)
-        printf("%s %s %o\n", words[changes.items[i].kind], changes.items[i].path,
-               (unsigned)changes.items[i].after.st_mode);
+    for (size_t i = 0; i < changes.count; i++) {
+        const struct stat *after = &changes.items[i].after;
+        printf("%s %s %o %u:%u", words[changes.items[i].kind], changes.items[i].path, (unsigned)after->st_mode,
+               (unsigned)after->st_uid, (unsigned)after->st_gid);
+        print_attributes(stage, changes.items[i].path);
+    }
     changes_free(&changes);
     return true;
 }

@@ -80,6 +80,23 @@ struct archives {
 
 void archives_free(struct archives *archives);
 
+#define APT_HELPER "/usr/lib/apt/apt-helper" /* apt's own downloader */
+
+enum debian_need {
+    NEED_NEW,     /* only if another depends on it */
+    NEED_UPGRADE, /* an older version is installed */
+    NEED_NOTHING, /* it is there already, or a newer one is */
+};
+
+/* `installed` becomes the version in the target, or NULL. */
+enum debian_need debian_need_of(const struct target *target, const struct recipe_file *file, char **installed);
+
+/* Downloads those of the recipe's archives that are needed and verifies them; the second lists what was brought. */
+bool debian_fetch_pinned(const struct recipe *recipe, const struct stage *stage, struct method_cost *cost,
+                         struct mistake *mistake);
+bool debian_pinned(const struct recipe *recipe, const struct stage *stage, struct archives *archives,
+                   struct mistake *mistake);
+
 /* Unpacks and configures exactly these in the stage, without a network. Afterwards each has its version, nothing is
  * half done, and nothing went back to an older version. */
 bool debian_install(const struct stage *stage, const struct archives *archives, struct method_cost *cost,
