@@ -299,6 +299,33 @@ expect "commit/no room is found before anything is touched" 1 'make room$' "$tri
 "$trial" undo small && "$trial" digest small | cmp -s - before
 report "commit/nothing is left of a commit without room" $?
 
+# A disk that is full to the last block and inode when the commit has to be undone.
+mkdir full
+truncate -s 8m image
+if ! { mkfs.ext4 -q -N 256 -m 0 image && mount -o loop image full; } >said 2>&1; then
+    echo "skip commit/undone on a full disk: no image can be mounted: $(tail -n 1 said)"
+else
+    cp -a original/. full
+    cp change_tree full
+    "$trial" stage "$work/full" "$work/scratch" /change_tree change >staged 2>&1 || echo "# $(cat staged)"
+    rm full/change_tree
+    "$trial" digest full >before
+    "$trial" commit full scratch || echo "# commit fails"
+    mkdir full/filler
+    cat /dev/zero >full/filler/blocks 2>/dev/null
+    for ((n = 0; n < 256; n++)); do
+        mkdir "full/filler/$n" 2>/dev/null || touch "full/filler/$n" 2>/dev/null || break
+    done
+    ! mkdir full/more 2>/dev/null
+    report "commit/the disk is full" $?
+    expect "commit/undone on a full disk" 0 '' "$trial" undo full
+    rm -rf full/filler
+    touch -d @1700000000 full
+    "$trial" digest full | cmp -s - before
+    report "commit/as before on a full disk" $?
+    umount full
+fi
+
 echo "# $faults faults injected"
 [ "$faults" -ge 200 ]
 report "commit/at least 200 faults ($faults)" $?

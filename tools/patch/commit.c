@@ -239,8 +239,20 @@ static bool make_new(const struct commit *commit, size_t index) {
     return cannot(commit, "copy the new", change->path);
 }
 
+/* A directory that goes is made again when the commit is undone, perhaps on a disk that is full by then: an inode and a
+ * block are kept for it. */
+static bool keep_room(const struct commit *commit, size_t index) {
+    cleanup_fd int fd =
+        openat(commit->place.old, commit_name(index).text, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return (fd >= 0 && (fallocate(fd, 0, 0, SPACE_OF_ENTRY) == 0 || errno == EOPNOTSUPP)) ||
+           cannot(commit, "keep room for", commit->order[index]->path);
+}
+
 static bool prepare(const struct commit *commit) {
     for (size_t i = 0; i < commit->count; i++) {
+        bool goes = was_directory(commit->order[i]) && commit->order[i]->kind != CHANGE_METADATA;
+        if (goes && !keep_room(commit, i))
+            return false;
         if (has_old(commit->order[i]) && !keep_old(commit, i))
             return false;
         if (has_new(commit->order[i]) && !make_new(commit, i))

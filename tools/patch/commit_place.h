@@ -2,7 +2,7 @@
  *
  *   manifest   what is done; while it is there the commit can be undone, and has to be either undone or kept
  *   new/N      what the manifest's entry N puts into place (for a directory: an empty file), until it is in place
- *   old/N      what was there before, another name of the same file
+ *   old/N      what was there before, another name of the same file (for a directory: a file that keeps room for it)
  */
 #ifndef PINION_TOOLS_PATCH_COMMIT_PLACE_H
 #define PINION_TOOLS_PATCH_COMMIT_PLACE_H

@@ -61,8 +61,12 @@ static bool restore_directory(const struct commit_place *place, size_t index, co
     bool there = fstatat(parent, name, &now, AT_SYMLINK_NOFOLLOW) == 0;
     if (there && !S_ISDIR(now.st_mode) && !clear(place, index, parent, name))
         return false;
-    if ((!there || !S_ISDIR(now.st_mode)) && mkdirat(parent, name, 0700) != 0)
-        return false;
+    /* What lies in its place in `old` keeps room for it. */
+    if (!there || !S_ISDIR(now.st_mode)) {
+        unlinkat(place->old, commit_name(index).text, 0);
+        if (mkdirat(parent, name, 0700) != 0)
+            return false;
+    }
     return restore_metadata(entry, parent, name);
 }
 
