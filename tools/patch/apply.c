@@ -22,6 +22,8 @@
 #include "tools/patch/restart.h"
 #include "tools/policy_file.h"
 
+#define RESTART_SECONDS 60 /* for each program to come back; longer than that and it is rolled back */
+
 /* All that the steps share. */
 struct work {
     const struct config *config;
@@ -171,8 +173,8 @@ static void count_restarts(struct work *work) {
 static bool step_restart(struct work *work, struct mistake *mistake) {
     cleanup_free char *left = NULL;
     count_restarts(work);
-    if (!restart_stale(&work->target, work->recipe, work->stale, work->stale_count, work->incident->id,
-                       work->config->step_timeout, &left, mistake))
+    if (!restart_stale(&work->target, work->recipe, work->stale, work->stale_count, work->incident->id, RESTART_SECONDS,
+                       &left, mistake))
         return false;
     note(work, "%zu processes%s%s", work->stale_count, left != NULL ? "; left to end by themselves: " : "",
          left != NULL ? left : "");
