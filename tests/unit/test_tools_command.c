@@ -171,6 +171,23 @@ static void test_daemons_live_on(void **state) {
     assert_true(ends(daemon));
 }
 
+/* Another helper's incident of the same number is nobody's business. */
+static void test_marks_of_two_helpers(void **state) {
+    (void)state;
+    assert_false(command_owner("/nowhere/at/all", &mistake));
+    assert_true(command_owner("/", &mistake));
+    assert_true(run_with((struct command){.incident = 424244},
+                         "setsid sleep 1000 >/dev/null 2>&1 & echo $!; "
+                         "until [ \"$(ps -o sid= $! | tr -d ' ')\" = $! ]; do :; done"));
+    pid_t daemon = (pid_t)strtol(result.output, NULL, 10);
+    assert_true(command_owner("/proc", &mistake));
+    assert_true(command_kill_marked(424244, &mistake));
+    assert_int_equal(kill(daemon, 0), 0);
+    assert_true(command_owner("/", &mistake));
+    assert_true(command_kill_marked(424244, &mistake));
+    assert_true(ends(daemon));
+}
+
 /* The helper is killed: its command goes with it. */
 static void test_command_dies_with_helper(void **state) {
     (void)state;
@@ -193,11 +210,17 @@ static void test_command_dies_with_helper(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_output_and_cost),       cmocka_unit_test(test_failures_are_told),
-        cmocka_unit_test(test_enter_refuses),         cmocka_unit_test(test_nothing_of_ours_is_handed_on),
-        cmocka_unit_test(test_environment_and_input), cmocka_unit_test(test_head_and_tail_are_kept),
-        cmocka_unit_test(test_timeout_kills_all),     cmocka_unit_test(test_stragglers_of_the_group_end),
-        cmocka_unit_test(test_daemons_live_on),       cmocka_unit_test(test_command_dies_with_helper),
+        cmocka_unit_test(test_output_and_cost),
+        cmocka_unit_test(test_failures_are_told),
+        cmocka_unit_test(test_enter_refuses),
+        cmocka_unit_test(test_nothing_of_ours_is_handed_on),
+        cmocka_unit_test(test_environment_and_input),
+        cmocka_unit_test(test_head_and_tail_are_kept),
+        cmocka_unit_test(test_timeout_kills_all),
+        cmocka_unit_test(test_stragglers_of_the_group_end),
+        cmocka_unit_test(test_daemons_live_on),
+        cmocka_unit_test(test_marks_of_two_helpers),
+        cmocka_unit_test(test_command_dies_with_helper),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);
 }

@@ -287,6 +287,8 @@ static int lock_state(const struct config *config, bool *busy, struct mistake *m
     cleanup_free char *path = xasprintf("%s/apply.lock", config->state);
     cleanup_fd int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     *busy = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0;
+    if (lock >= 0 && !command_owner(config->state, mistake))
+        return -1;
     if (lock < 0)
         text_mistake(mistake, 0, "cannot open \"%s\": %s", path, strerror(errno));
     else if (*busy)

@@ -77,6 +77,22 @@ static void output_finish(const struct kept_output *kept, struct command_result 
     fclose(stream);
 }
 
+/* ---- the mark ---- */
+
+static char owner[64] = "";
+
+bool command_owner(const char *state, struct mistake *mistake) {
+    struct stat status;
+    if (stat(state, &status) != 0)
+        return text_mistake(mistake, 0, "cannot look at the state directory \"%s\": %s", state, strerror(errno));
+    snprintf(owner, sizeof owner, ":%jx:%jx", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    return true;
+}
+
+static char *mark_of(int64_t incident) {
+    return xasprintf("%s=%lld%s", COMMAND_MARK, (long long)incident, owner);
+}
+
 /* ---- the child ---- */
 
 struct start {
@@ -112,7 +128,7 @@ static char **child_environment(const struct command *command) {
     for (size_t i = 0; given[i] != NULL; i++)
         *array_append(environment, count) = xstrdup(given[i]);
     if (command->incident != 0)
-        *array_append(environment, count) = xasprintf("%s=%lld", COMMAND_MARK, (long long)command->incident);
+        *array_append(environment, count) = mark_of(command->incident);
     *array_append(environment, count) = NULL;
     return environment;
 }
@@ -363,7 +379,7 @@ static unsigned kill_once(const char *mark, uint64_t since) {
 }
 
 static bool kill_marked(int64_t incident, uint64_t since, struct mistake *mistake) {
-    cleanup_free char *mark = xasprintf("%s=%lld", COMMAND_MARK, (long long)incident);
+    cleanup_free char *mark = mark_of(incident);
     for (uint64_t deadline = now() + KILL_SECONDS * 1000000000ull; now() < deadline;) {
         if (kill_once(mark, since) == 0)
             return true;

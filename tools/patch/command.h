@@ -11,7 +11,7 @@
 #include "runtime/document.h"
 
 #define COMMAND_OUTPUT_MOST 65536   /* bytes that are kept: the first and the last half of what was written */
-#define COMMAND_MARK "PINION_PATCH" /* in the environment of every command: the incident's number */
+#define COMMAND_MARK "PINION_PATCH" /* in the environment of every command: the incident's number, and whose it is */
 
 struct command {
     const char *const *arguments;   /* ends with NULL; the first is an absolute path, or is looked up in PATH of the
@@ -45,6 +45,10 @@ void command_result_free(struct command_result *result);
 
 /* For `enter`, after it has unshared or entered a namespace of process numbers: goes on in a child, which is in it. */
 bool command_continue_in_child(struct mistake *mistake);
+
+/* Several helpers on one machine count their incidents each from 1 on: the mark says whose command it is by the state
+ * directory. To be called before the first command that has an incident. */
+bool command_owner(const char *state, struct mistake *mistake);
 
 /* Kills every process whose environment carries the mark of this incident, until none is left: what a helper that was
  * killed has left behind. */
