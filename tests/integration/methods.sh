@@ -327,6 +327,16 @@ echo "deb [trusted=yes] http://127.0.0.1:1/ ./" >"$root/etc/apt/sources.list"
 check archive_unreachable 1 "fetch failed: none of the target's 1 package sources brought it: .*[Cc]onnect"
 printf 'Types: deb\nURIs: http://127.0.0.1:%s/archive\nSuites: ./\nTrusted: yes\n' "$port" \
     >"$root/etc/apt/sources.list.d/more.sources"
+exec 6< <(exec python3 -c 'import socket, time
+listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(8)]
+print(*(one.getsockname()[1] for one in listeners), flush=True)
+time.sleep(60)')
+servers="$servers $!"
+read -r silent <&6
+for each in $silent; do echo "deb http://127.0.0.1:$each/ ./"; done >"$root/etc/apt/sources.list"
+expect methods/silent_sources 1 "fetch failed: after 1 s [12] of the target's 9 package sources" \
+    "$methods" "$work/recipe" "$root" "$scratch/stage" 1
+: >"$root/etc/apt/sources.list"
 check second_source 0 "replace /usr/share/victim/version"
 rm "$root/etc/apt/sources.list"
 recipe victim 1.0-2 apt ""

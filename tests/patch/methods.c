@@ -74,7 +74,7 @@ static int run(const struct recipe *recipe, const struct target *target, const c
     enum method_readiness readiness = print_plan(recipe, target, &mistake);
     if (readiness != METHOD_READY)
         return readiness == METHOD_NOTHING ? 3 : 2;
-    if (!stage_open(&stage, target, scratch, 1, &mistake))
+    if (!stage_open(&stage, target, scratch, INT64_C(1000000) + getpid(), &mistake))
         return tell("stage", &mistake);
     stage.timeout = seconds;
     int status = apply(recipe, &stage);

@@ -3,6 +3,7 @@
  * put on another what that has no use for.
  */
 #include <string.h>
+#include <time.h>
 
 #include "runtime/text.h"
 #include "runtime/util.h"
@@ -118,10 +119,22 @@ static bool all_there(const struct pins *pins, const struct stage *stage, struct
     return true;
 }
 
+/* The addresses are the target's own: each of them could keep us waiting. */
+static time_t seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
 static bool bring(const struct pins *pins, const struct stage *stage, const struct names *addresses,
                   struct method_cost *cost, struct mistake *mistake) {
     struct mistake why = {0}, missing = {0};
+    time_t begun = seconds_now();
     for (size_t i = 0; i < addresses->count; i++) {
+        if (seconds_now() - begun > method_seconds(stage))
+            return text_mistake(mistake, 0,
+                                "after %u s %zu of the target's %zu package sources had been asked in vain: %s",
+                                method_seconds(stage), i, addresses->count, missing.text);
         ask_source(pins, stage, addresses->items[i], cost, &why);
         if (all_there(pins, stage, &missing))
             return true;

@@ -145,7 +145,7 @@ bool method_download(const struct stage *stage, const struct recipe_file *file, 
     sha256_begin(&sink.hash);
     const char *path = file_path(url);
     bool good = path != NULL ? from_target(stage, path, &sink, mistake)
-                             : from_network(url, stage->timeout != 0 ? stage->timeout : METHOD_SECONDS, &sink, mistake);
+                             : from_network(url, method_seconds(stage), &sink, mistake);
     cost->downloaded += sink.length;
     if (good && check(&sink, file, url, mistake))
         return true;

@@ -64,7 +64,7 @@ bool method_run(const struct stage *stage, const char *const *arguments, enum st
     struct command command = {
         .arguments = arguments,
         .environment = environment,
-        .timeout_seconds = stage->timeout != 0 ? stage->timeout : METHOD_SECONDS,
+        .timeout_seconds = method_seconds(stage),
         .incident = stage->incident,
     };
     struct command_result result = {0};

@@ -6,7 +6,10 @@
 #include "tools/patch/method.h"
 #include "tools/patch/package.h"
 
-#define METHOD_SECONDS 1800 /* for a command or download, where the stage does not say */
+/* For a command or download. */
+static inline unsigned method_seconds(const struct stage *stage) {
+    return stage->timeout != 0 ? stage->timeout : 1800;
+}
 
 /* The words of a command line, as they grow; ends with NULL. The words themselves are the caller's. */
 struct words {

@@ -13,7 +13,7 @@
 #define DPKG_STATUS "/var/lib/dpkg/status"
 #define DPKG_LISTS "/var/lib/dpkg/info"
 #define APK_DATABASE "/lib/apk/db/installed"
-#define DATABASE_MOST (256u << 20)
+#define DATABASE_MOST (64u << 20)
 
 static char *read_database(const struct target *target, const char *path) {
     size_t size;
