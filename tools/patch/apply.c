@@ -58,17 +58,24 @@ static void note(struct work *work, const char *format, ...) {
 
 /* ---- the steps ---- */
 
-static bool writable_with_room(const struct work *work, uint64_t needed, struct mistake *mistake) {
-    struct statvfs status;
-    if (fstatvfs(work->target.descriptor, &status) != 0)
-        return text_mistake(mistake, 0, "cannot look at the target's file system: %s", strerror(errno));
-    if (status.f_flag & ST_RDONLY)
+static bool has_room(const char *what, const struct statvfs *status, uint64_t needed, struct mistake *mistake) {
+    uint64_t room = status->f_bavail * status->f_frsize;
+    if (room >= needed)
+        return true;
+    return text_mistake(mistake, 0, "%s has %llu MiB free and %llu MiB are needed: make room", what,
+                        (unsigned long long)(room >> 20), (unsigned long long)(needed >> 20) + 1);
+}
+
+/* What is staged is there twice for a while: as archives, and old and new files. */
+static bool writable_with_room(const struct work *work, const struct method_plan *plan, struct mistake *mistake) {
+    struct statvfs target, state;
+    if (fstatvfs(work->target.descriptor, &target) != 0 || statvfs(work->config->state, &state) != 0)
+        return text_mistake(mistake, 0, "cannot look at the file system of the target or of \"%s\": %s",
+                            work->config->state, strerror(errno));
+    if (target.f_flag & ST_RDONLY)
         return text_mistake(mistake, 0, "the target's root is read-only: mount it writable, or patch the image");
-    uint64_t room = status.f_bavail * status.f_frsize;
-    if (room < needed)
-        return text_mistake(mistake, 0, "the target has %llu MiB free and %llu MiB are needed: make room",
-                            (unsigned long long)(room >> 20), (unsigned long long)(needed >> 20) + 1);
-    return true;
+    return has_room("the target", &target, work->recipe->free_disk + plan->installed, mistake) &&
+           has_room(work->config->state, &state, plan->download + 2 * plan->installed, mistake);
 }
 
 static enum apply_status make_plan(struct work *work, struct method_plan *plan, struct mistake *mistake) {
@@ -82,8 +89,7 @@ static enum apply_status make_plan(struct work *work, struct method_plan *plan, 
         text_mistake(mistake, 0, "%s", problem);
         return APPLY_ERROR;
     }
-    uint64_t needed = work->recipe->free_disk + plan->installed;
-    return writable_with_room(work, needed, mistake) ? APPLY_DONE : APPLY_ERROR;
+    return writable_with_room(work, plan, mistake) ? APPLY_DONE : APPLY_ERROR;
 }
 
 static bool step_fetch(struct work *work, struct mistake *mistake) {
@@ -195,14 +201,22 @@ static bool step_keep(struct work *work, struct mistake *mistake) {
     return true;
 }
 
+/* What a failure of a step leads to. */
+enum consequence {
+    FAILURE_NOTHING_TOUCHED, /* the stage is thrown away */
+    FAILURE_REFUSED,         /* likewise: something has to be done first, nothing went wrong */
+    FAILURE_ROLL_BACK,
+};
+
 static const struct {
     const char *name;
     bool (*make)(struct work *work, struct mistake *mistake);
-    bool refuses; /* a failure means that something has to be done first, not that something went wrong */
+    enum consequence consequence;
 } steps[] = {
-    {"fetch", step_fetch, false},   {"install", step_install, false}, {"policy", step_policy, false},
-    {"ready", step_ready, true},    {"commit", step_commit, false},   {"restart", step_restart, false},
-    {"health", step_health, false}, {"keep", step_keep, false},
+    {"fetch", step_fetch, FAILURE_NOTHING_TOUCHED},   {"install", step_install, FAILURE_NOTHING_TOUCHED},
+    {"policy", step_policy, FAILURE_NOTHING_TOUCHED}, {"ready", step_ready, FAILURE_REFUSED},
+    {"commit", step_commit, FAILURE_ROLL_BACK},       {"restart", step_restart, FAILURE_ROLL_BACK},
+    {"health", step_health, FAILURE_ROLL_BACK},       {"keep", step_keep, FAILURE_ROLL_BACK},
 };
 
 /* ---- roll-back ---- */
@@ -266,16 +280,19 @@ static enum apply_status roll_back(struct work *work, const struct mistake *why)
     return APPLY_ROLLED_BACK;
 }
 
+static enum apply_status fail(struct work *work, enum consequence consequence, const struct mistake *mistake) {
+    if (consequence == FAILURE_ROLL_BACK)
+        return roll_back(work, mistake);
+    bool refused = consequence == FAILURE_REFUSED;
+    settle(work, refused ? INCIDENT_REFUSED : INCIDENT_ROLLED_BACK, mistake->text);
+    return refused ? APPLY_ERROR : APPLY_ROLLED_BACK;
+}
+
 static enum apply_status run_steps(struct work *work) {
     struct mistake mistake = {0};
-    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        if (run_step(work, steps[i].name, steps[i].make, &mistake))
-            continue;
-        if (commit_is_under_way(&work->target, work->incident->id))
-            return roll_back(work, &mistake);
-        settle(work, steps[i].refuses ? INCIDENT_REFUSED : INCIDENT_ROLLED_BACK, mistake.text);
-        return steps[i].refuses ? APPLY_ERROR : APPLY_ROLLED_BACK;
-    }
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
+        if (!run_step(work, steps[i].name, steps[i].make, &mistake))
+            return fail(work, steps[i].consequence, &mistake);
     settle(work, INCIDENT_DONE, "patched");
     return APPLY_DONE;
 }
@@ -426,15 +443,26 @@ enum apply_status apply_plan(const struct config *config, const struct recipe *r
 
 #define RESUMED_MOST 2 /* times that a patch is begun anew which was interrupted before anything was touched */
 
-/* The last step that was begun, and how many plans there were. */
-static void look_at_steps(struct journal *journal, int64_t incident, char **last, unsigned *plans) {
+/* How far it got: the last step that was begun, whether the target was touched since the last plan, and how many plans
+ * there were. */
+struct progress {
+    char last[16];
+    bool touched;
+    unsigned plans;
+};
+
+static struct progress look_at_steps(struct journal *journal, int64_t incident) {
+    struct progress progress = {0};
     struct step *list;
     size_t count = journal_steps(journal, incident, &list);
-    *plans = 0;
-    for (size_t i = 0; i < count; i++)
-        *plans += strcmp(list[i].name, "plan") == 0;
-    *last = xstrdup(count > 0 ? list[count - 1].name : "");
+    for (size_t i = 0; i < count; i++) {
+        bool plan = strcmp(list[i].name, "plan") == 0;
+        progress.plans += plan;
+        progress.touched = !plan && (progress.touched || strcmp(list[i].name, "commit") == 0);
+        snprintf(progress.last, sizeof progress.last, "%s", list[i].name);
+    }
     steps_free(list, count);
+    return progress;
 }
 
 static bool finish(struct work *work) {
@@ -447,16 +475,16 @@ static bool finish(struct work *work) {
     return true;
 }
 
+/* A patch that was being kept is complete; one that had begun to touch the target is taken back, which does nothing
+ * twice; any other is begun anew. */
 static bool recover_work(struct work *work) {
     const struct mistake why = {.text = "the helper was ended while it was under way"};
-    cleanup_free char *last = NULL;
-    unsigned plans;
-    look_at_steps(work->journal, work->incident->id, &last, &plans);
-    if (strcmp(last, "keep") == 0)
+    struct progress progress = look_at_steps(work->journal, work->incident->id);
+    if (strcmp(progress.last, "keep") == 0)
         return finish(work);
-    if (commit_is_under_way(&work->target, work->incident->id))
+    if (progress.touched || commit_is_under_way(&work->target, work->incident->id))
         return roll_back(work, &why) == APPLY_ROLLED_BACK;
-    if (plans <= RESUMED_MOST)
+    if (progress.plans <= RESUMED_MOST)
         settle(work, INCIDENT_APPROVED, "the helper was ended before anything was touched: it is begun anew");
     else
         settle(work, INCIDENT_ROLLED_BACK, "the helper was ended each time before anything was touched");
@@ -473,13 +501,14 @@ static bool recover_incident(const struct config *config, struct journal *journa
         recipe = (struct recipe){.timeout = 30};
     bool good = work_begin(&work, config, journal, incident, &recipe, mistake) &&
                 command_kill_marked(incident->id, mistake) && stage_remove_left(work.scratch, mistake);
-    if (good)
+    bool locked = good && target_lock_packages(&work.target, &work.packages, mistake);
+    if (locked)
         good = recover_work(&work);
-    else
+    else if (!good)
         settle(&work, INCIDENT_FAILED, mistake->text);
     work_end(&work);
     recipe_free(&recipe);
-    return good;
+    return good && locked; /* whoever is at it with the packages ends, and then it goes on */
 }
 
 bool apply_recover(const struct config *config, struct journal *journal, struct mistake *mistake) {
