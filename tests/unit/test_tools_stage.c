@@ -207,6 +207,20 @@ static void test_isolation(void **state) {
     in_stage(check_isolation);
 }
 
+/* A helper with a strict umask is no reason to keep the target's own users out. */
+static bool check_modes(void) {
+    return says("stat -c %a /var/cache/pinion /run /tmp /dev", "755\n755\n1777\n755\n") &&
+           says("setpriv --reuid 65534 --clear-groups sh -c 'ls / >/dev/null && ls /var/cache/pinion && echo fine'",
+                "fine\n");
+}
+
+static void test_other_users_get_in(void **state) {
+    (void)state;
+    mode_t mask = umask(077);
+    in_stage(check_modes);
+    umask(mask);
+}
+
 static bool check_writes(void) {
     cleanup_free char *seen = stage_path(&stage, "/root/mark"), *upper = xasprintf("%s/root/mark", stage.upper);
     bool good = says("echo staged >/root/mark; echo file >" STAGE_WORK "/x", "");
@@ -402,6 +416,7 @@ int main(void) {
         cmocka_unit_test(test_problems_are_named),
         cmocka_unit_test(test_hostile_links),
         cmocka_unit_test(test_isolation),
+        cmocka_unit_test(test_other_users_get_in),
         cmocka_unit_test(test_writes_stay_in_the_stage),
         cmocka_unit_test(test_target_is_outside_of_the_stage),
         cmocka_unit_test(test_daemons_end_with_the_command),

@@ -201,6 +201,16 @@ static bool make_parts(const char *scratch, struct mistake *mistake) {
     return good || text_mistake(mistake, 0, "cannot make the directory \"%s\": %s", scratch, strerror(errno));
 }
 
+/* The root directory of an overlay is its upper layer's. */
+static bool take_root_mode(const struct stage *stage, struct mistake *mistake) {
+    struct stat root;
+    if (fstat(stage->target->descriptor, &root) == 0 && chown(stage->upper, root.st_uid, root.st_gid) == 0 &&
+        chmod(stage->upper, root.st_mode & 07777) == 0)
+        return true;
+    return text_mistake(mistake, 0, "cannot give \"%s\" the mode of the target's root: %s", stage->upper,
+                        strerror(errno));
+}
+
 static int open_part(const char *scratch, const char *part) {
     cleanup_free char *path = xasprintf("%s/%s", scratch, part);
     return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -272,12 +282,7 @@ static bool mount_work(const struct stage *stage, struct mistake *mistake) {
     return true;
 }
 
-bool stage_open(struct stage *stage, const struct target *target, const char *scratch, int64_t incident,
-                struct mistake *mistake) {
-    *stage = (struct stage){.target = target, .root = -1, .incident = incident};
-    cleanup_free char *problem = stage_problem(target, scratch);
-    if (problem != NULL)
-        return text_mistake(mistake, 0, "%s", problem);
+static bool make_stage(struct stage *stage, const char *scratch, struct mistake *mistake) {
     if (!make_parts(scratch, mistake))
         return false;
     stage->scratch = realpath(scratch, NULL);
@@ -285,11 +290,23 @@ bool stage_open(struct stage *stage, const struct target *target, const char *sc
         return text_mistake(mistake, 0, "cannot find \"%s\": %s", scratch, strerror(errno));
     stage->upper = xasprintf("%s/upper", stage->scratch);
     stage->merged = xasprintf("%s/merged", stage->scratch);
-    cleanup_fd int tree = clone_root(target);
-    bool good =
-        tree >= 0 || text_mistake(mistake, 0, "cannot copy the mount of \"%s/\": %s", target->root, strerror(errno));
-    good =
-        good && mount_layers(stage, tree, mistake) && mount_work(stage, mistake) && stage_prepare_tools(stage, mistake);
+    cleanup_fd int tree = clone_root(stage->target);
+    if (tree < 0)
+        return text_mistake(mistake, 0, "cannot copy the mount of \"%s/\": %s", stage->target->root, strerror(errno));
+    return take_root_mode(stage, mistake) && mount_layers(stage, tree, mistake) && mount_work(stage, mistake) &&
+           stage_prepare_tools(stage, mistake);
+}
+
+bool stage_open(struct stage *stage, const struct target *target, const char *scratch, int64_t incident,
+                struct mistake *mistake) {
+    *stage = (struct stage){.target = target, .root = -1, .incident = incident};
+    cleanup_free char *problem = stage_problem(target, scratch);
+    if (problem != NULL)
+        return text_mistake(mistake, 0, "%s", problem);
+    /* Users other than root go through what is made here. */
+    mode_t mask = umask(022);
+    bool good = make_stage(stage, scratch, mistake);
+    umask(mask);
     if (!good)
         stage_close(stage);
     return good;
