@@ -91,6 +91,7 @@ package first 1
 package first 2 "Pre-Depends: base (>= 1:2)"
 package greedy 1
 package greedy 2 "Conflicts: victim"
+package greedy 3 "Conflicts: victim-tools" "Replaces: victim-tools"
 package maker 1
 install victim_1.0-1_amd64.deb
 install victim-tools_1.0-1_amd64.deb
@@ -132,6 +133,8 @@ recipe first 2 apt "apt = { archives = ( $(pin first 2 first_2_amd64.deb), $(pin
 check pre_depends 0 "replace /usr/share/first/version"
 recipe greedy 2 apt "apt = { archives = ( $(pin greedy 2 greedy_2_amd64.deb) ); };"
 check conflict 1 "install failed: .*greedy"
+recipe greedy 3 apt "apt = { archives = ( $(pin greedy 3 greedy_3_amd64.deb) ); };"
+check replaced_package 1 "install failed: victim-tools would be removed"
 recipe victim 1.0-1 apt "apt = { archives = ( $(pin victim 1.0-1 victim_1.0-1_amd64.deb) ); };"
 check installed_already 3 "plan: nothing to do"
 recipe absent 1 apt "apt = { archives = ( $(pin absent 1 victim_1.0-1_amd64.deb) ); };"

@@ -129,13 +129,52 @@ static bool check_installed(const struct target *view, const struct archives *ar
     return method_manager_ready(view, mistake) == METHOD_READY;
 }
 
+struct presence {
+    struct names *names; /* sorted */
+    char *missing;
+};
+
+static bool add_name(const struct package *package, void *context) {
+    struct names *names = context;
+    *array_append(names->items, names->count) = xstrdup(package->name);
+    return true;
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool find_name(const struct package *package, void *context) {
+    struct presence *presence = context;
+    const struct names *names = presence->names;
+    if (bsearch(&package->name, names->items, names->count, sizeof(names->items[0]), by_text) == NULL)
+        presence->missing = xstrdup(package->name);
+    return presence->missing == NULL;
+}
+
+/* dpkg removes a package by itself where another replaces and conflicts with it. */
+static bool check_removed(const struct target *target, const struct target *view, struct mistake *mistake) {
+    struct names names = {0};
+    struct presence presence = {.names = &names};
+    package_each(view, add_name, &names);
+    if (names.count > 0)
+        qsort(names.items, names.count, sizeof(names.items[0]), by_text);
+    package_each(target, find_name, &presence);
+    if (presence.missing != NULL)
+        text_mistake(mistake, 0, "%s would be removed: do this by hand", presence.missing);
+    bool good = presence.missing == NULL;
+    free(presence.missing);
+    names_free(&names);
+    return good;
+}
+
 bool debian_install(const struct stage *stage, const struct archives *archives, struct method_cost *cost,
                     struct mistake *mistake) {
     struct target view;
     if (!method_view(stage, &view, mistake))
         return false;
     bool good = unpack(stage, &view, archives, cost, mistake) && configure(stage, cost, mistake) &&
-                check_installed(&view, archives, mistake);
+                check_installed(&view, archives, mistake) && check_removed(stage->target, &view, mistake);
     target_close(&view);
     return good;
 }
