@@ -63,7 +63,7 @@ static bool parse_local(const char *line, struct socket_row *row) {
     int path = 0;
     *row = (struct socket_row){.family = AF_UNIX};
     if (sscanf(line, "%*[0-9a-f]: %*x %*x %x %x %*x %" SCNu64 " %n", &flags, &type, &row->inode, &path) != 3 ||
-        path == 0 || (line[path] != '/' && line[path] != '@') || strlen(line + path) >= sizeof row->address)
+        path == 0 || line[path] == '\0' || strlen(line + path) >= sizeof row->address)
         return false;
     memcpy(row->address, line + path, strlen(line + path) + 1);
     row->listens = (flags & 0x10000) != 0;
@@ -200,7 +200,8 @@ static void add_listeners(struct listener_list *list, const struct process_facts
     cleanup_fd int network = open(link, O_RDONLY | O_CLOEXEC);
     for (size_t i = 0; i < count; i++) {
         const struct socket_row *row = &rows.items[i];
-        if (!row->listens || is_listed(list, facts->program, row, network))
+        bool relative = row->family == AF_UNIX && row->address[0] != '/' && row->address[0] != '@';
+        if (!row->listens || relative || is_listed(list, facts->program, row, network))
             continue;
         struct listener *listener = array_append(list->items, list->count);
         *listener = (struct listener){.program = xstrdup(facts->program),

@@ -143,26 +143,53 @@ static void put_parents_first(struct process_facts *processes, size_t count) {
     }
 }
 
-size_t processes_all(const struct target *target, struct process_facts **processes) {
-    size_t count = 0;
+static bool same_mounts(pid_t a, pid_t b) {
+    struct stat first, second;
+    cleanup_free char *one = xasprintf("/proc/%d/ns/mnt", (int)a);
+    cleanup_free char *other = xasprintf("/proc/%d/ns/mnt", (int)b);
+    return stat(one, &first) == 0 && stat(other, &second) == 0 && first.st_ino == second.st_ino;
+}
+
+/* Servers lock their workers into directories of the target: a child belongs to it like its parent. */
+static bool is_child_of_any(const struct process_facts *processes, size_t count, const struct process_facts *child) {
+    for (size_t i = 0; i < count; i++)
+        if (processes[i].process == child->parent)
+            return same_mounts(processes[i].process, child->process);
+    return false;
+}
+
+/* Of all processes, parents first; returns how many are left. */
+static size_t keep_those_of_target(const struct target *target, struct process_facts *processes, size_t count) {
+    size_t kept = 0;
     char prefix[PATH_MAX];
     root_prefix(target, prefix);
+    for (size_t i = 0; i < count; i++) {
+        struct process_facts facts = processes[i];
+        if ((!target_has(target, facts.process) && !is_child_of_any(processes, kept, &facts)) ||
+            (facts.program = read_program(facts.process, prefix)) == NULL)
+            continue;
+        facts.inner = inner_number(facts.process);
+        processes[kept++] = facts;
+    }
+    return kept;
+}
+
+size_t processes_all(const struct target *target, struct process_facts **processes) {
+    size_t count = 0;
     *processes = NULL;
     DIR *directory = opendir("/proc");
     for (struct dirent *entry = directory != NULL ? readdir(directory) : NULL; entry; entry = readdir(directory)) {
         pid_t process = (pid_t)strtol(entry->d_name, NULL, 10);
         struct process_facts facts = {.process = process};
         char state;
-        if (process <= 0 || !target_has(target, process) || !read_stat(process, &state, &facts.parent, &facts.start) ||
-            has_ended(state) || (facts.program = read_program(process, prefix)) == NULL)
+        if (process <= 0 || !read_stat(process, &state, &facts.parent, &facts.start) || has_ended(state))
             continue;
-        facts.inner = inner_number(process);
         *array_append(*processes, count) = facts;
     }
     if (directory != NULL)
         closedir(directory);
     put_parents_first(*processes, count);
-    return count;
+    return keep_those_of_target(target, *processes, count);
 }
 
 void process_facts_free(struct process_facts *processes, size_t count) {

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 
 #include "runtime/text.h"
@@ -19,12 +20,13 @@
 
 #define POLL_MILLISECONDS 20
 #define MOST_SECONDS 120     /* for all programs together: nothing that comes later makes it good */
+#define START_SECONDS 3      /* until a new binary is there at all */
 #define SUCCESSOR_SECONDS 20 /* until a new binary serves */
 #define DRAIN_SECONDS 30     /* old processes may finish what they have begun; then they are told to end */
 
 static const struct restart_row rows[] = {
-#define RESTART_ROW(program, how, signal, stop, command, package, children, sessions, why) \
-    {program, RESTART_##how, signal, stop, command, package, children, sessions, why},
+#define RESTART_ROW(program, how, signal, stop, script, command, package, children, sessions, why) \
+    {program, RESTART_##how, signal, stop, script, command, package, children, sessions, why},
 #include "tools/patch/restart.def"
 };
 
@@ -35,7 +37,7 @@ static const char *base_of(const char *path) {
 
 const struct restart_row *restart_known(const char *program) {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (strcmp(rows[i].program, base_of(program)) == 0)
+        if (strcmp(rows[i].program, rows[i].program[0] == '/' ? program : base_of(program)) == 0)
             return &rows[i];
     return NULL;
 }
@@ -52,10 +54,11 @@ struct instance {
     char *const *command;          /* of the recipe */
     const struct restart_row *row; /* or NULL */
     struct service service;
-    bool named;     /* by the recipe */
-    bool serves;    /* or its parent or one of its children does */
-    bool protected; /* by libpinion.so */
-    bool stays;     /* the first process cannot end without its container: it only gives up serving */
+    char **environment; /* for commands that start it: as long as it runs it can be asked */
+    bool named;         /* by the recipe */
+    bool serves;        /* or its parent or one of its children does */
+    bool protected;     /* by libpinion.so */
+    bool stays;         /* the first process cannot end without its container: it only gives up serving */
 };
 
 struct work {
@@ -83,11 +86,15 @@ static struct process_facts *find_process(const struct work *work, pid_t process
     return NULL;
 }
 
-/* A service manager holds the sockets of what it starts, and is none of it. */
+/* A service manager holds the sockets of what it starts, and is none of it. A helper that nobody reaches is part of the
+ * server that has started it. */
 static bool belongs_to(const struct process_facts *process, const struct process_facts *parent) {
     if (strcmp(process->program, parent->program) == 0)
         return true;
-    return parent->inner != 1 && processes_share_listener(process->process, parent->process);
+    if (parent->inner == 1 && restart_known(parent->program) == NULL)
+        return false;
+    return processes_share_listener(process->process, parent->process) ||
+           (process_serves(parent->process) && !process_serves(process->process));
 }
 
 static struct process_facts *first_of(const struct work *work, struct process_facts *process) {
@@ -159,6 +166,7 @@ static struct instance *instance_of(struct work *work, struct process_facts *fir
     instance->first = first;
     choose(work, instance);
     instance->protected = is_protected(first->process);
+    instance->environment = service_environment(work->target, first);
     struct process_facts *parent = find_process(work, first->parent);
     instance->serves =
         process_serves(first->process) || (parent != NULL && parent->inner != 1 && process_serves(parent->process));
@@ -184,9 +192,16 @@ static void find_instances(struct work *work, const struct stale_process *proces
     }
 }
 
+static void texts_free(char **texts) {
+    for (size_t i = 0; texts != NULL && texts[i] != NULL; i++)
+        free(texts[i]);
+    free(texts);
+}
+
 static void work_free(struct work *work) {
     for (size_t i = 0; i < work->count; i++) {
         service_free(&work->instances[i].service);
+        texts_free(work->instances[i].environment);
         free(work->instances[i].stale);
     }
     free(work->instances);
@@ -208,16 +223,39 @@ static bool has_absolute_name(pid_t process) {
     return (title != NULL ? title + strlen("master process ") : name)[0] == '/';
 }
 
+/* A daemon has the null device for input and output. In the foreground nginx ignores the signal. */
+static bool is_daemon(pid_t process) {
+    for (int i = 0; i < 2; i++) {
+        struct stat status;
+        cleanup_free char *path = xasprintf("/proc/%d/fd/%d", (int)process, i);
+        if (stat(path, &status) != 0 || !S_ISCHR(status.st_mode) || status.st_rdev != makedev(1, 3))
+            return false;
+    }
+    return true;
+}
+
+static bool can_upgrade(pid_t process) {
+    return has_absolute_name(process) && is_daemon(process);
+}
+
 static bool find_service(const struct work *work, struct instance *instance, struct mistake *mistake) {
-    const char *stop = instance->row != NULL ? instance->row->stop : NULL;
-    return service_find(work->target, instance->first, stop, &instance->service, mistake);
+    struct service_hint hint = {NULL, NULL};
+    if (instance->row != NULL)
+        hint = (struct service_hint){instance->row->stop, instance->row->script};
+    return service_find(work->target, instance->first, &hint, &instance->service, mistake);
 }
 
 static bool check_way(const struct work *work, struct instance *instance, struct mistake *mistake) {
     const char *program = instance->first->program;
-    if (instance->how == RESTART_UPGRADE && instance->command == NULL && !has_absolute_name(instance->first->process))
+    if (instance->how == RESTART_UPGRADE && instance->command == NULL && !can_upgrade(instance->first->process)) {
         instance->how = RESTART_SERVICE;
-    instance->stays = instance->how == RESTART_UPGRADE && instance->first->inner == 1;
+        struct mistake why = {.line = 0};
+        return find_service(work, instance, &why) ||
+               text_mistake(mistake, 0,
+                            "\"%s\" runs in the foreground, or was started without its path: it cannot start a "
+                            "new binary by itself; %s",
+                            program, why.text);
+    }
     if (instance->how == RESTART_SERVICE)
         return find_service(work, instance, mistake);
     if ((instance->how == RESTART_UPGRADE || instance->how == RESTART_RELOAD) && instance->signal == NULL &&
@@ -315,13 +353,13 @@ static enum successor look_for_successor(const struct work *work, const struct i
 
 /* A new binary that came and went again will not come any more. */
 static bool wait_for_successor(const struct work *work, const struct instance *instance) {
-    uint64_t deadline = now() + SUCCESSOR_SECONDS * 1000000000ull;
+    uint64_t begun = now(), deadline = begun + SUCCESSOR_SECONDS * 1000000000ull;
     bool seen = false;
     while (now() < deadline && now() < work->deadline) {
         enum successor found = look_for_successor(work, instance);
         if (found == SUCCESSOR_SERVES)
             return true;
-        if (found == SUCCESSOR_NONE && seen)
+        if (found == SUCCESSOR_NONE && (seen || now() > begun + START_SECONDS * 1000000000ull))
             return false;
         seen = found != SUCCESSOR_NONE;
         wait_moment(instance->first->process);
@@ -329,25 +367,25 @@ static bool wait_for_successor(const struct work *work, const struct instance *i
     return false;
 }
 
-static bool run_in_target(const struct work *work, const struct instance *instance, const char *const *arguments,
+static bool run_in_target(const struct work *work, char *const *arguments, char *const *environment,
                           struct mistake *mistake) {
-    char **environment = service_environment(work->target, instance->first);
     uint64_t time = now();
-    struct command command = {.arguments = arguments,
+    struct command command = {.arguments = (const char *const *)arguments,
                               .environment = (const char *const *)environment,
                               .timeout_seconds =
                                   time < work->deadline ? (unsigned)((work->deadline - time) / 1000000000u) + 1 : 1};
     struct command_result result;
     bool good = target_run(work->target, &command, &result, mistake);
     command_result_free(&result);
-    for (size_t i = 0; environment[i] != NULL; i++)
-        free(environment[i]);
-    free(environment);
     return good;
 }
 
 static bool run_given(const struct work *work, const struct instance *instance, struct mistake *mistake) {
-    return run_in_target(work, instance, (const char *const *)instance->command, mistake);
+    char *const line[] = {"/bin/sh", "-c", instance->row != NULL ? (char *)(uintptr_t)instance->row->command : NULL,
+                          NULL};
+    if (instance->command == NULL && line[2] != NULL)
+        return run_in_target(work, line, instance->environment, mistake);
+    return run_in_target(work, instance->command, instance->environment, mistake);
 }
 
 static bool do_upgrade(const struct work *work, const struct instance *instance, struct mistake *mistake) {
@@ -358,7 +396,7 @@ static bool do_upgrade(const struct work *work, const struct instance *instance,
     if (!wait_for_successor(work, instance))
         return text_mistake(mistake, 0, "\"%s\" did not start its new binary at %s: see its log",
                             instance->first->program, instance->signal);
-    return send_signal(instance->first, instance->stays ? "WINCH" : "QUIT", mistake);
+    return send_signal(instance->first, "QUIT", mistake);
 }
 
 static bool do_reload(const struct work *work, const struct instance *instance, struct mistake *mistake) {
@@ -372,13 +410,13 @@ static bool stop_and_start(const struct work *work, const struct instance *insta
     if (!wait_for_end(work, instance))
         return text_mistake(mistake, 0, "\"%s\" did not end in time at %s", instance->first->program,
                             instance->service.stop);
-    return run_in_target(work, instance, (const char *const *)instance->service.arguments, mistake);
+    return run_in_target(work, instance->service.arguments, instance->environment, mistake);
 }
 
 static bool do_service(const struct work *work, const struct instance *instance, struct mistake *mistake) {
     if (instance->service.stop != NULL)
         return stop_and_start(work, instance, mistake);
-    return run_in_target(work, instance, (const char *const *)instance->service.arguments, mistake);
+    return run_in_target(work, instance->service.arguments, instance->environment, mistake);
 }
 
 static bool do_signal(const struct work *work, const struct instance *instance, struct mistake *mistake) {
@@ -402,8 +440,6 @@ static bool do_restart(const struct work *work, const struct instance *instance,
 /* ---- what comes of it ---- */
 
 static bool may_stay(const struct instance *instance, const struct stale_process *process) {
-    if (instance->stays && process->process == instance->first->process)
-        return true;
     return instance->row != NULL && instance->row->sessions && process->process != instance->first->process &&
            !process_serves(process->process);
 }
@@ -519,6 +555,58 @@ static void name_left(const struct work *work, const struct stale_process *proce
         free(steal_pointer(left));
 }
 
+/* ---- what did not come back ---- */
+
+/* What was ended and could not be started with the new files: after the roll-back it can. Lives as long as the process
+ * that applies one patch. */
+static struct lost { char *program, **arguments, **environment; } * lost;
+static size_t lost_count;
+
+static char **texts_copy(char *const *texts) {
+    char **copy = NULL;
+    size_t count = 0;
+    for (; *texts != NULL; texts++)
+        *array_append(copy, count) = xstrdup(*texts);
+    *array_append(copy, count) = NULL;
+    return copy;
+}
+
+static bool runs(const struct target *target, const char *program) {
+    struct process_facts *all;
+    bool found = false;
+    size_t count = processes_all(target, &all);
+    for (size_t i = 0; i < count; i++)
+        found = found || strcmp(all[i].program, program) == 0;
+    process_facts_free(all, count);
+    return found;
+}
+
+static void remember_lost(const struct work *work) {
+    for (size_t i = 0; i < work->count; i++) {
+        const struct instance *instance = &work->instances[i];
+        char *const *start = instance->how == RESTART_SERVICE   ? instance->service.arguments
+                             : instance->how == RESTART_COMMAND ? instance->command
+                                                                : NULL;
+        if (start == NULL || is_left(instance) || runs(work->target, instance->first->program))
+            continue;
+        *array_append(lost, lost_count) =
+            (struct lost){xstrdup(instance->first->program), texts_copy(start), texts_copy(instance->environment)};
+    }
+}
+
+static bool start_lost(const struct work *work, struct mistake *mistake) {
+    bool good = true;
+    for (size_t i = 0; i < lost_count; i++) {
+        if (good && !runs(work->target, lost[i].program))
+            good = run_in_target(work, lost[i].arguments, lost[i].environment, mistake);
+        free(lost[i].program);
+        texts_free(lost[i].arguments);
+        texts_free(lost[i].environment);
+    }
+    lost_count = 0;
+    return good;
+}
+
 bool restart_stale(const struct target *target, const struct recipe *recipe, const struct stale_process *processes,
                    size_t count, int64_t incident, unsigned timeout_seconds, char **left, struct mistake *mistake) {
     (void)incident;
@@ -526,12 +614,14 @@ bool restart_stale(const struct target *target, const struct recipe *recipe, con
     struct work work = {.target = target, .recipe = recipe, .deadline = now() + seconds * 1000000000ull};
     *left = NULL;
     find_instances(&work, processes, count);
-    bool good = check_ways(&work, mistake);
+    bool good = start_lost(&work, mistake) && check_ways(&work, mistake);
     for (size_t i = 0; i < work.count && good; i++)
         good = is_left(&work.instances[i]) || do_restart(&work, &work.instances[i], mistake);
     good = good && wait_for_new(&work, mistake);
     if (good)
         name_left(&work, processes, count, left);
+    else
+        remember_lost(&work);
     work_free(&work);
     return good;
 }

@@ -15,8 +15,10 @@
 struct restart_row {
     const char *program; /* base name of the executable */
     enum restart_how how;
-    const char *signal;  /* RESTART_UPGRADE, RESTART_RELOAD: to the first process. Or NULL */
-    const char *stop;    /* RESTART_SERVICE: ends the first process of a daemon that no service knows. Or NULL */
+    const char *signal; /* RESTART_UPGRADE, RESTART_RELOAD: to the first process. Or NULL */
+    const char
+        *stop; /* RESTART_SERVICE: ends the first process, before its script or command line starts it. Or NULL */
+    const char *script;  /* RESTART_SERVICE: in /etc/init.d, where it does not name the program. Or NULL */
     const char *command; /* shell line in the target, or NULL */
     const char *package; /* whose recipes get this hint */
     bool children;       /* `signal` is understood only where the first process has children of its program */
@@ -37,7 +39,8 @@ bool restart_possible(const struct target *target, const struct recipe *recipe, 
  * and a new one runs. What was protected by libpinion.so has to be so again, or it is a mistake. Processes that are not
  * servers (nobody reaches them, nor their parents or children, and neither recipe nor table names them), and sessions
  * of people, are left to end by themselves and named in `left`, a text owned by the caller, or NULL. Commands carry no
- * COMMAND_MARK: the services that they start are there to stay. */
+ * COMMAND_MARK: the services that they start are there to stay. What was ended and did not come back is started again
+ * by the next call, also one without processes: the roll-back's. At most two minutes are taken, whatever the timeout. */
 bool restart_stale(const struct target *target, const struct recipe *recipe, const struct stale_process *processes,
                    size_t count, int64_t incident, unsigned timeout_seconds, char **left, struct mistake *mistake);
 

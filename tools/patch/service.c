@@ -102,8 +102,25 @@ static bool script_names(const struct target *target, const char *path, const ch
     return text != NULL && names_program(text, program);
 }
 
+/* The name by which the program was started, where that is a link to it; else its own. */
+static char *started_as(const struct target *target, const struct process_facts *process) {
+    struct stat own, named;
+    cleanup_free char *comm = process_text(process->process, "comm");
+    if (comm == NULL)
+        return xstrdup(process->program);
+    comm[strcspn(comm, "\n")] = '\0';
+    int directory = (int)(base_name(process->program) - process->program);
+    cleanup_free char *name = xasprintf("%.*s%s", directory, process->program, comm);
+    cleanup_fd int program = target_openat(target, process->program, O_PATH | O_CLOEXEC, 0);
+    cleanup_fd int link = target_openat(target, name, O_PATH | O_CLOEXEC, 0);
+    bool same = program >= 0 && link >= 0 && fstat(program, &own) == 0 && fstat(link, &named) == 0 &&
+                own.st_ino == named.st_ino && own.st_dev == named.st_dev;
+    return same ? steal_pointer(&name) : xstrdup(process->program);
+}
+
 /* The one script that names the program; NULL when there is none, or several. */
-static char *script_of(const struct target *target, const char *program) {
+static char *script_of(const struct target *target, const struct process_facts *process) {
+    cleanup_free char *program = started_as(target, process);
     int fd = target_openat(target, "/etc/init.d", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
     char *found = NULL;
@@ -143,9 +160,14 @@ static bool is_forbidden(const struct target *target, const char *script) {
            ask(target, (const char *const[]){policy, base_name(script), "restart", NULL}) == RC_FORBIDDEN;
 }
 
-static bool find_script(const struct target *target, const struct process_facts *process, struct service *service,
-                        struct mistake *mistake) {
-    cleanup_free char *script = script_of(target, process->program);
+/* Scripts sleep between stop and start: where the signal that ends the program is known, it is sent, and the script only
+ * starts. */
+static bool find_script(const struct target *target, const struct process_facts *process,
+                        const struct service_hint *hint, struct service *service, struct mistake *mistake) {
+    const char *stop = hint->stop;
+    cleanup_free char *script = script_of(target, process);
+    if (script == NULL && hint->script != NULL)
+        script = xasprintf("/etc/init.d/%s", hint->script);
     if (script == NULL || ask(target, (const char *const[]){script, "status", NULL}) != 0)
         return false;
     if (is_forbidden(target, script))
@@ -153,7 +175,8 @@ static bool find_script(const struct target *target, const struct process_facts 
                             "/usr/sbin/policy-rc.d of the target forbids to restart \"%s\": give `restart` for \"%s\" "
                             "in the recipe",
                             base_name(script), process->program);
-    set_arguments(service, (const char *const[]){script, "restart", NULL});
+    set_arguments(service, (const char *const[]){script, stop != NULL ? "start" : "restart", NULL});
+    service->stop = stop;
     return true;
 }
 
@@ -212,15 +235,15 @@ static bool find_command_line(const struct target *target, const struct process_
     return service->arguments != NULL;
 }
 
-bool service_find(const struct target *target, const struct process_facts *process, const char *stop,
+bool service_find(const struct target *target, const struct process_facts *process, const struct service_hint *hint,
                   struct service *service, struct mistake *mistake) {
     mistake->text[0] = '\0';
     *service = (struct service){0};
-    if (find_unit(target, process, service) || find_script(target, process, service, mistake))
+    if (find_unit(target, process, service) || find_script(target, process, hint, service, mistake))
         return true;
     if (mistake->text[0] != '\0')
         return false;
-    if (find_command_line(target, process, stop, service))
+    if (find_command_line(target, process, hint->stop, service))
         return true;
     service_free(service);
     return text_mistake(mistake, 0,

@@ -11,9 +11,14 @@ struct service {
     const char *stop; /* signal that ends the process before, or NULL where the command does both */
 };
 
-/* `stop` (may be NULL): the signal for a daemon that no service knows. False and a mistake when a person has to say how
- * this one is restarted. */
-bool service_find(const struct target *target, const struct process_facts *process, const char *stop,
+/* What is known of the program; either may be NULL. */
+struct service_hint {
+    const char *stop;   /* the signal that ends it */
+    const char *script; /* in /etc/init.d, where the script does not name the program */
+};
+
+/* False and a mistake when a person has to say how this one is restarted. */
+bool service_find(const struct target *target, const struct process_facts *process, const struct service_hint *hint,
                   struct service *service, struct mistake *mistake);
 void service_free(struct service *service);
 
