@@ -285,6 +285,40 @@ else
     kill -KILL "$container"
 fi
 
+# ---- what a command in a stage sees in place of the target's files ----
+
+covered=(/usr/sbin/policy-rc.d /etc/ld.so.preload /etc/resolv.conf)
+mkdir -p plain/usr/sbin plain/etc plain/run
+cp change_tree plain
+# seen NAME ROOT VERB EXPECTED: as one line; and nothing of it is a change.
+seen() {
+    local got
+    got=$("$trial" "$3" "$work/$2" "$work/scratch" /change_tree show "${covered[@]}" 2>&1 | tr '\n' ' ' | tr -s ' ')
+    [ "$got" = "$4 " ] || problem "$1: $got"
+    [ -z "$("$trial" list "$2" scratch)" ] || problem "$1: $("$trial" list "$2" scratch | tr '\n' ' ')"
+}
+problems=0
+resolver=$(tr -s '\n ' ' ' </etc/resolv.conf)
+resolver=${resolver% }
+refuse="/usr/sbin/policy-rc.d: #!/bin/sh exit 101"
+seen "nothing there" plain stage "$refuse /etc/ld.so.preload: none /etc/resolv.conf: none"
+seen "nothing there, online" plain online "$refuse /etc/ld.so.preload: none /etc/resolv.conf: $resolver"
+ln -s ../run/systemd/resolve/stub-resolv.conf plain/etc/resolv.conf
+seen "a link into /run" plain stage "$refuse /etc/ld.so.preload: none /etc/resolv.conf: none"
+seen "a link into /run, online" plain online "$refuse /etc/ld.so.preload: none /etc/resolv.conf: $resolver"
+rm plain/etc/resolv.conf
+: >plain/etc/resolv.conf
+seen "an empty resolv.conf" plain online "$refuse /etc/ld.so.preload: none /etc/resolv.conf: $resolver"
+echo nameserver 192.0.2.1 >plain/etc/resolv.conf
+echo /lib/spy.so >plain/etc/ld.so.preload
+echo "its own" >plain/usr/sbin/policy-rc.d
+seen "all there" plain online "$refuse /etc/ld.so.preload: /etc/resolv.conf: nameserver 192.0.2.1"
+rm plain/usr/sbin/policy-rc.d
+ln -s "$work/outside" plain/usr/sbin/policy-rc.d
+seen "a link that leads out" plain stage "/usr/sbin/policy-rc.d: none /etc/ld.so.preload: /etc/resolv.conf: nameserver 192.0.2.1"
+[ ! -e outside ] || problem "a link was followed out of the root"
+report "commit/what commands see of the target's settings" "$problems"
+
 # ---- no room ----
 
 mkdir small

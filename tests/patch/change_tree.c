@@ -3,6 +3,7 @@
  *   change_tree make      makes the tree at /
  *   change_tree change    changes it
  *   change_tree wait ROOT makes that the root directory and waits, as a container's first process
+ *   change_tree show FILE...  prints what they hold
  *   change_tree self      prints its number, and whether it could have CAP_SYS_ADMIN and CAP_MKNOD
  *
  * Runs in the root directory of the tree (chroot or stage), and so is linked statically. Every file it writes gets a time
@@ -241,10 +242,24 @@ static int wait_in(const char *root) {
     return pause();
 }
 
+static int show(char **paths) {
+    for (; *paths != NULL; paths++) {
+        char text[65536];
+        int fd = open(*paths, O_RDONLY);
+        ssize_t size = fd >= 0 ? read(fd, text, sizeof text) : -1;
+        printf("%s: %.*s\n", *paths, size >= 0 ? (int)size : 4, size >= 0 ? text : "none");
+        if (fd >= 0)
+            close(fd);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv) {
     umask(022);
     if (argc == 3 && strcmp(argv[1], "wait") == 0)
         return wait_in(argv[2]);
+    if (argc > 2 && strcmp(argv[1], "show") == 0)
+        return show(argv + 2);
     if (argc == 2 && strcmp(argv[1], "self") == 0)
         return printf("%d %d %d\n", getpid(), prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN),
                       prctl(PR_CAPBSET_READ, CAP_MKNOD)) < 0;
@@ -255,7 +270,7 @@ int main(int argc, char **argv) {
         change_metadata();
         change_shapes();
     } else {
-        fprintf(stderr, "usage: change_tree make|change|self|wait ROOT\n");
+        fprintf(stderr, "usage: change_tree make|change|show FILE...|self|wait ROOT\n");
         return 2;
     }
     return 0;

@@ -1,6 +1,7 @@
 /* The stage and the commit, one step a process, so that each can be killed and tried by itself.
  *
  *   stage_trial stage ROOT SCRATCH COMMAND...   runs a command in a stage, and leaves its upper layer in SCRATCH
+ *   stage_trial online ROOT SCRATCH COMMAND...  likewise, with network
  *   stage_trial list ROOT SCRATCH               what was changed, one a line
  *   stage_trial commit ROOT SCRATCH             brings it into ROOT
  *   stage_trial undo|keep|pending ROOT
@@ -35,13 +36,13 @@ static int failed(void) {
 
 /* ---- staging ---- */
 
-static int stage_command(const char *scratch, char **arguments) {
+static int stage_command(const char *scratch, char **arguments, enum stage_network network) {
     struct stage stage;
     struct command_result result;
     if (!stage_open(&stage, &target, scratch, INCIDENT, &mistake))
         return failed();
     const struct command command = {.arguments = (const char *const *)arguments, .timeout_seconds = 60};
-    bool good = stage_run(&stage, &command, STAGE_OFFLINE, &result, &mistake);
+    bool good = stage_run(&stage, &command, network, &result, &mistake);
     fputs(result.output, stdout);
     command_result_free(&result);
     return good ? 0 : failed(); /* no stage_close: the upper layer stays */
@@ -193,5 +194,5 @@ int main(int argc, char **argv) {
         return list(argv[3]);
     if (strcmp(verb, "commit") == 0)
         return commit(argv[3]);
-    return argc > 4 ? stage_command(argv[3], argv + 4) : 2;
+    return argc > 4 ? stage_command(argv[3], argv + 4, strcmp(verb, "online") == 0 ? STAGE_ONLINE : STAGE_OFFLINE) : 2;
 }

@@ -415,6 +415,17 @@ static void test_forged_manifest(void **state) {
         assert_false(manifest_parse(data, size, &read, &mistake));
         assert_null(read.entries);
     }
+    static char path_name[] = "/etc", name[] = "trusted.overlay.redirect", good_name[] = "trusted.other";
+    for (int i = 0; i < 2; i++) {
+        struct attribute attribute = {.name = i == 0 ? name : good_name, .value = (uint8_t *)path_name, .size = 4};
+        struct manifest_entry entry = {
+            .kind = CHANGE_METADATA, .path = path_name, .attributes = {.items = &attribute, .count = 1}};
+        struct manifest manifest = {.incident = INCIDENT, .entries = &entry, .entry_count = 1}, read = {.incident = 0};
+        size_t size;
+        cleanup_free char *data = manifest_write(&manifest, &size);
+        assert_int_equal(manifest_parse(data, size, &read, &mistake), i);
+        manifest_free(&read);
+    }
     need_root();
     new ("/etc/file", "after");
     assert_true(read_changes() && commit());

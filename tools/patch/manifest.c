@@ -145,6 +145,9 @@ static void take_attributes(struct reader *reader, struct attributes *attributes
         struct attribute *attribute = array_append(attributes->items, attributes->count);
         attribute->name = take_text(reader, NAME_MOST);
         attribute->value = take_bytes(reader, UINT16_MAX + 1u, &attribute->size);
+        /* An overlay's own, by which a directory could be made to show another. */
+        if (attribute->name != NULL && strncmp(attribute->name, "trusted.overlay.", 16) == 0)
+            reader->bad = true;
     }
 }
 
