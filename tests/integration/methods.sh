@@ -394,8 +394,11 @@ recipe victim 1.0-2 apt "$both"
 check interrupted 2 "in the middle of lonely: finish it with \"dpkg --configure -a\""
 sed -i '/^Package: lonely$/,/^$/s/^Status: .*/Status: install ok installed/' "$root/var/lib/dpkg/status"
 chroot "$root" sh -c 'echo victim hold | dpkg --set-selections'
-check held 2 "victim is on hold at 1.0-1: allow it with \"apt-mark unhold victim\""
-chroot "$root" sh -c 'echo victim install | dpkg --set-selections'
+check held 2 "victim is on hold: allow another version with \"apt-mark unhold victim\""
+chroot "$root" sh -c 'echo victim install | dpkg --set-selections; echo base hold | dpkg --set-selections'
+recipe first 2 apt "apt = { archives = ( $(pin first 2 first_2_amd64.deb), $(pin base 1:2 base_1:2_amd64.deb) ); };"
+check another_held 2 "base is on hold"
+recipe victim 1.0-2 apt "$both"
 exec 5< <(exec python3 -c 'import fcntl, signal, sys
 lock = open(sys.argv[1], "w")
 fcntl.lockf(lock, fcntl.LOCK_EX)

@@ -198,6 +198,14 @@ static bool find_hold(const struct package *package, void *context) {
     return !search->held;
 }
 
+bool method_held(const struct target *target, const char *package, struct mistake *mistake) {
+    struct hold_search search = {.name = package};
+    package_each(target, find_hold, &search);
+    if (search.held)
+        text_mistake(mistake, 0, "%s is on hold: allow another version with \"apt-mark unhold %s\"", package, package);
+    return search.held;
+}
+
 enum method_readiness method_versions(const struct recipe *recipe, const struct target *target,
                                       struct method_plan *plan, struct mistake *mistake) {
     if (recipe->package == NULL)
@@ -210,13 +218,7 @@ enum method_readiness method_versions(const struct recipe *recipe, const struct 
     plan->to = xstrdup(recipe->fixed);
     if (package_compare(package_manager_of(target), plan->from, recipe->fixed) >= 0)
         return METHOD_NOTHING;
-    struct hold_search search = {.name = recipe->package};
-    package_each(target, find_hold, &search);
-    if (!search.held)
-        return METHOD_READY;
-    text_mistake(mistake, 0, "%s is on hold at %s: allow it with \"apt-mark unhold %s\"", recipe->package, plan->from,
-                 recipe->package);
-    return METHOD_UNMET;
+    return method_held(target, recipe->package, mistake) ? METHOD_UNMET : METHOD_READY;
 }
 
 struct size_search {

@@ -65,7 +65,8 @@ void apk_choices_free(struct apk_choices *choices) {
 /* "( 1/12) Upgrading name (old -> new)", "( 2/12) Installing name (version)": anything else touches more than it may. */
 static bool read_action(char *line, struct apk_choices *choices, struct mistake *mistake) {
     char *rest = line + strcspn(line, ")");
-    strsep(&rest, " ");
+    rest += strcspn(rest, " ");
+    rest += strspn(rest, " ");
     const char *verb = strsep(&rest, " "), *name = strsep(&rest, " ");
     if (verb == NULL || name == NULL || rest == NULL || *rest != '(' || choices->count == APK_CHOICES_MOST)
         return text_mistake(mistake, 0, "apk's answer is not understood: %s", line);

@@ -10,17 +10,20 @@
 
 /* ---- plan ---- */
 
-static void plan_file(const struct target *target, const struct recipe_file *file, struct method_plan *plan) {
+static bool plan_file(const struct target *target, const struct recipe_file *file, struct method_plan *plan,
+                      struct mistake *mistake) {
     cleanup_free char *installed = NULL;
-    switch (debian_need_of(target, file, &installed)) {
-    case NEED_NOTHING: return;
-    case NEED_NEW:
-        method_plan_line(plan, xasprintf("%s %s (new, if another of these needs it)", file->package, file->version));
-        break;
-    case NEED_UPGRADE: method_plan_line(plan, xasprintf("%s %s -> %s", file->package, installed, file->version)); break;
-    }
+    enum debian_need need = debian_need_of(target, file, &installed);
+    if (need == NEED_NOTHING)
+        return true;
+    if (need == NEED_UPGRADE && method_held(target, file->package, mistake))
+        return false;
+    method_plan_line(plan, need == NEED_NEW
+                               ? xasprintf("%s %s (new, if another of these needs it)", file->package, file->version)
+                               : xasprintf("%s %s -> %s", file->package, installed, file->version));
     plan->download += file->size;
     plan->installed += method_room(target, file->package, file->size);
+    return true;
 }
 
 static enum method_readiness tools_ready(const struct recipe *recipe, const struct target *target,
@@ -49,8 +52,10 @@ static enum method_readiness plan_apt(const struct recipe *recipe, const struct 
         readiness = tools_ready(recipe, target, mistake);
     if (readiness != METHOD_READY)
         return readiness;
-    for (size_t i = 0; i < recipe->file_count; i++)
-        plan_file(target, &recipe->files[i], plan);
+    for (size_t i = 0; i < recipe->file_count; i++) {
+        if (!plan_file(target, &recipe->files[i], plan, mistake))
+            return METHOD_UNMET;
+    }
     if (recipe->file_count == 0) {
         method_plan_line(plan, xasprintf("%s %s -> %s, and what apt finds that it needs", recipe->package, plan->from,
                                          recipe->fixed));

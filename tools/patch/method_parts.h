@@ -55,6 +55,9 @@ bool method_view(const struct stage *stage, struct target *view, struct mistake 
 /* Whether the target's package manager can be used at all: its database is whole, nobody is at work in it. */
 enum method_readiness method_manager_ready(const struct target *target, struct mistake *mistake);
 
+/* Whether the administrator wants no other version of this package; then the mistake says so. */
+bool method_held(const struct target *target, const char *package, struct mistake *mistake);
+
 /* From, to, and whether there is anything to do, by the versions alone. A recipe without a package is always ready. */
 enum method_readiness method_versions(const struct recipe *recipe, const struct target *target,
                                       struct method_plan *plan, struct mistake *mistake);
