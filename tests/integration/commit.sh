@@ -231,11 +231,11 @@ problems=0
 commit_errors "$changing" ENOSPC 1
 report "commit/each changing call fails for want of space" "$problems"
 problems=0
-commit_errors "$looking" EIO 5
+commit_errors "$looking" EIO 11
 report "commit/calls fail with an I/O error" "$problems"
 problems=0
 undo_errors "$changing" EIO 1
-undo_errors "$looking" EIO 5
+undo_errors "$looking" EIO 11
 report "commit/calls of undo fail" "$problems"
 
 # ---- a container ----
@@ -333,31 +333,84 @@ expect "commit/no room is found before anything is touched" 1 'make room$' "$tri
 "$trial" undo small && "$trial" digest small | cmp -s - before
 report "commit/nothing is left of a commit without room" $?
 
-# A disk that is full to the last block and inode when the commit has to be undone.
-mkdir full
+# ---- a disk of its own ----
+
+mkdir disk other
 truncate -s 8m image
-if ! { mkfs.ext4 -q -N 256 -m 0 image && mount -o loop image full; } >said 2>&1; then
-    echo "skip commit/undone on a full disk: no image can be mounted: $(tail -n 1 said)"
+if ! { mkfs.ext4 -q -N 256 -m 0 image && mount -o loop image disk; } >said 2>&1; then
+    echo "skip commit/disk: no image can be mounted: $(tail -n 1 said)"
 else
-    cp -a original/. full
-    cp change_tree full
-    "$trial" stage "$work/full" "$work/scratch" /change_tree change >staged 2>&1 || echo "# $(cat staged)"
-    rm full/change_tree
-    "$trial" digest full >before
-    "$trial" commit full scratch || echo "# commit fails"
-    mkdir full/filler
-    cat /dev/zero >full/filler/blocks 2>/dev/null
-    for ((n = 0; n < 256; n++)); do
-        mkdir "full/filler/$n" 2>/dev/null || touch "full/filler/$n" 2>/dev/null || break
+    cp -a original/. disk
+    cp change_tree disk
+    "$trial" stage "$work/disk" "$work/scratch" /change_tree change >staged 2>&1 || echo "# $(cat staged)"
+    rm disk/change_tree
+    "$trial" digest disk >before
+    "$trial" digest reference loose | grep -av '^/lost+found' >after
+    sync --file-system disk
+
+    # after_crash NAME COMMAND...: the power fails now; what is on the disk alone is mounted elsewhere.
+    after_crash() {
+        cp --sparse=always image crashed
+        mount -o loop crashed other || { problem "$1: it cannot be mounted"; return; }
+        "${@:2}" || problem "$1: not as it should be: $("$trial" digest other | diff --text before - | head -n 3 | cut -c 1-200 | tr '\n' ' ')"
+        umount other
+    }
+    # shellcheck disable=SC2317 # called by after_crash
+    crash_is_before() {
+        "$trial" undo other && "$trial" digest other | cmp -s - before
+    }
+    # shellcheck disable=SC2317
+    crash_is_after() {
+        "$trial" digest other loose | grep -av -e '^/lost+found' -e '^/var/lib/pinion' | cmp -s - after
+    }
+
+    problems=0 before_kills=$faults
+    for call in linkat renameat renameat2 unlinkat mkdirat fsync syncfs utimensat; do
+        for ((n = 1; ; n += 3)); do
+            killed "$call" "$n" commit disk scratch || break
+            after_crash "power failed at $call $n of commit" crash_is_before
+            "$trial" undo disk || problem "undo fails"
+            "$trial" digest disk | cmp -s - before || problem "not as before"
+            sync --file-system disk
+        done
+        after_crash "power failed after commit" crash_is_after
+        after_crash "power failed after commit" crash_is_before
+        "$trial" undo disk || problem "undo fails"
+        after_crash "power failed after undo" crash_is_before
     done
-    ! mkdir full/more 2>/dev/null
+    for call in renameat unlinkat fsync syncfs; do
+        for ((n = 1; ; n += 3)); do
+            "$trial" commit disk scratch || problem "commit fails"
+            killed "$call" "$n" undo disk || break
+            after_crash "power failed at $call $n of undo" crash_is_before
+            "$trial" undo disk || problem "undo fails"
+        done
+    done
+    "$trial" commit disk scratch || problem "commit fails"
+    "$trial" keep disk || problem "keep fails"
+    "$trial" digest disk loose | grep -av -e '^/lost+found' | cmp -s - after || problem "not as staged"
+    after_crash "power failed after keep" crash_is_after
+    report "commit/power failed at $((faults - before_kills)) calls" "$problems"
+
+    # Full to the last block and inode when the commit has to be undone.
+    umount disk
+    mkfs.ext4 -q -F -N 256 -m 0 image && mount -o loop image disk
+    cp -a original/. disk
+    touch -d @1700000000 disk/lost+found
+    "$trial" digest disk >before
+    "$trial" commit disk scratch || echo "# commit fails"
+    mkdir disk/filler
+    cat /dev/zero >disk/filler/blocks 2>/dev/null
+    for ((n = 0; n < 256; n++)); do
+        mkdir "disk/filler/$n" 2>/dev/null || touch "disk/filler/$n" 2>/dev/null || break
+    done
+    ! mkdir disk/more 2>/dev/null
     report "commit/the disk is full" $?
-    expect "commit/undone on a full disk" 0 '' "$trial" undo full
-    rm -rf full/filler
-    touch -d @1700000000 full
-    "$trial" digest full | cmp -s - before
+    expect "commit/undone on a full disk" 0 '' "$trial" undo disk
+    rm -rf disk/filler
+    "$trial" digest disk | cmp -s - before
     report "commit/as before on a full disk" $?
-    umount full
+    umount disk
 fi
 
 echo "# $faults faults injected"
