@@ -22,6 +22,7 @@
 #define MOST_SECONDS 120     /* for all programs together: nothing that comes later makes it good */
 #define START_SECONDS 3      /* until a new binary is there at all */
 #define SUCCESSOR_SECONDS 20 /* until a new binary serves */
+#define SHIM_SECONDS 5       /* until a new process has loaded libpinion.so */
 #define DRAIN_SECONDS 30     /* old processes may finish what they have begun; then they are told to end */
 
 static const struct restart_row rows[] = {
@@ -58,7 +59,6 @@ struct instance {
     bool named;         /* by the recipe */
     bool serves;        /* or its parent or one of its children does */
     bool protected;     /* by libpinion.so */
-    bool stays;         /* the first process cannot end without its container: it only gives up serving */
 };
 
 struct work {
@@ -470,7 +470,7 @@ static char *still_old(const struct work *work) {
 }
 
 /* What is wrong with the processes that now run in its place, or NULL. */
-static char *successor_problem(const struct work *work, const struct instance *instance) {
+static char *successor_problem(const struct work *work, const struct instance *instance, bool *bare) {
     struct process_facts *all;
     size_t count = processes_all(work->target, &all), found = 0;
     char *problem = NULL;
@@ -478,7 +478,8 @@ static char *successor_problem(const struct work *work, const struct instance *i
         if (strcmp(all[i].program, instance->first->program) != 0)
             continue;
         found++;
-        if (instance->protected && !is_protected(all[i].process) && process_is(all[i].process, all[i].start))
+        *bare = instance->protected && !is_protected(all[i].process) && process_is(all[i].process, all[i].start);
+        if (*bare)
             problem = xasprintf("process %d of \"%s\" came back without libpinion.so: its service must set LD_PRELOAD",
                                 (int)all[i].process, all[i].program);
     }
@@ -488,11 +489,12 @@ static char *successor_problem(const struct work *work, const struct instance *i
     return problem;
 }
 
-static char *problem_now(const struct work *work) {
+/* `bare`: something came back without protection, which takes no time to mend itself. */
+static char *problem_now(const struct work *work, bool *bare) {
     char *problem = still_old(work);
     for (size_t i = 0; i < work->count && problem == NULL; i++)
         if (!is_left(&work->instances[i]))
-            problem = successor_problem(work, &work->instances[i]);
+            problem = successor_problem(work, &work->instances[i], bare);
     return problem;
 }
 
@@ -524,16 +526,17 @@ static void end_draining(const struct work *work) {
 }
 
 static bool wait_for_new(const struct work *work, struct mistake *mistake) {
-    uint64_t patience = now() + DRAIN_SECONDS * 1000000000ull;
+    uint64_t begun = now(), patience = begun + DRAIN_SECONDS * 1000000000ull;
     for (;;) {
-        cleanup_free char *problem = problem_now(work);
+        bool bare = false;
+        cleanup_free char *problem = problem_now(work, &bare);
         if (problem == NULL)
             return true;
         if (now() > patience) {
             end_draining(work);
             patience = UINT64_MAX;
         }
-        if (now() > work->deadline)
+        if (now() > work->deadline || (bare && now() > begun + SHIM_SECONDS * 1000000000ull))
             return text_mistake(mistake, 0, "%s", problem);
         wait_moment(oldest_awaited(work));
     }

@@ -1,0 +1,225 @@
+#!/bin/bash
+# A protected server in a root of its own gets a new library and a new binary: nothing is refused while both builds run,
+# nothing comes back unprotected, nothing is restarted by guess.
+set -uo pipefail
+# shellcheck source=tests/integration/common/expect.sh
+. "$(dirname "$0")/common/expect.sh"
+[ "$(id -u)" = 0 ] || { echo "skip restart: needs root"; exit 0; }
+shim=$PWD/build/libpinion.so
+root=$work/root
+port=$((20000 + $$ % 20000))
+server=
+trap 'touch "$work/stop"; [ -z "$server" ] || kill -KILL "$server" $(cat "$root/srv/pid" 2>/dev/null) 2>/dev/null; wait; rm -rf "$work"' EXIT
+mkdir -p "$root"/{usr/bin,usr/lib,lib/x86_64-linux-gnu,lib64,etc/pinion,srv/union,dev,tmp,run,proc,sys,var/lib} "$work/state"
+cd "$work" || exit 2
+
+cat >greet.c <<'END'
+#include <fcntl.h>
+#include <unistd.h>
+int greet(char *answer) {
+    int fd = open("/srv/" WORD, O_RDONLY);
+    int size = fd < 0 ? -1 : (int)read(fd, answer, 16);
+    close(fd);
+    return size;
+}
+END
+cat >server.c <<'END'
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+int greet(char *answer);
+const char *build = BUILD;
+static volatile sig_atomic_t again;
+static void note(int number) { again = number; }
+static void copy(const char *from, const char *to) {
+    static char data[1 << 20];
+    int in = open(from, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    ssize_t size = read(in, data, sizeof data);
+    if (size <= 0 || write(out, data, (size_t)size) != size)
+        exit(1);
+}
+static void serve(char **arguments) {
+    const char *given = getenv("SOCKET");
+    int fd = given ? atoi(given) : socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(arguments[2]))};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (!given && (bind(fd, (void *)&address, sizeof address) != 0 || listen(fd, 64) != 0))
+        exit(1);
+    struct sigaction action = {.sa_handler = note};
+    sigaction(SIGHUP, &action, NULL);
+    FILE *pid = fopen("/srv/pid", "w");
+    fprintf(pid, "%d\n", getpid());
+    fclose(pid);
+    for (;;) {
+        char answer[16], number[16];
+        int connection = accept(fd, NULL, NULL);
+        if (connection >= 0) {
+            int size = greet(answer);
+            if (size > 0 && write(connection, answer, (size_t)size) < 0)
+                exit(1);
+            close(connection);
+        }
+        if (again) {
+            snprintf(number, sizeof number, "%d", fd);
+            setenv("SOCKET", number, 1);
+            execv("/usr/bin/server", arguments);
+            exit(1);
+        }
+    }
+}
+int main(int count, char **arguments) {
+    char answer[16] = "";
+    if (strcmp(arguments[1], "serve") == 0)
+        serve(arguments);
+    if (strcmp(arguments[1], "save") == 0) {
+        copy("/etc/pinion/usr.bin.server.pinion", "/srv/union/usr.bin.server.pinion");
+        copy("/etc/pinion/usr.bin.server.policy", "/srv/union/usr.bin.server.policy");
+        return 0;
+    }
+    int size = greet(answer);
+    printf("%s", size > 0 ? answer : "refused\n");
+    return count < 2 || size <= 0;
+}
+END
+cat >inside.c <<'END'
+#include <unistd.h>
+int main(int count, char **arguments) {
+    char *environment[] = {"LD_PRELOAD=/usr/lib/libpinion.so", "PINION_COUNTS=", "PINION_LOG=/srv/log", NULL};
+    if (count > 2 && chroot(arguments[1]) == 0 && chdir("/") == 0)
+        execve("/usr/bin/server", arguments + 1, environment);
+    return 126;
+}
+END
+make_library() { # WORD: its build reads /srv/WORD
+    ${CC:-gcc} -O1 -g -shared -fPIC -Wl,--build-id=sha1,-soname,libgreet.so -DWORD="\"$1\"" greet.c -o "libgreet.$1"
+    echo "$1" >"$root/srv/$1"
+}
+make_server() {
+    ${CC:-gcc} -O1 -g -Wl,--build-id=sha1 -DBUILD="\"$1\"" server.c libgreet.one \
+        -Wl,-rpath,/usr/lib -o "server.$1"
+}
+for word in one two three; do make_library $word || exit 2; done
+cp libgreet.one "$root/usr/lib/libgreet.so"
+${CC:-gcc} -O1 inside.c -o inside || exit 2
+make_server one && make_server two || exit 2
+cp server.one "$root/usr/bin/server"
+cp "$shim" "$root/usr/lib/libpinion.so"
+cp /lib64/ld-linux-x86-64.so.2 "$root/lib64/"
+cp /lib/x86_64-linux-gnu/libc.so.6 "$root/lib/x86_64-linux-gnu/"
+"$policygen" --image "$root" -o "$root/etc/pinion" /usr/bin/server >/dev/null || exit 2
+policy=$root/etc/pinion/usr.bin.server
+sed -i 's|static = \[ "/srv/one" \];|& manual = [ "/srv/mine" ];|' "$policy.policy"
+"$pinion" check -o "$root/etc/pinion" "$policy.policy" >/dev/null || exit 2
+grep -q '/srv/mine' "$policy.policy" || { echo "not ok restart: the policy has no rule for /srv/one"; exit 1; }
+cp -a "$root" old
+
+pin=$("$pinion" recipe key -o key.pem 2>/dev/null)
+cat >conf <<END
+mode = "auto";
+state = "$work/state";
+recipes = "$work";
+signatures = "$work/none";
+policygen = "$policygen";
+keys = [ "$pin" ];
+END
+
+# recipe NAME REST FILE=PATH...: the files of the recipe lie in the root's /srv.
+recipe() {
+    local name=$1 rest=$2 file files=
+    shift 2
+    for file; do
+        cp "${file%%=*}" "$root/srv/"
+        files+="${files:+, }{ path = \"${file#*=}\"; source = \"file:///srv/${file%%=*}\"; size = $(stat -c %s "${file%%=*}");
+            sha256 = \"$(sha256sum "${file%%=*}" | cut -c1-64)\"; }"
+    done
+    cat >"$name.recipe" <<END
+recipe = "$name"; summary = "test"; serial = 1; created = "2026-01-01"; expires = "2036-01-01";
+answers = { cves = [ "CVE-2026-0001" ]; };
+method = "files"; files = ( $files );
+$rest
+END
+    "$pinion" recipe sign --key key.pem "$name.recipe" >/dev/null 2>&1 || "$pinion" recipe sign --key key.pem "$name.recipe"
+}
+
+ask() {
+    local answer=
+    exec 7<>"/dev/tcp/127.0.0.1/$port" && read -r answer <&7
+    exec 7>&-
+    [ -n "$answer" ] && echo "$answer"
+}
+
+: >"$root/srv/log"
+./inside "$root" serve $port </dev/null >/dev/null 2>&1 &
+server=$!
+for ((i = 0; i < 200; i++)); do (ask) >/dev/null 2>&1 && break; sleep 0.05; done
+[ "$( (ask) 2>/dev/null)" = one ] || { echo "not ok restart: the server does not serve"; exit 1; }
+
+# What is not known is not touched.
+recipe unknown '' libgreet.two=/usr/lib/libgreet.so
+expect unknown-server-is-refused-with-the-remedy 2 'give .restart. for it in the recipe' \
+    "$pinion" patch apply unknown.recipe --config conf --root "$root"
+cmp -s libgreet.one "$root/usr/lib/libgreet.so" && [ "$( (ask) 2>/dev/null)" = one ] && kill -0 "$server"
+report unknown-server-is-left-alone $?
+
+# Requests and new processes all the while; each line is one answer.
+(until [ -e stop ]; do (ask) 2>/dev/null || echo failed; done) >answers &
+(until [ -e stop ]; do ./inside "$root" once || echo failed; done) >starts 2>&1 &
+recipe both 'restart = ( { program = "/usr/bin/server"; how = "reload"; signal = "HUP"; } );
+health = { checks = ( { command = [ "/usr/bin/server", "save" ]; }, { serving = true; } ); };' \
+    libgreet.two=/usr/lib/libgreet.so server.two=/usr/bin/server
+expect patch-is-applied 0 patched "$pinion" patch apply both.recipe --config conf --root "$root"
+for ((i = 0; i < 100; i++)); do grep -q two answers && grep -q two starts && break; sleep 0.05; done
+touch stop
+wait %2 %3
+rm stop
+[ "$(sort -u answers)" = $'one\ntwo' ]
+report no-request-failed $? "$(sort answers | uniq -c | tr '\n' ' ')"
+[ "$(sort -u starts)" = $'one\ntwo' ]
+report no-new-process-was-refused-anything $? "$(sort starts | uniq -c | tr '\n' ' ' | cut -c1-300)"
+! grep -qE '"verdict":"(deny|kill)"' "$root/srv/log"
+report nothing-was-denied $? "$(grep -E '"verdict":"(deny|kill)"' "$root/srv/log" | head -1)"
+running=$(cat "$root/srv/pid")
+! grep -q 'libgreet.*(deleted)' "/proc/$running/maps" && grep -q libpinion.so "/proc/$running/maps"
+report server-runs-the-new-library-protected $?
+
+# The policy in between knows both builds, the last one the new build alone; what a person wrote is in both.
+count() { grep -c 'path = "/usr/lib/libgreet.so"' "$1"; }
+union=$root/srv/union/usr.bin.server
+[ "$(count "$union.policy")" = 2 ] && [ "$(count "$policy.policy")" = 1 ]
+report policy-of-both-builds-gives-way-to-the-final-one $? "$(count "$union.policy"), $(count "$policy.policy")"
+grep -q '/srv/mine' "$policy.policy" && grep -q '/srv/two' "$policy.policy" && ! grep -q '/srv/one' "$policy.policy"
+report what-a-person-wrote-is-carried-over $?
+"$pinion" check "$policy.policy" >/dev/null && cmp -s <("$pinion" check -o "$work" "$policy.policy" >/dev/null; cat usr.bin.server.pinion) "$policy.pinion"
+report text-and-compiled-form-agree $?
+: >old/srv/log
+cp "$union".* old/etc/pinion/
+expect old-build-runs-under-the-policy-of-both 0 '^one$' ./inside old once
+cp "$policy".* old/etc/pinion/
+expect old-build-does-not-run-under-the-final-policy 137 '!one' ./inside old once
+grep -q stale-policy old/srv/log
+report refusal-of-the-old-build-is-told $?
+cp -a "$root" new
+cp "$union".* new/etc/pinion/
+: >new/srv/log
+expect new-build-runs-under-the-policy-of-both 0 '^two$' ./inside new once
+
+# Who comes back without the shim is not kept: here a supervisor starts it so.
+(for i in 1 2; do
+    running=$(cat "$root/srv/pid")
+    while kill -0 "$running" 2>/dev/null; do sleep 0.01; done
+    env -i "$(command -v chroot)" "$root" /usr/bin/server serve $port </dev/null >/dev/null 2>&1 &
+    while [ "$(cat "$root/srv/pid")" = "$running" ]; do sleep 0.01; done
+done) &
+recipe bare 'restart = ( { program = "/usr/bin/server"; how = "signal"; signal = "TERM"; } );' \
+    libgreet.three=/usr/lib/libgreet.so
+expect unprotected-successor-is-not-kept 1 'came back without libpinion.so' \
+    "$pinion" patch apply bare.recipe --config conf --root "$root"
+cmp -s libgreet.two "$root/usr/lib/libgreet.so" && [ "$( (ask) 2>/dev/null)" = two ]
+report unprotected-successor-is-rolled-back $?
+exit $failed
