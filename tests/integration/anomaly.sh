@@ -154,7 +154,7 @@ record_nginx() {
         2>"$work/nginx/told" &
     local recorder=$!
     until_true nginx_runs
-    use_nginx 2 1500 16
+    use_nginx 2 1500 24
     kill -INT "$recorder"
     wait "$recorder"
 }
