@@ -41,14 +41,17 @@ static bool is_unpacked(const struct target *view, const struct archive *archive
     return version != NULL && package_compare(PACKAGES_DPKG, version, archive->version) == 0;
 }
 
-/* Adds the paths of what is not unpacked yet. */
-static size_t add_missing(struct words *words, const struct target *view, const struct archives *archives) {
-    size_t before = words->count;
-    for (size_t i = 0; i < archives->count; i++) {
-        if (!is_unpacked(view, &archives->items[i]))
-            words_add(words, archives->items[i].path);
+/* What is not unpacked yet: how many, and the first (NULL: none). */
+static size_t missing_of(const struct target *view, const struct archives *archives, const struct archive **first) {
+    size_t count = 0;
+    *first = NULL;
+    for (size_t i = archives->count; i-- > 0;) {
+        if (is_unpacked(view, &archives->items[i]))
+            continue;
+        *first = &archives->items[i];
+        count++;
     }
-    return words->count - before;
+    return count;
 }
 
 /* What dpkg says went wrong: from the line before its first complaint on, which is that of the script that failed, to
@@ -63,13 +66,6 @@ static void quote_complaint(char *output, struct mistake *mistake) {
         complaint--;
     *end = '\0';
     method_quote(complaint, mistake);
-}
-
-static const char *missing_name(const struct target *view, const struct archives *archives) {
-    size_t i = 0;
-    while (i + 1 < archives->count && is_unpacked(view, &archives->items[i]))
-        i++;
-    return archives->items[i].name;
 }
 
 static bool run_dpkg(const struct stage *stage, const struct words *more, struct method_cost *cost,
@@ -90,34 +86,39 @@ static bool configure(const struct stage *stage, struct method_cost *cost, struc
     return run_dpkg(stage, &(struct words){arguments, 2}, cost, mistake);
 }
 
+static bool unpack_missing(const struct stage *stage, const struct target *view, const struct archives *archives,
+                           struct method_cost *cost, struct mistake *mistake) {
+    struct words words = {0};
+    words_add(&words, "--unpack");
+    for (size_t i = 0; i < archives->count; i++) {
+        if (!is_unpacked(view, &archives->items[i]))
+            words_add(&words, archives->items[i].path);
+    }
+    bool good = run_dpkg(stage, &words, cost, mistake);
+    free(words.items);
+    return good;
+}
+
 /* A package may have to be configured before another that pre-depends on it can be unpacked: what dpkg refused is tried
- * again, as long as there is progress. */
+ * again, as long as there is progress. What cannot be configured yet is, or fails, at the end. */
 static bool unpack(const struct stage *stage, const struct target *view, const struct archives *archives,
                    struct method_cost *cost, struct mistake *mistake) {
-    size_t before = SIZE_MAX;
-    for (bool good = true;;) {
-        struct words words = {0};
-        words_add(&words, "--unpack");
-        size_t missing = add_missing(&words, view, archives);
-        if (missing > 0 && missing < before) {
-            if (before != SIZE_MAX) {
-                struct mistake ignored;
-                configure(stage, cost, &ignored); /* what cannot be configured yet is, or fails, at the end */
-            }
-            good = run_dpkg(stage, &words, cost, mistake);
-        } else if (missing > 0 && good) {
-            good = text_mistake(mistake, 0,
-                                "an archive holds another version than the recipe says, or an older one "
-                                "than is installed: dpkg left out %s",
-                                missing_name(view, archives));
-        } else if (missing == 0) {
-            good = true;
-        }
-        free(words.items);
-        if (missing == 0 || missing >= before)
-            return good;
+    const struct archive *first;
+    for (size_t missing = missing_of(view, archives, &first), before = SIZE_MAX; missing > 0;) {
+        struct mistake ignored;
+        if (before != SIZE_MAX)
+            configure(stage, cost, &ignored);
+        bool good = unpack_missing(stage, view, archives, cost, mistake);
         before = missing;
+        missing = missing_of(view, archives, &first);
+        if (missing == before)
+            return good ? text_mistake(mistake, 0,
+                                       "the archive of %s holds another version than the recipe says, or an older one "
+                                       "than is installed",
+                                       first->name)
+                        : false;
     }
+    return true;
 }
 
 static bool check_installed(const struct target *view, const struct archives *archives, struct mistake *mistake) {
