@@ -7,6 +7,7 @@ for needed in jq sqlite3; do
     command -v $needed >/dev/null || { echo "skip patchd: $needed is not installed"; exit 0; }
 done
 storm=$PWD/build/tests/hazards/event_storm send=$PWD/build/tests/hazards/send_event shim=$PWD/build/libpinion.so
+samples=$PWD/samples
 helper=
 trap '[ -z "$helper" ] || kill -KILL "$helper" 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work" || exit 2
@@ -92,6 +93,10 @@ chmod 644 conf
 sed 's/keys = .*/keys = [];/' conf >keyless
 expect patchd/auto-without-keys 2 'key' timeout 10 "$pinion" patchd --config keyless
 expect patchd/no-configuration 2 'nowhere' timeout 10 "$pinion" patchd --config nowhere
+install -m 644 "$samples/patchd/patchd.conf" sample.conf
+expect patchd/sample-configuration 0 '' "$pinion" recipe list --config sample.conf recipes
+sed 's/^# \([a-z]* = \)/\1/' sample.conf >whole.conf
+expect patchd/sample-configuration-in-full 0 '' "$pinion" recipe list --config whole.conf recipes
 start
 report patchd/starts $? "$(cat told)"
 expect patchd/two-helpers 2 'another patchd' timeout 10 "$pinion" patchd --config conf
