@@ -101,7 +101,8 @@ class Roots:
             self.sources(root, "main", "security")
             run("chroot", root, *CLEAN, "apt-get", "-q", "update")
             run("chroot", root, *CLEAN, "apt-get", *quick, "--download-only", "upgrade")
-            run("chroot", root, *CLEAN, "sh", "-ec", "apt-get clean; rm -rf /var/lib/apt/lists/* /run/* /tmp/*; "
+            run("chroot", root, *CLEAN, "sh", "-ec", "apt-get clean; rm -rf /var/lib/apt/lists/* /run/* /tmp/* "
+                "/usr/sbin/policy-rc.d; "
                 "mkdir -m 1777 /run/lock")
         finally:
             run("umount", "--recursive", root)
