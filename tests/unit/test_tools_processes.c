@@ -109,6 +109,22 @@ static void test_replaced_file_is_found(void **state) {
     stale_processes_free(stale, count);
 }
 
+static void test_paths_are_the_targets_own(void **state) {
+    (void)state;
+    struct target below;
+    struct mistake mistake;
+    assert_true(target_of_directory(&below, directory, &mistake));
+    cleanup_free char *in = xasprintf("%s/lib/libpinion.so", directory);
+    cleanup_free char *beside = xasprintf("%sx/lib/libpinion.so", directory);
+    cleanup_free char *in_seen = processes_inside(&below, in);
+    cleanup_free char *beside_seen = processes_inside(&below, beside);
+    cleanup_free char *own_seen = processes_inside(&target, in);
+    assert_string_equal(in_seen, "/lib/libpinion.so");
+    assert_string_equal(beside_seen, beside);
+    assert_string_equal(own_seen, in);
+    target_close(&below);
+}
+
 static void test_deleted_code_is_found_without_a_list(void **state) {
     (void)state;
     if (identity_of(directory).device != target.device) {
@@ -347,6 +363,7 @@ static void test_client_is_left(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replaced_file_is_found),
+        cmocka_unit_test(test_paths_are_the_targets_own),
         cmocka_unit_test(test_deleted_code_is_found_without_a_list),
         cmocka_unit_test(test_listeners_are_found_and_asked),
         cmocka_unit_test(test_health_of_command),

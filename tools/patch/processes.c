@@ -88,6 +88,12 @@ static const char *inside(const char *path, const char *prefix) {
     return length > 0 && strncmp(path, prefix, length) == 0 && path[length] == '/' ? path + length : path;
 }
 
+char *processes_inside(const struct target *target, const char *path) {
+    char prefix[PATH_MAX];
+    root_prefix(target, prefix);
+    return xstrdup(inside(path, prefix));
+}
+
 static char *read_program(pid_t process, const char *prefix) {
     char path[PATH_MAX];
     cleanup_free char *link = xasprintf("/proc/%d/exe", (int)process);

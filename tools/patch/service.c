@@ -276,6 +276,18 @@ static char **own_environment(pid_t process) {
     return environment;
 }
 
+static void add_protection(const struct target *target, const struct process *facts, char ***environment,
+                           size_t *count) {
+    cleanup_free char *shim = facts->shim != NULL ? processes_inside(target, facts->shim) : NULL;
+    cleanup_free char *policy = facts->policy != NULL ? processes_inside(target, facts->policy) : NULL;
+    if (shim == NULL || !is_trusted_file(target, shim))
+        return;
+    *array_append(*environment, *count) = xasprintf("LD_PRELOAD=%s", shim);
+    if (policy != NULL && strrchr(policy, '/') != NULL && is_trusted_file(target, policy))
+        *array_append(*environment, *count) =
+            xasprintf("PINION_POLICY_DIR=%.*s", (int)(strrchr(policy, '/') - policy), policy);
+}
+
 static char **safe_environment(const struct target *target, pid_t process) {
     static const char *const plain[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                         "HOME=/root", "LC_ALL=C.UTF-8"};
@@ -284,12 +296,8 @@ static char **safe_environment(const struct target *target, pid_t process) {
     struct process facts;
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
         *array_append(environment, count) = xstrdup(plain[i]);
-    if (process_read(&facts, process) && facts.shim != NULL && is_trusted_file(target, facts.shim)) {
-        *array_append(environment, count) = xasprintf("LD_PRELOAD=%s", facts.shim);
-        if (facts.policy != NULL && strrchr(facts.policy, '/') != NULL && is_trusted_file(target, facts.policy))
-            *array_append(environment, count) =
-                xasprintf("PINION_POLICY_DIR=%.*s", (int)(strrchr(facts.policy, '/') - facts.policy), facts.policy);
-    }
+    if (process_read(&facts, process))
+        add_protection(target, &facts, &environment, &count);
     process_free(&facts);
     *array_append(environment, count) = NULL;
     return environment;
