@@ -109,6 +109,7 @@ report patchd/second-leaves-the-socket $?
 eventually are '[.incidents[] | [.state, .claim != "good"]]' '[["ignored",true]]'
 report patchd/forged-event-is-no-order $? "$(incidents .)"
 # Counted once a second; the metrics are written when there is something to report.
+# shellcheck disable=SC2317 # called by eventually
 malformed_are_counted() {
     "$pinion" patch report --config conf 1 && grep -q 'malformed.* 17$' metrics.prom
 }
