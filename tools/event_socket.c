@@ -56,8 +56,13 @@ int event_listen(const char *path) {
     make_directory(path);
     remove_stale(&address);
     cleanup_fd int listener = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0 ||
-        bind(listener, (const struct sockaddr *)&address, sizeof address) != 0 || chmod(path, 0666) != 0)
+    /* Open to all from the start: a mode that is set by name afterwards could be set on what somebody, who may write to
+     * the directory, has put there meanwhile. */
+    mode_t old = umask(0111);
+    bool bound = listener >= 0 && setsockopt(listener, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0 &&
+                 bind(listener, (const struct sockaddr *)&address, sizeof address) == 0;
+    umask(old);
+    if (!bound)
         die_with_error("cannot listen on \"%s\"", path);
     return steal_fd(&listener);
 }

@@ -195,7 +195,7 @@ static bool check_isolation(void) {
            says("unshare --user --map-root-user true 2>/dev/null || echo refused", "refused\n") &&
            says("unshare --mount true 2>/dev/null || echo refused", "refused\n") &&
            says("python3 -c 'import threading as t; x = t.Thread(target=print, args=[5]); x.start()'", "5\n") &&
-           says("mknod /root/null c 1 3 && (cat /root/null 2>/dev/null || echo refused); rm /root/null", "refused\n") &&
+           says("mknod /root/null c 1 3 2>/dev/null || echo refused", "refused\n") &&
            says("sort -u /proc/self/mountinfo | cut -d' ' -f5 | grep -cE '/(dev|proc|run|tmp)?$'", "5\n") &&
            says("ls /sys/class/net /proc/net/dev >/dev/null 2>&1; sed -n 's/^ *\\([^ ]*\\):.*/\\1/p' /proc/net/dev",
                 "lo\n") &&

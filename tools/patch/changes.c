@@ -14,6 +14,7 @@
 #include "tools/patch/node.h"
 
 #define PATH_MOST 4000
+#define CHANGES_MOST 100000 /* what is done for each pair of them has to end */
 
 struct list {
     struct change *items;
@@ -77,6 +78,11 @@ static void add(struct list *list, enum change_kind kind, const struct place *pl
         (struct change){.kind = kind, .path = xstrdup(place->path), .before = place->before, .after = place->after};
 }
 
+static bool has_room(const struct walk *walk) {
+    return walk->made.count + walk->removed.count < CHANGES_MOST ||
+           text_mistake(walk->mistake, 0, "the patch changes more than %d files", CHANGES_MOST);
+}
+
 /* ---- removals ---- */
 
 static bool remove_entries(struct walk *walk, struct list *list, const struct place *above);
@@ -94,6 +100,8 @@ static bool remove_all(struct walk *walk, struct list *list, const struct place 
 static bool remove_entry(struct walk *walk, struct list *list, int directory, const char *prefix, const char *name) {
     cleanup_free char *path = xasprintf("%s/%s", prefix, name);
     struct place place = {.upper = -1, .target = directory, .name = name, .path = path};
+    if (!has_room(walk))
+        return false;
     if (is_left_out(path))
         return text_mistake(walk->mistake, 0, "the patch removes \"%s\", which it may not", path);
     return look(walk, directory, name, path, &place.before) && remove_all(walk, list, &place);
@@ -216,7 +224,17 @@ static bool take_directory(struct walk *walk, const struct place *place) {
     return walk_directory(walk, upper, target, place->path);
 }
 
+/* Packages bring no device nodes. Whoever may make none must not come to one of the machine's disk by being patched. */
+static bool is_fresh_device(const struct place *place) {
+    const struct stat *before = &place->before, *after = &place->after;
+    return (S_ISCHR(after->st_mode) || S_ISBLK(after->st_mode)) &&
+           (before->st_ino == 0 || (before->st_mode & S_IFMT) != (after->st_mode & S_IFMT) ||
+            before->st_rdev != after->st_rdev);
+}
+
 static bool take_other(struct walk *walk, const struct place *place) {
+    if (is_fresh_device(place))
+        return text_mistake(walk->mistake, 0, "the patch makes the device node \"%s\", which it may not", place->path);
     if (place->before.st_ino == 0) {
         add(&walk->made, CHANGE_CREATE, place);
         return true;
@@ -245,6 +263,8 @@ static bool is_whiteout(const struct stat *status) {
 static bool take(struct walk *walk, struct place *place) {
     if (is_left_out(place->path))
         return true;
+    if (!has_room(walk))
+        return false;
     if (strlen(place->path) > PATH_MOST)
         return text_mistake(walk->mistake, 0, "the patch makes a path of more than %d bytes", PATH_MOST);
     if (fstatat(place->upper, place->name, &place->after, AT_SYMLINK_NOFOLLOW) != 0)

@@ -1,6 +1,7 @@
 /* Holding an event against /proc. Everything there may vanish while it is read; then the claim is not good. */
 #include "tools/patch/claim.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -35,7 +36,6 @@ static bool stat_field(pid_t process, unsigned number, uint64_t *value) {
     return true;
 }
 
-#define STAT_PARENT 4
 #define STAT_START 22
 
 bool process_start(pid_t process, uint64_t *start) {
@@ -140,26 +140,35 @@ static bool share(pid_t a, pid_t b, const char *what) {
     return same_place(first, second);
 }
 
-static bool parent_of(pid_t process, pid_t *parent) {
-    uint64_t number;
-    if (!stat_field(process, STAT_PARENT, &number) || number == 0)
-        return false;
-    *parent = (pid_t)number;
-    return true;
-}
-
-/* Programs of a container may have changed their root once more: the container is what its first process sees. */
-static pid_t outermost(pid_t process) {
-    pid_t parent;
-    for (pid_t next = process; parent_of(next, &parent); next = parent)
-        if (share(process, parent, "ns/mnt"))
-            process = parent;
-    return process;
+/* A container is its mount namespace, and is named by the process that has been there longest. Its programs may change
+ * their root once more, or leave their parents: they would be as many targets as they like, each with its own first
+ * attempt. A process that came in from outside, with more power, came later. */
+static pid_t first_there(pid_t process) {
+    uint64_t oldest, start;
+    DIR *directory = opendir("/proc");
+    pid_t first = process_start(process, &oldest) ? process : 0;
+    for (struct dirent *entry; first != 0 && directory != NULL && (entry = readdir(directory)) != NULL;) {
+        pid_t each = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (each <= 0 || !share(each, process, "ns/mnt") || !share(each, process, "ns/pid") ||
+            !process_start(each, &start) || start > oldest || (start == oldest && each > first))
+            continue;
+        first = each;
+        oldest = start;
+    }
+    if (directory != NULL)
+        closedir(directory);
+    return first;
 }
 
 /* In a user namespace of its own root is nobody, and may have made the file system that we would work on as root. */
 static bool is_foreign(pid_t process) {
     return !share(process, 0, "ns/user");
+}
+
+/* The sender's number may have been given to a process of another container while we looked. */
+static bool is_same(const struct incident *incident) {
+    uint64_t start;
+    return process_start(incident->sender, &start) && (incident->sender_start == 0 || incident->sender_start == start);
 }
 
 bool claim_target(struct incident *incident) {
@@ -174,9 +183,9 @@ bool claim_target(struct incident *incident) {
     free(incident->root);
     if (share(incident->sender, 0, "ns/mnt")) {
         incident->root = xstrdup(share(incident->sender, 0, "root") ? "" : root);
-        return true;
+        return is_same(incident);
     }
-    incident->target = outermost(incident->sender);
+    incident->target = first_there(incident->sender);
     incident->root = xasprintf("/proc/%d/root", (int)incident->target);
-    return process_start(incident->target, &incident->target_start);
+    return process_start(incident->target, &incident->target_start) && is_same(incident);
 }

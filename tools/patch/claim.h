@@ -15,8 +15,8 @@ bool process_start(pid_t process, uint64_t *start);
  * names. Fills in sender, sender_user, sender_start, claim and claim_detail of the incident. */
 void claim_check(struct incident *incident, const struct ucred *sender);
 
-/* The root and the namespaces of the sender: fills in root, target and target_start. The target is the
- * container's outermost process, which outlives its workers. False: it is gone, or has a user namespace of its own. */
+/* The root and the namespaces of the sender: fills in root, target and target_start. The target is
+ * the process that has been in the container longest. False: it is gone, or has a user namespace of its own. */
 bool claim_target(struct incident *incident);
 
 #endif

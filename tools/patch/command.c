@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -50,9 +52,10 @@ static void keep(struct kept_output *kept, const char *data, size_t size) {
     }
 }
 
-/* Reads what is there now; false at its end. */
+/* Reads what is there now, no more than a pipe holds at once: who writes faster than we read must not keep us from
+ * looking at the clock. False at its end. */
 static bool keep_available(struct kept_output *kept, int from) {
-    for (;;) {
+    for (unsigned turn = 0; turn < 64; turn++) {
         char data[16384];
         ssize_t got = read(from, data, sizeof data);
         if (got > 0)
@@ -62,6 +65,7 @@ static bool keep_available(struct kept_output *kept, int from) {
         else if (errno == EAGAIN)
             return true;
     }
+    return true;
 }
 
 static void output_finish(const struct kept_output *kept, struct command_result *result) {
@@ -114,6 +118,7 @@ static void child_reset(void) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL); /* whoever started us has keys in his */
     struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
     umask(022);
@@ -133,9 +138,13 @@ static char **child_environment(const struct command *command) {
     return environment;
 }
 
+static int report_of_child = -1;
+
 _Noreturn static void child_run(const struct start *start) {
     const struct command *command = start->command;
     struct mistake mistake = {.line = 0};
+    report_of_child = start->report;
+    prctl(PR_SET_DUMPABLE, 0); /* until it executes the command, nobody whom it comes near may look into it */
     setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != start->parent)
@@ -167,8 +176,17 @@ static _Noreturn void relay(pid_t process) {
     _exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 }
 
+/* The processes of the namespace that is entered may see the child, and what it has open, before it executes. */
+static void close_ours(void) {
+    if (report_of_child > 3)
+        close_range(3, (unsigned)report_of_child - 1, 0);
+    if (report_of_child >= 3)
+        close_range((unsigned)report_of_child + 1, ~0u, 0);
+}
+
 bool command_continue_in_child(struct mistake *mistake) {
     int tie[2];
+    close_ours();
     if (pipe2(tie, O_CLOEXEC | O_NONBLOCK) != 0)
         return text_mistake(mistake, 0, "cannot make a pipe: %s", strerror(errno));
     pid_t child = fork();

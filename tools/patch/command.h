@@ -43,7 +43,8 @@ struct command_result {
 bool command_run(const struct command *command, struct command_result *result, struct mistake *mistake);
 void command_result_free(struct command_result *result);
 
-/* For `enter`, after it has unshared or entered a namespace of process numbers: goes on in a child, which is in it. */
+/* For `enter`, after it has unshared or entered a namespace of process numbers: goes on in a child, which is in it.
+ * Closes every descriptor but the three first: who is in that namespace may look at the child. */
 bool command_continue_in_child(struct mistake *mistake);
 
 /* Several helpers on one machine count their incidents each from 1 on: the mark says whose command it is by the state

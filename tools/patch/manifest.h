@@ -9,7 +9,7 @@
 #include "tools/patch/changes.h"
 #include "tools/patch/node.h"
 
-#define MANIFEST_BYTES_MOST (256u << 20)
+#define MANIFEST_BYTES_MOST (64u << 20)
 
 struct manifest_entry {
     enum change_kind kind;

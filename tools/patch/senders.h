@@ -1,5 +1,6 @@
 /* How much each sender may say. A sender is a user in a mount namespace, so that one container cannot speak for
- * another, nor a process for more by forking. Bounded, whatever they do.
+ * another, nor a process for more by forking, nor the root of a container by being many users. Bounded, whatever they
+ * do.
  */
 #ifndef PINION_TOOLS_PATCH_SENDERS_H
 #define PINION_TOOLS_PATCH_SENDERS_H
@@ -8,7 +9,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define SENDERS_MOST 256 /* further ones share the last place */
+#define SENDERS_MOST 256 /* then the namespace with the most users loses one's place */
 
 struct sender {
     uint64_t space; /* mount namespace */
@@ -20,7 +21,8 @@ struct sender {
 
 struct senders {
     struct sender items[SENDERS_MOST];
-    double rate, burst; /* events per nanosecond, and at once */
+    struct sender spaces[SENDERS_MOST]; /* whole namespaces */
+    double rate, burst;                 /* events per nanosecond, and at once */
 };
 
 void senders_begin(struct senders *senders, unsigned events_per_minute);

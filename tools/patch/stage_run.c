@@ -19,19 +19,19 @@
 
 #include "runtime/text.h"
 #include "runtime/util.h"
-#include "tools/patch/stage_filter.h"
+#include "tools/patch/confine.h"
 
 #define RESOLVER "/etc/resolv.conf"
 #define RESOLVER_MOST 65536
 #define CAPABILITY(number) (UINT64_C(1) << (number))
 
 /* What installing needs. Not CAP_DAC_READ_SEARCH, by which files are opened past every directory; not
- * CAP_SYS_ADMIN. */
+ * CAP_SYS_ADMIN; not CAP_MKNOD: what is made here is committed. */
 static const uint64_t stage_capabilities =
     CAPABILITY(CAP_CHOWN) | CAPABILITY(CAP_DAC_OVERRIDE) | CAPABILITY(CAP_FOWNER) | CAPABILITY(CAP_FSETID) |
     CAPABILITY(CAP_KILL) | CAPABILITY(CAP_SETGID) | CAPABILITY(CAP_SETUID) | CAPABILITY(CAP_SETPCAP) |
-    CAPABILITY(CAP_NET_BIND_SERVICE) | CAPABILITY(CAP_SYS_CHROOT) | CAPABILITY(CAP_MKNOD) |
-    CAPABILITY(CAP_AUDIT_WRITE) | CAPABILITY(CAP_SETFCAP) | CAPABILITY(CAP_IPC_OWNER);
+    CAPABILITY(CAP_NET_BIND_SERVICE) | CAPABILITY(CAP_SYS_CHROOT) | CAPABILITY(CAP_AUDIT_WRITE) |
+    CAPABILITY(CAP_SETFCAP) | CAPABILITY(CAP_IPC_OWNER);
 
 /* Files that a command sees in place of the target's own. */
 struct cover {
@@ -196,7 +196,7 @@ static bool make_devices(int root) {
             return false;
     cleanup_fd int pts =
         mount_at(dev, &(struct fresh){"pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"});
-    cleanup_fd int shm = mount_at(dev, &(struct fresh){"shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"});
+    cleanup_fd int shm = mount_at(dev, &(struct fresh){"shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=64m"});
     char path[32];
     snprintf(path, sizeof path, "/proc/self/fd/%d", dev);
     return pts >= 0 && shm >= 0 &&
@@ -207,8 +207,8 @@ static bool make_devices(int root) {
 static bool mount_all(int root) {
     cleanup_fd int proc =
         mount_at(root, &(struct fresh){"proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL});
-    cleanup_fd int run = mount_at(root, &(struct fresh){"run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755"});
-    cleanup_fd int tmp = mount_at(root, &(struct fresh){"tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"});
+    cleanup_fd int run = mount_at(root, &(struct fresh){"run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64m"});
+    cleanup_fd int tmp = mount_at(root, &(struct fresh){"tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=1g"});
     return proc >= 0 && run >= 0 && tmp >= 0 && mkdirat(run, "lock", 0755) == 0 &&
            fchmodat(run, "lock", 01777, 0) == 0 && make_devices(root);
 }
@@ -244,9 +244,21 @@ static bool change_root(const struct inside *inside, struct mistake *mistake) {
     return true;
 }
 
+/* Where memory runs out, it is not to be the system's, nor the target's. */
+static void first_to_be_killed(void) {
+    cleanup_fd int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    ssize_t ignored = fd >= 0 ? write(fd, "1000", 4) : 0;
+    (void)ignored;
+}
+
+/* Online is the target's own network: its root may use that anyway. Where that is ours, local sockets are kept from it:
+ * behind their names are services that take root's word. */
 static bool enter(void *context, struct mistake *mistake) {
     const struct inside *inside = context;
     bool offline = inside->network == STAGE_OFFLINE;
+    first_to_be_killed();
+    if (!offline && !target_enter_network(inside->stage->target, mistake))
+        return false;
     if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | (offline ? CLONE_NEWNET : 0)) != 0)
         return text_mistake(mistake, 0, "cannot make the namespaces of the stage: %s", strerror(errno));
     if (!command_continue_in_child(mistake) || !change_root(inside, mistake))
@@ -258,7 +270,7 @@ static bool enter(void *context, struct mistake *mistake) {
         return text_mistake(mistake, 0, "cannot start a process in the stage: %s", strerror(errno));
     if (command > 0)
         first_process(command);
-    if (!stage_filter())
+    if (!confine_calls(offline ? CONFINE_STAGE : CONFINE_SOCKETS))
         return text_mistake(mistake, 0, "cannot filter the system calls of the stage: %s", strerror(errno));
     if (!capabilities_limit(stage_capabilities))
         return text_mistake(mistake, 0, "cannot give up capabilities: %s", strerror(errno));

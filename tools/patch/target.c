@@ -4,12 +4,14 @@
  */
 #include "tools/patch/target.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/openat2.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/pidfd.h>
@@ -19,6 +21,7 @@
 
 #include "runtime/text.h"
 #include "runtime/util.h"
+#include "tools/patch/confine.h"
 
 /* ---- paths ---- */
 
@@ -133,11 +136,17 @@ static int open_mounts(pid_t process) {
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+/* What was read of /proc/PID before this is of that very process. */
+static bool is_alive(const struct target *target) {
+    return target->handle >= 0 && pidfd_send_signal(target->handle, 0, NULL, 0) == 0;
+}
+
 bool target_of_process(struct target *target, pid_t process, struct mistake *mistake) {
-    *target = (struct target){.process = process, .root = xasprintf("/proc/%d/root", process)};
+    *target = (struct target){
+        .process = process, .root = xasprintf("/proc/%d/root", process), .handle = pidfd_open(process, 0)};
     target->mounts = open_mounts(process);
     target->descriptor = open(target->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (!identify(target)) {
+    if (!identify(target) || !is_alive(target)) {
         text_mistake(mistake, 0, "cannot see the root directory of process %d: %s%s", process, strerror(errno),
                      errno == EACCES || errno == EPERM ? "; run this as root with CAP_SYS_PTRACE" : "");
         target_close(target);
@@ -153,7 +162,8 @@ bool target_of_process(struct target *target, pid_t process, struct mistake *mis
 }
 
 bool target_of_directory(struct target *target, const char *directory, struct mistake *mistake) {
-    *target = (struct target){.root = realpath(directory[0] != '\0' ? directory : "/", NULL), .descriptor = -1};
+    *target =
+        (struct target){.root = realpath(directory[0] != '\0' ? directory : "/", NULL), .descriptor = -1, .handle = -1};
     target->mounts = open_mounts(getpid());
     if (target->root != NULL)
         target->descriptor = open(target->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -172,8 +182,10 @@ void target_close(struct target *target) {
         close(target->descriptor);
     if (target->root != NULL && target->mounts >= 0)
         close(target->mounts);
+    if (target->root != NULL && target->handle >= 0)
+        close(target->handle);
     free(target->root);
-    *target = (struct target){.descriptor = -1, .mounts = -1};
+    *target = (struct target){.descriptor = -1, .mounts = -1, .handle = -1};
 }
 
 bool target_has(const struct target *target, pid_t process) {
@@ -204,49 +216,138 @@ bool capabilities_limit(uint64_t allowed) {
     return syscall(SYS_capset, &header, sets) == 0;
 }
 
-struct entered {
-    const struct target *target;
-    uint64_t capabilities; /* of its process */
-    int cgroup;            /* the file that takes a process into its control group, or -1 */
+/* What the target's own processes have. A command gets no more, or a program of the target that is started by us could
+ * do what it could not before. */
+struct powers {
+    uint64_t capabilities;
+    bool no_new_privileges, filtered;
+    char oom_score[16];
 };
 
-static uint64_t capabilities_of(pid_t process) {
+#define GROUPS_MOST 32
+
+struct entered {
+    const struct target *target;
+    struct powers powers;
+    int groups[GROUPS_MOST]; /* the files that take a process into the target's control groups */
+    size_t group_count;
+};
+
+static bool read_powers(pid_t process, struct powers *powers) {
     char path[64], line[256];
-    unsigned long long allowed = 0;
+    unsigned long long allowed = 0, flag;
+    *powers = (struct powers){.capabilities = 0};
     snprintf(path, sizeof path, "/proc/%d/status", process);
     cleanup_file FILE *status = fopen(path, "re");
-    while (status != NULL && fgets(line, sizeof line, status) != NULL)
+    while (status != NULL && fgets(line, sizeof line, status) != NULL) {
         if (sscanf(line, "CapBnd: %llx", &allowed) == 1)
-            break;
-    return allowed;
+            powers->capabilities = allowed;
+        else if (sscanf(line, "NoNewPrivs: %llu", &flag) == 1)
+            powers->no_new_privileges = flag != 0;
+        else if (sscanf(line, "Seccomp: %llu", &flag) == 1)
+            powers->filtered = flag != 0;
+    }
+    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", process);
+    cleanup_file FILE *score = fopen(path, "re");
+    return status != NULL && score != NULL && fgets(powers->oom_score, sizeof powers->oom_score, score) != NULL;
 }
 
-/* Devices are withheld from a container by its control group, not by its namespaces. Where the group cannot be joined,
- * this helper is in a container itself, and is held by that one's. */
-static int open_cgroup(pid_t process) {
+/* A root directory without namespaces holds nobody who may do everything: its commands may do what its processes may.
+ * Where none runs, what a service needs, without what leads out of a root directory. */
+static void read_powers_of_directory(const struct target *target, struct powers *powers) {
+    static const int plain[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,           CAP_FSETID,      CAP_KILL,
+                                CAP_SETGID, CAP_SETUID,       CAP_NET_BIND_SERVICE, CAP_AUDIT_WRITE, CAP_SETFCAP};
+    *powers = (struct powers){.no_new_privileges = true};
+    bool found = false;
+    DIR *directory = opendir("/proc");
+    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
+        struct powers its;
+        pid_t process = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (process <= 0 || !target_has(target, process) || !read_powers(process, &its))
+            continue;
+        found = true;
+        powers->capabilities |= its.capabilities;
+        powers->no_new_privileges = powers->no_new_privileges && its.no_new_privileges;
+    }
+    if (directory != NULL)
+        closedir(directory);
+    powers->no_new_privileges = powers->no_new_privileges && found;
+    for (size_t i = 0; i < sizeof plain / sizeof *plain && !found; i++)
+        powers->capabilities |= UINT64_C(1) << plain[i];
+}
+
+/* ---- control groups ---- */
+
+/* "4:memory,x:/path", "0::/path" */
+static char *group_file(char *line) {
+    char *controllers = strchr(line, ':'), *path = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
+    if (path == NULL || strstr(path, "/..") != NULL)
+        return NULL;
+    *path++ = '\0';
+    if (strncmp(++controllers, "name=", 5) == 0)
+        controllers += 5;
+    if (*controllers != '\0')
+        return xasprintf("/sys/fs/cgroup/%s%s/cgroup.procs", controllers, path);
+    const char *unified = access("/sys/fs/cgroup/unified", F_OK) == 0 ? "/unified" : "";
+    return xasprintf("/sys/fs/cgroup%s%s/cgroup.procs", unified, path);
+}
+
+/* Devices are withheld from a container by its control groups, not by its namespaces: without them, whatever device
+ * nodes its root has made would open. */
+static bool open_groups(struct entered *entered, struct mistake *mistake) {
+    pid_t process = entered->target->process;
     char path[64], line[4096];
+    size_t size = 0;
+    cleanup_fd int own = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+    cleanup_free char *ours = own >= 0 ? xcalloc(1, 65536) : NULL;
+    for (ssize_t got = 1; ours != NULL && got > 0 && size<65535; size += got> 0 ? (size_t)got : 0)
+        got = read(own, ours + size, 65535 - size);
     snprintf(path, sizeof path, "/proc/%d/cgroup", process);
     cleanup_file FILE *groups = fopen(path, "re");
-    while (groups != NULL && fgets(line, sizeof line, groups) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        if (strncmp(line, "0::/", 4) != 0 || strstr(line, "/../") != NULL)
+    while (groups != NULL && fgets(line, sizeof line, groups) != NULL && entered->group_count < GROUPS_MOST) {
+        if (ours != NULL && strstr(ours, line) != NULL)
             continue;
-        cleanup_free char *procs = xasprintf("/sys/fs/cgroup%s/cgroup.procs", line + 3);
-        return open(procs, O_WRONLY | O_CLOEXEC);
+        bool needed = strncmp(line, "0::", 3) == 0 || strstr(line, ":devices:") != NULL;
+        line[strcspn(line, "\n")] = '\0';
+        cleanup_free char *file = group_file(line);
+        int fd = file != NULL ? open(file, O_WRONLY | O_CLOEXEC) : -1;
+        if (fd >= 0)
+            entered->groups[entered->group_count++] = fd;
+        else if (needed)
+            return text_mistake(mistake, 0,
+                                "no command can be run in the container of process %d, whose control group cannot be "
+                                "joined from here: run the helper on the host, or have it restarted by a signal",
+                                process);
     }
-    return -1;
+    return groups != NULL || text_mistake(mistake, 0, "process %d has ended", process);
 }
 
+static bool join_groups(const struct entered *entered, struct mistake *mistake) {
+    for (size_t i = 0; i < entered->group_count; i++)
+        if (write(entered->groups[i], "0", 1) != 1)
+            return text_mistake(mistake, 0, "cannot join a control group of process %d: %s", entered->target->process,
+                                strerror(errno));
+    return true;
+}
+
+/* ---- going in ---- */
+
 static bool enter_namespaces(const struct target *target, struct mistake *mistake) {
-    cleanup_fd int handle = pidfd_open(target->process, 0);
-    int flags = handle >= 0 ? foreign_namespaces(target->process) : 0;
-    if (handle < 0 || (flags != 0 && setns(handle, flags) != 0))
+    int flags = foreign_namespaces(target->process);
+    if (!is_alive(target) || (flags != 0 && setns(target->handle, flags) != 0))
         return text_mistake(mistake, 0, "cannot enter the namespaces of process %d: %s", target->process,
                             strerror(errno));
     if ((flags & CLONE_NEWUSER) != 0 && (setgroups(0, NULL) != 0 || setgid(0) != 0 || setuid(0) != 0))
         return text_mistake(mistake, 0, "cannot become root in the user namespace of process %d: %s", target->process,
                             strerror(errno));
     return true;
+}
+
+bool target_enter_network(const struct target *target, struct mistake *mistake) {
+    if (target->process == 0 || same_namespace(target->process, "net"))
+        return true;
+    return setns(target->handle, CLONE_NEWNET) == 0 ||
+           text_mistake(mistake, 0, "cannot enter the network of process %d: %s", target->process, strerror(errno));
 }
 
 /* Back to where this helper was before it made a stage: what is started now must not live in there. */
@@ -259,39 +360,61 @@ static bool leave_stage(const struct target *target, struct mistake *mistake) {
                         strerror(errno));
 }
 
+static void set_oom_score(const char *score) {
+    cleanup_fd int fd = *score != '\0' ? open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC) : -1;
+    ssize_t ignored = fd >= 0 ? write(fd, score, strlen(score)) : 0;
+    (void)ignored;
+}
+
+/* All is given up before the first process is in the target's process namespace: who is there may look at it. */
+static bool give_up(const struct powers *powers, struct mistake *mistake) {
+    if ((!powers->filtered || confine_calls(CONFINE_TARGET)) && capabilities_limit(powers->capabilities) &&
+        (!powers->no_new_privileges || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0))
+        return true;
+    return text_mistake(mistake, 0, "cannot give up capabilities: %s", strerror(errno));
+}
+
 static bool enter(void *context, struct mistake *mistake) {
     const struct entered *entered = context;
     const struct target *target = entered->target;
-    if (entered->cgroup >= 0) {
-        ssize_t ignored = write(entered->cgroup, "0", 1);
-        (void)ignored;
-    }
-    if (!(target->process != 0 ? enter_namespaces(target, mistake) : leave_stage(target, mistake)))
+    set_oom_score(entered->powers.oom_score);
+    if (!join_groups(entered, mistake) ||
+        !(target->process != 0 ? enter_namespaces(target, mistake) : leave_stage(target, mistake)))
         return false;
     if (fchdir(target->descriptor) != 0 || chroot(".") != 0)
         return text_mistake(mistake, 0, "cannot make \"%s\" the root directory: %s", target->root, strerror(errno));
-    if (target->process == 0)
+    if (target->process == 0 && target->root[0] == '\0')
         return true;
-    if (!command_continue_in_child(mistake))
+    return give_up(&entered->powers, mistake) && (target->process == 0 || command_continue_in_child(mistake));
+}
+
+static bool look_at_target(struct entered *entered, struct mistake *mistake) {
+    const struct target *target = entered->target;
+    if (target->process == 0) {
+        if (target->root[0] != '\0')
+            read_powers_of_directory(target, &entered->powers);
+        return true;
+    }
+    if (!open_groups(entered, mistake))
         return false;
-    if (!capabilities_limit(entered->capabilities))
-        return text_mistake(mistake, 0, "cannot give up capabilities: %s", strerror(errno));
-    return true;
+    return (read_powers(target->process, &entered->powers) && is_alive(target)) ||
+           text_mistake(mistake, 0, "process %d, by which the container is entered, has ended", target->process);
 }
 
 bool target_run(const struct target *target, const struct command *command, struct command_result *result,
                 struct mistake *mistake) {
     struct command inside = *command;
-    struct entered entered = {.target = target, .capabilities = 0, .cgroup = -1};
-    if (target->process != 0) {
-        entered.capabilities = capabilities_of(target->process);
-        entered.cgroup = open_cgroup(target->process);
+    struct entered entered = {.target = target, .group_count = 0};
+    *result = (struct command_result){.output = xstrdup("")};
+    bool good = look_at_target(&entered, mistake);
+    if (good) {
+        inside.enter = enter;
+        inside.context = &entered;
+        command_result_free(result);
+        good = command_run(&inside, result, mistake);
     }
-    inside.enter = enter;
-    inside.context = &entered;
-    bool good = command_run(&inside, result, mistake);
-    if (entered.cgroup >= 0)
-        close(entered.cgroup);
+    for (size_t i = 0; i < entered.group_count; i++)
+        close(entered.groups[i]);
     return good;
 }
 

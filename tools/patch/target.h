@@ -13,6 +13,7 @@ struct target {
     int descriptor; /* of that directory, O_PATH */
     int mounts;     /* descriptor of its mount namespace: this process may come to have another (stage_open) */
     pid_t process;  /* whose namespaces commands enter; 0: none to enter */
+    int handle;     /* descriptor of that process: its number may come to be another's; -1 without one */
     uint64_t device, inode; /* of the root directory: processes that share it belong to the target */
 };
 
@@ -34,7 +35,8 @@ int root_openat(int root, const char *path, int flags, mode_t mode);
 int root_parent(int root, const char *path, const char **name);
 bool path_is_plain(const char *path);
 
-/* Runs a command in the target as its own programs would run: root, namespaces. `command->enter` must be NULL. */
+/* Runs a command in the target as its own programs would run: root, namespaces, control groups, and no capability that
+ * they could not have. `command->enter` must be NULL. */
 bool target_run(const struct target *target, const struct command *command, struct command_result *result,
                 struct mistake *mistake);
 
@@ -49,6 +51,9 @@ void target_unlock_packages(struct target_lock *lock);
 
 /* Leaves this process no capability but those of `allowed` (bits by number), for good. */
 bool capabilities_limit(uint64_t allowed);
+
+/* For `enter`: into the network namespace of the target. */
+bool target_enter_network(const struct target *target, struct mistake *mistake);
 
 /* Whether the process is one of the target's. */
 bool target_has(const struct target *target, pid_t process);

@@ -1,0 +1,384 @@
+/* What the root of a container could try while it is patched: to be taken for somebody else, to be run with more than it
+ * has, to get at what is beside it, to keep the helper busy for ever.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+
+#include "runtime/util.h"
+#include "tools/patch/changes.h"
+#include "tools/patch/claim.h"
+
+static char work[] = "/tmp/pinion-hostile-XXXXXX";
+static struct mistake mistake;
+
+static int set_up(void **state) {
+    (void)state;
+    return mkdtemp(work) == NULL;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    return !stage_remove_left(work, &mistake);
+}
+
+/* Whether all of `check` holds, in a process of its own whose namespaces may be changed; skips without privilege. */
+static void apart(bool (*check)(void)) {
+    int status;
+    pid_t child = geteuid() == 0 ? fork() : -1;
+    if (child < 0)
+        skip();
+    if (child == 0) {
+        if (unshare(CLONE_NEWNS | CLONE_NEWPID) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+            _exit(77);
+        pid_t first = fork();
+        if (first == 0)
+            _exit(mount("proc", "/proc", "proc", 0, NULL) != 0 ? 77 : check() ? 0 : 1);
+        _exit(first > 0 && waitpid(first, &status, 0) == first && WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(status, 0);
+}
+
+/* Says what is wrong; for checks in other processes. */
+static bool holds(bool condition, const char *what) {
+    if (!condition)
+        fprintf(stderr, "does not hold: %s (%s)\n", what, mistake.text);
+    return condition;
+}
+
+#define HOLDS(condition) holds(condition, #condition)
+
+/* A process with a mount namespace of its own, as a container's first. `become` makes it what it is to be. */
+static pid_t start_container(bool (*become)(void)) {
+    int ready[2];
+    char byte = 0;
+    if (pipe2(ready, O_CLOEXEC) != 0)
+        return -1;
+    pid_t container = fork();
+    if (container == 0) {
+        if (unshare(CLONE_NEWNS | CLONE_NEWNET) == 0 && (become == NULL || become()) && write(ready[1], "x", 1) == 1)
+            for (;;)
+                pause();
+        _exit(1);
+    }
+    close(ready[1]);
+    ssize_t got = read(ready[0], &byte, 1);
+    close(ready[0]);
+    return got == 1 ? container : -1;
+}
+
+static bool run(const struct target *target, const char *script, struct command_result *result) {
+    const char *const arguments[] = {"sh", "-c", script, NULL};
+    return target_run(target, &(struct command){.arguments = arguments, .timeout_seconds = 60}, result, &mistake);
+}
+
+/* ---- taken for somebody else ---- */
+
+static pid_t fork_as(pid_t number) {
+    struct clone_args arguments = {.exit_signal = SIGCHLD, .set_tid = (uint64_t)(uintptr_t)&number, .set_tid_size = 1};
+    return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+}
+
+/* The container's process ends, and its number becomes that of one with all the machine: what is run for the container
+ * then would be run in the machine. */
+static bool check_number_of_another(void) {
+    struct target target;
+    struct command_result result;
+    pid_t container = start_container(NULL);
+    if (!HOLDS(container > 0) || !HOLDS(target_of_process(&target, container, &mistake)))
+        return false;
+    bool good = HOLDS(run(&target, "exit 0", &result));
+    command_result_free(&result);
+    kill(container, SIGKILL);
+    waitpid(container, NULL, 0);
+    pid_t mighty = fork_as(container);
+    if (mighty == 0)
+        for (;;)
+            pause();
+    good = good && HOLDS(mighty == container) && HOLDS(!run(&target, "echo escaped", &result));
+    good = good && HOLDS(strstr(result.output, "escaped") == NULL);
+    command_result_free(&result);
+    kill(mighty, SIGKILL);
+    waitpid(mighty, NULL, 0);
+    target_close(&target);
+    return good;
+}
+
+static void test_number_of_another_process_is_not_entered(void **state) {
+    (void)state;
+    apart(check_number_of_another);
+}
+
+/* Its programs change their root, or leave their parents: they are of the same container. */
+static bool check_one_container(void) {
+    struct incident first = {.id = 1}, second = {.id = 2};
+    int told[2];
+    pid_t orphan = 0;
+    if (pipe(told) != 0)
+        return false;
+    pid_t container = fork();
+    if (container == 0) {
+        if (unshare(CLONE_NEWNS) != 0)
+            _exit(1);
+        pid_t middle = fork();
+        if (middle == 0) {
+            pid_t child = fork();
+            if (child == 0) {
+                pid_t self = getpid();
+                while (getppid() != 1)
+                    usleep(1000);
+                if (chroot(work) == 0 && write(told[1], &self, sizeof self) == sizeof self)
+                    for (;;)
+                        pause();
+            }
+            _exit(0);
+        }
+        for (;;)
+            pause();
+    }
+    bool good = HOLDS(read(told[0], &orphan, sizeof orphan) == sizeof orphan);
+    first.sender = container;
+    second.sender = orphan;
+    good = good && HOLDS(claim_target(&first)) && HOLDS(claim_target(&second)) && HOLDS(first.target == container) &&
+           HOLDS(strcmp(first.root, second.root) == 0) && HOLDS(first.target_start == second.target_start);
+    second.sender_start = first.target_start + 1; /* the number is another's by now */
+    good = good && HOLDS(!claim_target(&second));
+    free(first.root);
+    free(second.root);
+    kill(orphan, SIGKILL);
+    kill(container, SIGKILL);
+    waitpid(container, NULL, 0);
+    return good;
+}
+
+static void test_a_container_is_one_target(void **state) {
+    (void)state;
+    apart(check_one_container);
+}
+
+/* ---- run with more than it has ---- */
+
+#define KEPT (UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_SETUID)
+
+static bool become_weak(void) {
+    struct sock_filter all[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog program = {1, all};
+    FILE *score = fopen("/proc/self/oom_score_adj", "w");
+    return score != NULL && fputs("321", score) >= 0 && fclose(score) == 0 &&
+           prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 &&
+           capabilities_limit(KEPT);
+}
+
+static bool says(const struct target *target, const char *script, const char *expected) {
+    struct command_result result;
+    bool good = HOLDS(run(target, script, &result));
+    if (good && strcmp(result.output, expected) != 0)
+        fprintf(stderr, "%s: \"%s\", not \"%s\"\n", script, result.output, expected);
+    good = good && strcmp(result.output, expected) == 0;
+    command_result_free(&result);
+    return good;
+}
+
+static bool check_powers(void) {
+    struct target target;
+    char expected[80];
+    pid_t container = start_container(become_weak);
+    if (!HOLDS(container > 0) || !HOLDS(target_of_process(&target, container, &mistake)))
+        return false;
+    snprintf(expected, sizeof expected, "CapBnd:%016llx\nNoNewPrivs:1\nSeccomp:2\n", (unsigned long long)KEPT);
+    bool good = says(&target, "grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t '", expected) &&
+                says(&target, "cat /proc/self/oom_score_adj; ls /proc/self/fd | tr '\\n' ' '", "321\n0 1 2 3 ") &&
+                says(&target, "unshare --user true 2>/dev/null || echo refused", "refused\n") &&
+                says(&target, "python3 -c 'import ctypes; print(ctypes.CDLL(None).syscall(250, 0, -3, 0))'", "-1\n") &&
+                says(&target, "tty; tail -n +1 /proc/self/stat | cut -d' ' -f7", "not a tty\n0\n");
+    kill(container, SIGKILL);
+    waitpid(container, NULL, 0);
+    target_close(&target);
+    return good;
+}
+
+static void test_commands_have_what_the_container_has(void **state) {
+    (void)state;
+    apart(check_powers);
+}
+
+/* A root directory with the machine's programs; its own processes have few capabilities. */
+static bool make_directory_root(const char *root) {
+    static const char *const names[] = {"usr", "bin", "lib", "lib64", "proc"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        cleanup_free char *from = xasprintf("/%s", names[i]), *to = xasprintf("%s/%s", root, names[i]);
+        if (access(from, F_OK) == 0 && (mkdir(to, 0755) != 0 || mount(from, to, NULL, MS_BIND, NULL) != 0))
+            return false;
+    }
+    return true;
+}
+
+static bool check_directory(void) {
+    struct target target;
+    char expected[80];
+    cleanup_free char *root = xasprintf("%s/root", work);
+    if (!HOLDS(mkdir(root, 0755) == 0) || !HOLDS(mount("none", root, "tmpfs", 0, NULL) == 0) ||
+        !HOLDS(make_directory_root(root)) || !HOLDS(target_of_directory(&target, root, &mistake)))
+        return false;
+    bool good = says(&target, "chroot / true 2>&- || echo refused", "refused\n"); /* nobody is there yet */
+    int ready[2];
+    char byte;
+    if (!HOLDS(pipe(ready) == 0))
+        return false;
+    pid_t resident = fork();
+    if (resident == 0) {
+        if (chroot(root) == 0 && capabilities_limit(KEPT) && write(ready[1], "x", 1) == 1)
+            for (;;)
+                pause();
+        _exit(1);
+    }
+    good = good && HOLDS(read(ready[0], &byte, 1) == 1);
+    snprintf(expected, sizeof expected, "CapBnd:%016llx\n", (unsigned long long)KEPT);
+    good = good && says(&target, "grep CapBnd /proc/self/status | tr -d '\\t'", expected);
+    kill(resident, SIGKILL);
+    waitpid(resident, NULL, 0);
+    target_close(&target);
+    return good;
+}
+
+static void test_commands_have_what_a_root_directory_has(void **state) {
+    (void)state;
+    apart(check_directory);
+}
+
+/* ---- what is beside it ---- */
+
+static bool staged(struct stage *stage, const char *script, const char *expected) {
+    struct command_result result;
+    const char *const arguments[] = {"sh", "-c", script, NULL};
+    const struct command command = {.arguments = arguments, .timeout_seconds = 60};
+    bool good = HOLDS(stage_run(stage, &command, STAGE_ONLINE, &result, &mistake));
+    if (good && strcmp(result.output, expected) != 0)
+        fprintf(stderr, "%s: \"%s\", not \"%s\"\n", script, result.output, expected);
+    good = good && strcmp(result.output, expected) == 0;
+    command_result_free(&result);
+    return good;
+}
+
+/* The container's downloader is no way into the helper's network, nor to services that listen on local sockets. */
+static bool check_network(void) {
+    struct target target;
+    struct stage stage;
+    char link[64], expected[80] = "";
+    pid_t container = start_container(NULL);
+    if (!HOLDS(container > 0) || !HOLDS(target_of_process(&target, container, &mistake)))
+        return false;
+    cleanup_free char *scratch = xasprintf("%s/stage", work), *problem = stage_problem(&target, scratch);
+    if (problem != NULL)
+        _exit(77);
+    snprintf(link, sizeof link, "/proc/%d/ns/net", container);
+    ssize_t length = readlink(link, expected, sizeof expected - 2);
+    strcpy(expected + (length > 0 ? length : 0), "\n");
+    bool good =
+        HOLDS(stage_open(&stage, &target, scratch, 3, &mistake)) &&
+        staged(&stage, "readlink /proc/self/ns/net", expected) &&
+        staged(&stage, "python3 -c 'import socket\ntry: socket.socket(socket.AF_UNIX)\nexcept OSError: print(1)'",
+               "1\n");
+    stage_close(&stage);
+    kill(container, SIGKILL);
+    waitpid(container, NULL, 0);
+    target_close(&target);
+    return good;
+}
+
+static void test_downloads_use_the_containers_network(void **state) {
+    (void)state;
+    apart(check_network);
+}
+
+/* A device node of the machine's disk, made where nobody can open it, would be committed to where somebody can. */
+static bool check_devices(void) {
+    struct target target;
+    struct changes changes;
+    cleanup_free char *root = xasprintf("%s/target", work), *upper = xasprintf("%s/upper", work);
+    cleanup_free char *node = xasprintf("%s/disk", upper), *old = xasprintf("%s/disk", root);
+    const struct stage stage = {.target = &target, .upper = upper, .root = -1};
+    if (!HOLDS(mkdir(root, 0755) == 0) || !HOLDS(mkdir(upper, 0755) == 0) ||
+        !HOLDS(mknod(node, S_IFBLK | 0600, makedev(7, 0)) == 0) || !HOLDS(target_of_directory(&target, root, &mistake)))
+        return false;
+    bool good = HOLDS(!changes_read(&changes, &stage, &mistake)) && HOLDS(strstr(mistake.text, "device node") != NULL);
+    good = good && HOLDS(mknod(old, S_IFBLK | 0600, makedev(7, 1)) == 0) &&
+           HOLDS(!changes_read(&changes, &stage, &mistake));
+    good = good && HOLDS(unlink(old) == 0) && HOLDS(mknod(old, S_IFBLK | 0640, makedev(7, 0)) == 0) &&
+           HOLDS(changes_read(&changes, &stage, &mistake)) && HOLDS(changes.count == 1);
+    if (good)
+        changes_free(&changes);
+    target_close(&target);
+    return good;
+}
+
+static void test_no_device_node_is_brought(void **state) {
+    (void)state;
+    apart(check_devices);
+}
+
+/* ---- busy for ever ---- */
+
+/* Two files of holes, larger than any disk, are not read to their ends. */
+static bool check_holes(void) {
+    struct target target;
+    struct changes changes;
+    cleanup_free char *root = xasprintf("%s/holes", work), *upper = xasprintf("%s/holes-upper", work);
+    const struct stage stage = {.target = &target, .upper = upper, .root = -1};
+    if (!HOLDS(mkdir(root, 0755) == 0) || !HOLDS(mkdir(upper, 0755) == 0) ||
+        !HOLDS(mount("none", root, "tmpfs", 0, NULL) == 0) || !HOLDS(mount("none", upper, "tmpfs", 0, NULL) == 0) ||
+        !HOLDS(target_of_directory(&target, root, &mistake)))
+        return false;
+    for (int i = 0; i < 2; i++) {
+        cleanup_free char *path = xasprintf("%s/file", i == 0 ? root : upper);
+        cleanup_fd int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        if (!HOLDS(ftruncate(fd, INT64_MAX / 2) == 0))
+            return false;
+    }
+    bool good = HOLDS(changes_read(&changes, &stage, &mistake)) && HOLDS(changes.count == 1);
+    if (good)
+        changes_free(&changes);
+    target_close(&target);
+    return good;
+}
+
+static void test_holes_are_not_read(void **state) {
+    (void)state;
+    apart(check_holes);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_number_of_another_process_is_not_entered),
+        cmocka_unit_test(test_a_container_is_one_target),
+        cmocka_unit_test(test_commands_have_what_the_container_has),
+        cmocka_unit_test(test_commands_have_what_a_root_directory_has),
+        cmocka_unit_test(test_downloads_use_the_containers_network),
+        cmocka_unit_test(test_no_device_node_is_brought),
+        cmocka_unit_test(test_holes_are_not_read),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
