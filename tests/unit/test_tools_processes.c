@@ -152,6 +152,24 @@ static void test_deleted_code_is_found_without_a_list(void **state) {
     stale_processes_free(stale, count);
 }
 
+/* A roll-back puts the very file back under its name: who maps it maps no old code. */
+static void test_file_that_came_back_is_not_old(void **state) {
+    (void)state;
+    cleanup_free char *path = xasprintf("%s/libe.so", directory);
+    cleanup_free char *kept = xasprintf("%s/kept", directory);
+    assert_true(atomic_file_write(path, 0755, "old", 3));
+    assert_int_equal(link(path, kept), 0);
+    pid_t child = start_mapping(path);
+    replace(path);
+    assert_int_equal(rename(kept, path), 0);
+    struct stale_process *stale;
+    size_t count = processes_mapping(&target, NULL, 0, &stale);
+    for (size_t i = 0; i < count; i++)
+        assert_int_not_equal(stale[i].process, child);
+    end(child, NULL, 0);
+    stale_processes_free(stale, count);
+}
+
 /* ---- listeners ---- */
 
 static int listen_internet(int family, unsigned *port) {
@@ -365,6 +383,7 @@ int main(void) {
         cmocka_unit_test(test_replaced_file_is_found),
         cmocka_unit_test(test_paths_are_the_targets_own),
         cmocka_unit_test(test_deleted_code_is_found_without_a_list),
+        cmocka_unit_test(test_file_that_came_back_is_not_old),
         cmocka_unit_test(test_listeners_are_found_and_asked),
         cmocka_unit_test(test_health_of_command),
         cmocka_unit_test(test_health_of_listener),

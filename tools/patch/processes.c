@@ -258,12 +258,20 @@ struct wanted {
     char prefix[PATH_MAX];
 };
 
+/* A file that was removed and came back under its name, as a roll-back does it, keeps the mark; it is no other file. */
+static bool is_back(const struct wanted *wanted, const struct mapping *mapping) {
+    struct stat status;
+    cleanup_fd int fd = target_openat(wanted->target, inside(mapping->path, wanted->prefix), O_PATH, 0);
+    return fd >= 0 && fstat(fd, &status) == 0 && status.st_ino == mapping->file.inode &&
+           status.st_dev == mapping->file.device;
+}
+
 static bool is_wanted(const struct wanted *wanted, const struct mapping *mapping) {
     /* On an overlay stat tells a device of the file's layer, and the line that of the overlay. */
     bool of_root = mapping->file.device == wanted->target->device || mapping->told.device == wanted->target->device;
     if (wanted->files != NULL)
         return has_file(wanted->files, wanted->count, &mapping->file);
-    return mapping->deleted && mapping->code && of_root;
+    return mapping->deleted && mapping->code && of_root && !is_back(wanted, mapping);
 }
 
 static bool find_stale(const struct wanted *wanted, const struct process_facts *facts, struct stale_process *stale) {
