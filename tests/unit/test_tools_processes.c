@@ -356,6 +356,28 @@ static void test_unknown_server_needs_the_recipe(void **state) {
     close(fd);
 }
 
+/* A daemon that has not left its process group when its parent ends is not killed with what a command leaves behind. */
+static void test_what_a_service_command_starts_stays(void **state) {
+    (void)state;
+    for (int service = 0; service < 2; service++) {
+        const char *const arguments[] = {"/bin/sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!", NULL};
+        struct command command = {.arguments = arguments, .timeout_seconds = 10, .service = service};
+        struct command_result result;
+        struct mistake mistake = {.line = 0};
+        assert_true(command_run(&command, &result, &mistake));
+        pid_t left = (pid_t)strtol(result.output, NULL, 10);
+        assert_true(left > 0);
+        int status = kill(left, 0);
+        for (int i = 0; i < 500 && !service && status == 0; i++) {
+            usleep(10000);
+            status = kill(left, 0);
+        }
+        assert_int_equal(status, service ? 0 : -1);
+        kill(left, SIGKILL);
+        command_result_free(&result);
+    }
+}
+
 /* Nobody reaches it: it is left, and named. */
 static void test_client_is_left(void **state) {
     (void)state;
@@ -391,6 +413,7 @@ int main(void) {
         cmocka_unit_test(test_known_programs),
         cmocka_unit_test(test_unknown_server_needs_the_recipe),
         cmocka_unit_test(test_client_is_left),
+        cmocka_unit_test(test_what_a_service_command_starts_stays),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

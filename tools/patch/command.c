@@ -287,7 +287,8 @@ static void finish(const struct command *command, pid_t process, uint64_t starte
         struct mistake ignored;
         kill_marked(command->incident, started, &ignored);
     }
-    kill(-process, SIGKILL);
+    if (!command->service || result->timed_out)
+        kill(-process, SIGKILL);
     while (wait4(process, &result->status, 0, &usage) < 0 && errno == EINTR)
         continue;
     result->memory = (uint64_t)usage.ru_maxrss * 1024;

@@ -22,6 +22,8 @@ struct command {
     unsigned timeout_seconds;       /* from 1 on; then the command and all it started are killed */
     int64_t incident;               /* for COMMAND_MARK; 0: none, as for a command that starts a service: a service
                                      * with the mark would be killed as something left behind */
+    bool service;                   /* it starts a service: what it leaves running when it ends in time stays, also a
+                                     * daemon that has not left its process group yet */
     /* Called in the child before exec; false ends it with the mistake. For namespaces and roots. It sees to the
      * current directory. NULL: nothing but the root as current directory. */
     bool (*enter)(void *context, struct mistake *mistake);
@@ -39,7 +41,7 @@ struct command_result {
 
 /* False and a mistake when it could not be started or did not end with status 0; the mistake names the command, how it
  * ended and its last line of output. `result` is filled as far as known and is to be freed in both cases. Whatever the
- * command left running in its process group is killed. */
+ * command left running in its process group is killed, unless it is a `service`. */
 bool command_run(const struct command *command, struct command_result *result, struct mistake *mistake);
 void command_result_free(struct command_result *result);
 

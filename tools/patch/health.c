@@ -18,6 +18,7 @@
 #define ANSWER_BYTES_MOST 65536
 #define ATTEMPT_MILLISECONDS 5000L
 #define BETWEEN_MILLISECONDS 20
+#define STEADY_MILLISECONDS 200 /* a server that ends when it has read its files is well for less */
 
 struct check {
     const struct recipe *recipe;
@@ -178,12 +179,17 @@ bool health_check(const struct recipe *recipe, const struct target *target, cons
     (void)incident;
     uint64_t begun = now();
     struct check check = {recipe, target, listeners, listener_count, begun + recipe->timeout * 1000000000ull};
+    uint64_t well = 0; /* since when */
     for (;;) {
         bool good = check_all(&check, mistake);
+        uint64_t time = now();
+        well = !good ? 0 : well == 0 ? time : well;
         if (outage != NULL)
-            *outage = now() - begun;
-        if (good || now() > check.deadline)
-            return good;
+            *outage = (good ? well : time) - begun;
+        if (good && time - well >= STEADY_MILLISECONDS * 1000000ull)
+            return true;
+        if (!good && time > check.deadline)
+            return false;
         poll(NULL, 0, BETWEEN_MILLISECONDS);
     }
 }

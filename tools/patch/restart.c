@@ -372,6 +372,7 @@ static bool run_in_target(const struct work *work, char *const *arguments, char 
     uint64_t time = now();
     struct command command = {.arguments = (const char *const *)arguments,
                               .environment = (const char *const *)environment,
+                              .service = true,
                               .timeout_seconds =
                                   time < work->deadline ? (unsigned)((work->deadline - time) / 1000000000u) + 1 : 1};
     struct command_result result;
