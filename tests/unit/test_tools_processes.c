@@ -182,7 +182,7 @@ static int listen_internet(int family, unsigned *port) {
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (family == AF_INET6)
         address.six.sin6_addr = in6addr_loopback;
-    if (fd < 0 || bind(fd, &address.any, size) != 0 || listen(fd, 1) != 0 || getsockname(fd, &address.any, &size) != 0)
+    if (fd < 0 || bind(fd, &address.any, size) != 0 || listen(fd, 8) != 0 || getsockname(fd, &address.any, &size) != 0)
         return -1;
     *port = ntohs(family == AF_INET ? address.four.sin_port : address.six.sin6_port);
     return fd;
@@ -193,7 +193,7 @@ static int listen_local(const char *path) {
     memcpy(address.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(listen(fd, 8), 0);
     return fd;
 }
 

@@ -190,6 +190,6 @@ bool health_check(const struct recipe *recipe, const struct target *target, cons
             return true;
         if (!good && time > check.deadline)
             return false;
-        poll(NULL, 0, BETWEEN_MILLISECONDS);
+        poll(NULL, 0, good ? STEADY_MILLISECONDS : BETWEEN_MILLISECONDS);
     }
 }
