@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -28,6 +29,7 @@
 #include "runtime/util.h"
 #include "tools/patch/changes.h"
 #include "tools/patch/claim.h"
+#include "tools/patch/confine.h"
 
 static char work[] = "/tmp/pinion-hostile-XXXXXX";
 static struct mistake mistake;
@@ -164,7 +166,7 @@ static bool check_one_container(void) {
     second.sender = orphan;
     good = good && HOLDS(claim_target(&first)) && HOLDS(claim_target(&second)) && HOLDS(first.target == container) &&
            HOLDS(strcmp(first.root, second.root) == 0) && HOLDS(first.target_start == second.target_start);
-    second.sender_start = first.target_start + 1; /* the number is another's by now */
+    second.sender_start = 1; /* the number is another's by now */
     good = good && HOLDS(!claim_target(&second));
     free(first.root);
     free(second.root);
@@ -340,6 +342,53 @@ static void test_no_device_node_is_brought(void **state) {
     apart(check_devices);
 }
 
+static char *writable;
+
+static bool confine(void *context, struct mistake *why) {
+    (void)context;
+    return confine_reader(writable, why);
+}
+
+static bool confined(const char *script, const char *expected) {
+    const char *const arguments[] = {"sh", "-c", script, NULL};
+    const struct command command = {.arguments = arguments, .timeout_seconds = 60, .enter = confine};
+    struct command_result result;
+    bool good = HOLDS(command_run(&command, &result, &mistake));
+    if (good && strcmp(result.output, expected) != 0)
+        fprintf(stderr, "%s: \"%s\", not \"%s\"\n", script, result.output, expected);
+    good = good && strcmp(result.output, expected) == 0;
+    command_result_free(&result);
+    return good;
+}
+
+/* Whoever takes over our analyser by a program that it reads has nothing but the policy that it writes. */
+static bool check_reader(void) {
+    writable = xasprintf("%s/written", work);
+    cleanup_free char *beside = xasprintf("echo x 2>&- >%s/beside || echo refused", work);
+    cleanup_free char *inside = xasprintf("echo x >%s/file; cat %s/file", writable, writable);
+    cleanup_free char *again = xasprintf("mount -o remount,rw,bind / 2>&- || echo refused");
+    cleanup_free char *policygen = realpath("build/policygen", NULL);
+    cleanup_free char *analysis =
+        xasprintf("%s --image / --output %s --cache %s/cache /bin/true >%s/log 2>&1 && ls %s | grep -c policy",
+                  policygen, writable, writable, writable, writable);
+    bool good =
+        HOLDS(mkdir(writable, 0700) == 0) && HOLDS(policygen != NULL) && confined(inside, "x\n") &&
+        confined(beside, "refused\n") && confined(again, "refused\n") &&
+        confined("echo $$", "1\n") /* nobody else can be signalled */ &&
+        confined("cat /proc/1/environ 2>&- >&2 || echo refused", "refused\n") &&
+        confined("grep -E '^Cap(Prm|Bnd)' /proc/self/status | tr -d '\t'",
+                 "CapPrm:0000000000000000\nCapBnd:0000000000000000\n") &&
+        confined("python3 -c 'import socket\ntry: socket.socket(socket.AF_UNIX)\nexcept OSError: print(1)'", "1\n") &&
+        confined(analysis, "1\n");
+    free(writable);
+    return good;
+}
+
+static void test_a_reader_of_hostile_programs_has_nothing(void **state) {
+    (void)state;
+    apart(check_reader);
+}
+
 /* ---- busy for ever ---- */
 
 /* Two files of holes, larger than any disk, are not read to their ends. */
@@ -378,6 +427,7 @@ int main(void) {
         cmocka_unit_test(test_commands_have_what_a_root_directory_has),
         cmocka_unit_test(test_downloads_use_the_containers_network),
         cmocka_unit_test(test_no_device_node_is_brought),
+        cmocka_unit_test(test_a_reader_of_hostile_programs_has_nothing),
         cmocka_unit_test(test_holes_are_not_read),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -12,6 +12,7 @@
 
 #include "runtime/text.h"
 #include "runtime/util.h"
+#include "tools/patch/confine.h"
 #include "tools/policy_file.h"
 
 #define POLICYGEN_SECONDS 900
@@ -126,6 +127,13 @@ static void add(struct arguments *arguments, const char *text) {
     *array_append(arguments->items, arguments->count) = text;
 }
 
+/* It reads programs that may have been made to break it: whatever they made it do, it can only spoil their own policy. */
+static bool confine(void *context, struct mistake *mistake) {
+    const struct work *work = context;
+    cleanup_free char *writable = xasprintf("%s/policies", work->stage->scratch);
+    return confine_reader(writable, mistake);
+}
+
 /* `also`: modules that the first run did not find by itself. */
 static bool run_policygen(const struct work *work, const char *program, const struct path_list *also,
                           struct document *fresh, struct mistake *mistake) {
@@ -141,10 +149,14 @@ static bool run_policygen(const struct work *work, const char *program, const st
     }
     add(&arguments, program);
     add(&arguments, NULL);
-    struct command command = {
-        .arguments = arguments.items, .timeout_seconds = POLICYGEN_SECONDS, .incident = work->stage->incident};
-    struct command_result result;
-    bool good = command_run(&command, &result, mistake);
+    struct command command = {.arguments = arguments.items,
+                              .timeout_seconds = stage_seconds(work->stage, POLICYGEN_SECONDS),
+                              .incident = work->stage->incident,
+                              .enter = confine,
+                              .context = (void *)(uintptr_t)work};
+    struct command_result result = {.output = NULL};
+    bool good = command.timeout_seconds > 0 ? command_run(&command, &result, mistake)
+                                            : text_mistake(mistake, 0, "there was no time left for it");
     command_result_free(&result);
     free(arguments.items);
     cleanup_free char *path = policy_path(output, program, POLICY_TEXT_SUFFIX);

@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+#include <time.h>
 
 #include "runtime/text.h"
 #include "runtime/util.h"
@@ -297,9 +298,23 @@ static bool make_stage(struct stage *stage, const char *scratch, struct mistake 
            stage_prepare_tools(stage, mistake);
 }
 
+#define STAGE_SECONDS_MOST 7200
+
+static uint64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_BOOTTIME, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+unsigned stage_seconds(const struct stage *stage, unsigned wanted) {
+    uint64_t gone = (now() - stage->begun) / 1000000000u;
+    uint64_t left = gone < STAGE_SECONDS_MOST ? STAGE_SECONDS_MOST - gone : 0;
+    return left < wanted ? (unsigned)left : wanted;
+}
+
 bool stage_open(struct stage *stage, const struct target *target, const char *scratch, int64_t incident,
                 struct mistake *mistake) {
-    *stage = (struct stage){.target = target, .root = -1, .incident = incident};
+    *stage = (struct stage){.target = target, .root = -1, .incident = incident, .begun = now()};
     cleanup_free char *problem = stage_problem(target, scratch);
     if (problem != NULL)
         return text_mistake(mistake, 0, "%s", problem);
