@@ -96,9 +96,11 @@ static void test_nothing_of_ours_is_handed_on(void **state) {
     sigaddset(&set, SIGTERM);
     sigprocmask(SIG_BLOCK, &set, &old);
     signal(SIGINT, SIG_IGN);
-    assert_true(run_with((struct command){.incident = 7}, "env | sort | grep -v ^PWD= | grep -v ^_=; pwd; ulimit -c; "
-                                                          "ls /proc/$$/fd | tr '\\n' ' '; grep -E 'Sig(Blk|Ign)' "
-                                                          "/proc/$$/status | tr -d '\\t'"));
+    /* Signals 32 and 33 are the C library's: what they were set to before it began cannot be changed by it. */
+    assert_true(run_with((struct command){.incident = 7},
+                         "env | sort | grep -v ^PWD= | grep -v ^_=; pwd; ulimit -c; "
+                         "ls /proc/$$/fd | tr '\\n' ' '; grep -E 'Sig(Blk|Ign)' "
+                         "/proc/$$/status | tr -d '\\t' | sed 's/180000000$/000000000/'"));
     sigprocmask(SIG_SETMASK, &old, NULL);
     signal(SIGINT, SIG_DFL);
     close(leak);
