@@ -419,6 +419,84 @@ static void test_holes_are_not_read(void **state) {
     apart(check_holes);
 }
 
+/* A file system of five gigabytes that takes no room, or false. */
+static bool mount_large(const char *place) {
+    cleanup_free char *image = xasprintf("%s/image", work);
+    cleanup_free char *script =
+        xasprintf("truncate -s 5G %s && mkfs.ext4 -q -O ^has_journal -E lazy_itable_init=1 %s && "
+                  "mount -o loop %s %s",
+                  image, image, image, place);
+    const char *const arguments[] = {"sh", "-c", script, NULL};
+    struct command_result result;
+    bool good = mkdir(place, 0700) == 0 &&
+                command_run(&(struct command){.arguments = arguments, .timeout_seconds = 60}, &result, &mistake);
+    command_result_free(&result);
+    return good;
+}
+
+/* The journal needs the disk that the stage is on. */
+static bool check_disk(void) {
+    struct target target;
+    struct stage stage;
+    struct command_result result = {.output = NULL};
+    cleanup_free char *place = xasprintf("%s/large", work), *scratch = xasprintf("%s/stage", place);
+    if (!mount_large(place)) {
+        print_message("skip disk: %s\n", mistake.text);
+        _exit(77);
+    }
+    const char *const arguments[] = {"sh", "-c", "fallocate -l 4500M /root/huge && exec sleep 1000", NULL};
+    bool good =
+        HOLDS(target_of_directory(&target, "/", &mistake)) && HOLDS(stage_open(&stage, &target, scratch, 3, &mistake));
+    if (good)
+        good = HOLDS(!stage_run(&stage, &(struct command){.arguments = arguments, .timeout_seconds = 60}, STAGE_OFFLINE,
+                                &result, &mistake)) &&
+               HOLDS(strstr(mistake.text, "less than 256 MiB free") != NULL);
+    command_result_free(&result);
+    stage_close(&stage);
+    umount2(place, MNT_DETACH);
+    return good;
+}
+
+static void test_a_stage_does_not_fill_the_disk(void **state) {
+    (void)state;
+    apart(check_disk);
+}
+
+/* A process that lies where its environment should be read is another user's, and is not looked at. */
+static bool check_marks(void) {
+    pid_t processes[2];
+    for (int i = 0; i < 2; i++) {
+        int ready[2];
+        char byte;
+        if (!HOLDS(pipe(ready) == 0))
+            return false;
+        processes[i] = fork();
+        if (processes[i] == 0) {
+            char *const environment[] = {COMMAND_MARK "=991", NULL};
+            char *const arguments[] = {"sh", "-c", "echo >&3; exec sleep 1000", NULL};
+            dup2(ready[1], 3);
+            if (i == 1 && setuid(65534) != 0)
+                _exit(1);
+            execve("/bin/sh", arguments, environment);
+            _exit(1);
+        }
+        if (!HOLDS(read(ready[0], &byte, 1) == 1))
+            return false;
+    }
+    bool good = HOLDS(command_kill_marked(991, &mistake));
+    int status;
+    good = good && HOLDS(waitpid(processes[0], &status, 0) == processes[0]) && HOLDS(WIFSIGNALED(status)) &&
+           HOLDS(waitpid(processes[1], &status, WNOHANG) == 0);
+    kill(processes[1], SIGKILL);
+    waitpid(processes[1], &status, 0);
+    return good;
+}
+
+static void test_marks_of_other_users_are_not_looked_for(void **state) {
+    (void)state;
+    apart(check_marks);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number_of_another_process_is_not_entered),
@@ -429,6 +507,8 @@ int main(void) {
         cmocka_unit_test(test_no_device_node_is_brought),
         cmocka_unit_test(test_a_reader_of_hostile_programs_has_nothing),
         cmocka_unit_test(test_holes_are_not_read),
+        cmocka_unit_test(test_a_stage_does_not_fill_the_disk),
+        cmocka_unit_test(test_marks_of_other_users_are_not_looked_for),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

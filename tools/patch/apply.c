@@ -498,6 +498,14 @@ static bool recover_work(struct work *work) {
     return true;
 }
 
+/* What is left of the stage is in nobody's way but a new one's: the target is brought back whatever comes of this, or
+ * somebody who keeps starting processes with our mark would keep us from it. */
+static void clean_up(const struct work *work) {
+    struct mistake mistake = {0};
+    if (!command_kill_marked(work->incident->id, &mistake) || !stage_remove_left(work->scratch, &mistake))
+        warn("incident %lld: %s", (long long)work->incident->id, mistake.text);
+}
+
 /* Without its recipe a roll-back goes by what is known of the programs. */
 static bool recover_incident(const struct config *config, struct journal *journal, struct incident *incident,
                              struct mistake *mistake) {
@@ -506,8 +514,8 @@ static bool recover_incident(const struct config *config, struct journal *journa
     struct work work;
     if (!decide_recipe(config, journal, incident, &recipe, &unreadable))
         recipe = (struct recipe){.timeout = 30};
-    bool good = work_begin(&work, config, journal, incident, &recipe, mistake) &&
-                command_kill_marked(incident->id, mistake) && stage_remove_left(work.scratch, mistake);
+    bool good = work_begin(&work, config, journal, incident, &recipe, mistake);
+    clean_up(&work);
     bool locked = good && target_lock_packages(&work.target, &work.packages, mistake);
     if (locked)
         good = recover_work(&work);

@@ -25,6 +25,7 @@
 #define HALF (COMMAND_OUTPUT_MOST / 2)
 #define ENVIRONMENT_MOST (1u << 20)
 #define KILL_SECONDS 10
+#define ASKED_MILLISECONDS 100
 
 /* ---- output: its head, and a ring of its tail ---- */
 
@@ -230,15 +231,18 @@ static int open_input(const char *text) {
     return steal_fd(&fd);
 }
 
-/* Collects output until the process ends; false when its time is over first. */
-static bool watch(int process, int output, uint64_t deadline, struct kept_output *kept) {
+/* Collects output until the process ends; false when its time is over first, or when it may not go on: then there is a
+ * mistake. */
+static bool watch(const struct command *command, int process, int output, uint64_t deadline, struct kept_output *kept,
+                  struct mistake *mistake) {
+    const uint64_t longest = command->may_go_on != NULL ? ASKED_MILLISECONDS : 60000;
     for (bool open = true;;) {
         uint64_t time = now();
-        if (time >= deadline)
+        if (time >= deadline || (command->may_go_on != NULL && !command->may_go_on(command->context, mistake)))
             return false;
         uint64_t left = (deadline - time) / 1000000 + 1;
         struct pollfd polled[2] = {{.fd = process, .events = POLLIN}, {.fd = open ? output : -1, .events = POLLIN}};
-        if (poll(polled, 2, left > 60000 ? 60000 : (int)left) < 0 && errno != EINTR)
+        if (poll(polled, 2, left > longest ? (int)longest : (int)left) < 0 && errno != EINTR)
             return false;
         if (polled[1].revents != 0)
             open = keep_available(kept, output);
@@ -321,7 +325,9 @@ bool command_run(const struct command *command, struct command_result *result, s
     close(steal_fd(&report_write));
 
     struct kept_output *kept = xcalloc(1, sizeof *kept);
-    result->timed_out = !watch(handle, output_read, begun + command->timeout_seconds * 1000000000ull, kept);
+    struct mistake stopped = {.line = 0};
+    uint64_t deadline = begun + command->timeout_seconds * 1000000000ull;
+    result->timed_out = !watch(command, handle, output_read, deadline, kept, &stopped);
     finish(command, process, started, result);
     result->nanoseconds = now() - begun;
     keep_available(kept, output_read);
@@ -332,7 +338,8 @@ bool command_run(const struct command *command, struct command_result *result, s
     char text[sizeof mistake->text] = "";
     ssize_t got = read(report_read, text, sizeof text - 1);
     text[got > 0 ? got : 0] = '\0';
-    return judge(command, result, text, mistake);
+    return stopped.text[0] != '\0' ? text_mistake(mistake, 0, "%s", stopped.text)
+                                   : judge(command, result, text, mistake);
 }
 
 void command_result_free(struct command_result *result) {
@@ -378,6 +385,25 @@ static bool is_marked(pid_t process, const char *mark) {
     return false;
 }
 
+static bool same_place(pid_t process, const char *name) {
+    char path[64];
+    struct stat its, ours;
+    snprintf(path, sizeof path, "/proc/%d/ns/%s", process, name);
+    bool known = stat(path, &its) == 0;
+    snprintf(path, sizeof path, "/proc/self/ns/%s", name);
+    return known && stat(path, &ours) == 0 && its.st_ino == ours.st_ino;
+}
+
+/* An environment is memory of the process, which may have laid a file there that never answers: those of other users of
+ * this machine are not looked at. What we started is in a stage, or root's. */
+static bool may_be_ours(pid_t process) {
+    char path[64];
+    struct stat status;
+    snprintf(path, sizeof path, "/proc/%d", process);
+    return same_place(process, "user") && stat(path, &status) == 0 &&
+           (status.st_uid == geteuid() || !same_place(process, "mnt"));
+}
+
 /* Kills the marked processes that began at `since` or later; returns how many there were. */
 static unsigned kill_once(const char *mark, uint64_t since) {
     unsigned found = 0;
@@ -387,7 +413,7 @@ static unsigned kill_once(const char *mark, uint64_t since) {
         if (process <= 0 || process == getpid())
             continue;
         cleanup_fd int handle = pidfd_open(process, 0);
-        if (handle < 0 || !is_marked(process, mark) || process_start(process) < since)
+        if (handle < 0 || !may_be_ours(process) || !is_marked(process, mark) || process_start(process) < since)
             continue;
         pidfd_send_signal(handle, SIGKILL, NULL, 0);
         found++;

@@ -27,6 +27,8 @@ struct command {
     /* Called in the child before exec; false ends it with the mistake. For namespaces and roots. It sees to the
      * current directory. NULL: nothing but the root as current directory. */
     bool (*enter)(void *context, struct mistake *mistake);
+    /* Asked some times a second while it runs; false ends it with the mistake. NULL: nothing is asked. */
+    bool (*may_go_on)(void *context, struct mistake *mistake);
     void *context;
 };
 

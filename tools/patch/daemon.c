@@ -27,8 +27,9 @@
 #define RECENT_MOST 256      /* kinds of events that are known to be repeats */
 #define REPEAT_SECONDS 60    /* an event of the same kind within this time after the first is a repeat */
 #define IGNORED_MOST 10000   /* incidents without consequence that the journal keeps */
-#define REPORTERS_MOST 4     /* hooks that run at once */
-#define REPORTS_MOST 256     /* that wait for one of these */
+#define WORKER_NANOSECONDS UINT64_C(500000000) /* from one to the next: one that ends at once must not become a storm */
+#define REPORTERS_MOST 4                       /* hooks that run at once */
+#define REPORTS_MOST 256                       /* that wait for one of these */
 
 /* What makes two events one incident: same program, same root, same calls, and both hold or not: what is forged must
  * not make a repeat of what is true. */
@@ -57,6 +58,7 @@ struct patch_daemon {
     struct recent recent[RECENT_MOST];
     int poll, listener, signals, timer;
     pid_t worker;
+    uint64_t worker_started; /* nanoseconds since boot */
     pid_t reporters[REPORTERS_MOST];
     int64_t reports[REPORTS_MOST];
     size_t report_count;
@@ -101,8 +103,11 @@ static bool has_work(const struct patch_daemon *daemon) {
 }
 
 static void start_worker(struct patch_daemon *daemon) {
-    if (!daemon->ended && daemon->worker == 0 && has_work(daemon))
-        daemon->worker = start(daemon, "run", NULL);
+    uint64_t now = boot_time();
+    if (daemon->ended || daemon->worker != 0 || now - daemon->worker_started < WORKER_NANOSECONDS || !has_work(daemon))
+        return;
+    daemon->worker = start(daemon, "run", NULL);
+    daemon->worker_started = now;
 }
 
 static void start_reporters(struct patch_daemon *daemon) {

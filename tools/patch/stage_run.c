@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -277,6 +278,21 @@ static bool enter(void *context, struct mistake *mistake) {
     return true;
 }
 
+#define DISK_LARGE (UINT64_C(4) << 30)
+#define DISK_MARGIN (UINT64_C(256) << 20)
+
+/* The journal is on the same file system, and with no room for it the helper ends: what runs in a stage may not fill
+ * it. A small one, which may be the stage's alone, is left to fill. */
+static bool leaves_room(void *context, struct mistake *mistake) {
+    const struct inside *inside = context;
+    struct statvfs system;
+    if (statvfs(inside->stage->scratch, &system) != 0 || (uint64_t)system.f_blocks * system.f_frsize < DISK_LARGE ||
+        (uint64_t)system.f_bavail * system.f_frsize >= DISK_MARGIN)
+        return true;
+    return text_mistake(mistake, 0, "the file system of \"%s\" has less than %u MiB free: make room",
+                        inside->stage->scratch, (unsigned)(DISK_MARGIN >> 20));
+}
+
 bool stage_run(const struct stage *stage, const struct command *command, enum stage_network network,
                struct command_result *result, struct mistake *mistake) {
     struct inside inside = {.stage = stage, .network = network};
@@ -288,6 +304,7 @@ bool stage_run(const struct stage *stage, const struct command *command, enum st
     }
     entering.enter = enter;
     entering.context = &inside;
+    entering.may_go_on = leaves_room;
     make_points(&inside);
     bool good = command_run(&entering, result, mistake);
     remove_points(&inside);
