@@ -21,6 +21,7 @@
 #include "tools/event_socket.h"
 #include "tools/patch/claim.h"
 #include "tools/patch/decide.h"
+#include "tools/patch/report.h"
 #include "tools/patch/senders.h"
 
 #define DATAGRAMS_AT_ONCE 64 /* then signals and workers get their turn */
@@ -277,10 +278,12 @@ static void receive(struct patch_daemon *daemon) {
 
 /* ---- time and signals ---- */
 
-static void count_refused(struct patch_daemon *daemon, const char *reason, uint64_t *count) {
-    if (*count > 0)
+static bool count_refused(struct patch_daemon *daemon, const char *reason, uint64_t *count) {
+    bool any = *count > 0;
+    if (any)
         journal_refused(daemon->journal, reason, *count);
     *count = 0;
+    return any;
 }
 
 /* Once a second: what was approved beside us, and what a flood came to. */
@@ -288,9 +291,11 @@ static void tick(struct patch_daemon *daemon) {
     uint64_t expirations;
     if (read(daemon->timer, &expirations, sizeof expirations) < 0 && errno != EAGAIN)
         warn("the timer failed: %s", strerror(errno));
-    count_refused(daemon, "malformed", &daemon->unreported);
-    count_refused(daemon, "rate limit of the sender", &daemon->limited);
-    count_refused(daemon, "too many open incidents", &daemon->full);
+    bool counted = count_refused(daemon, "malformed", &daemon->unreported);
+    counted |= count_refused(daemon, "rate limit of the sender", &daemon->limited);
+    counted |= count_refused(daemon, "too many open incidents", &daemon->full);
+    if (counted) /* a flood makes no incident that would be reported */
+        report_metrics(&daemon->config, daemon->journal);
     journal_trim(daemon->journal, IGNORED_MOST);
     start_worker(daemon);
 }

@@ -58,14 +58,20 @@ static void write_vex(const struct config *config, struct journal *journal, cons
         warn("incident %lld: %s", (long long)incident->id, mistake.text);
 }
 
-void report_incident(const struct config *config, struct journal *journal, const struct incident *incident,
-                     const struct recipe *recipe) {
+void report_metrics(const struct config *config, struct journal *journal) {
     struct mistake mistake = {0};
     struct journal_totals totals;
+    if (config->metrics == NULL)
+        return;
     journal_totals(journal, &totals);
     uint64_t waiting = totals.incidents[INCIDENT_RECEIVED] + totals.incidents[INCIDENT_APPROVED];
-    if (config->metrics != NULL && !metrics_write(config->metrics, journal, waiting, &mistake))
+    if (!metrics_write(config->metrics, journal, waiting, &mistake))
         warn("%s", mistake.text);
+}
+
+void report_incident(const struct config *config, struct journal *journal, const struct incident *incident,
+                     const struct recipe *recipe) {
+    report_metrics(config, journal);
     if (config->vex != NULL && incident->state == INCIDENT_DONE)
         write_vex(config, journal, incident, recipe);
     if (config->hook != NULL)

@@ -12,4 +12,7 @@
 void report_incident(const struct config *config, struct journal *journal, const struct incident *incident,
                      const struct recipe *recipe);
 
+/* The metrics alone, where the configuration names a file for them. */
+void report_metrics(const struct config *config, struct journal *journal);
+
 #endif
