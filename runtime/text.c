@@ -13,11 +13,16 @@
 
 /* ---- mistakes ---- */
 
-/* A message is one line of printable text whatever the file holds. */
+/* A message is one line of printable text whatever the file holds. Control characters beyond ASCII, which terminals obey
+ * as well, are 0xc2 and a byte up to 0x9f in UTF-8. */
 static void clean_message(char *text) {
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
+    for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++) {
+        bool second = at > (unsigned char *)text && at[-1] == 0xc2 && *at >= 0x80 && *at <= 0x9f;
+        if (second)
+            at[-1] = '?';
+        if (*at < 0x20 || *at == 0x7f || second)
+            *at = '?';
+    }
 }
 
 bool text_mistake(struct mistake *mistake, unsigned line, const char *format, ...) {

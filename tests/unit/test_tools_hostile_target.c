@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 
 #include "runtime/util.h"
+#include "tools/event_socket.h"
 #include "tools/patch/changes.h"
 #include "tools/patch/claim.h"
 #include "tools/patch/confine.h"
@@ -179,6 +180,28 @@ static bool check_one_container(void) {
 static void test_a_container_is_one_target(void **state) {
     (void)state;
     apart(check_one_container);
+}
+
+/* Open to all by no second call, which would name what somebody has put there meanwhile. */
+static void test_the_socket_is_open_from_the_start(void **state) {
+    (void)state;
+    struct stat status;
+    cleanup_free char *path = xasprintf("%s/events", work);
+    mode_t old = umask(077);
+    cleanup_fd int listener = event_listen(path);
+    assert_int_equal(umask(old), 077);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0666);
+}
+
+/* What a command of the target writes comes to a terminal as it is told of: as text. */
+static void test_words_of_the_target_command_no_terminal(void **state) {
+    (void)state;
+    const char *const arguments[] = {"sh", "-c", "printf 'a\\033[2Jb\\302\\2332Jc\\303\\234'; exit 1", NULL};
+    struct command_result result;
+    assert_false(command_run(&(struct command){.arguments = arguments, .timeout_seconds = 60}, &result, &mistake));
+    command_result_free(&result);
+    assert_non_null(strstr(mistake.text, "a?[2Jb??2Jc\303\234"));
 }
 
 /* ---- run with more than it has ---- */
@@ -501,6 +524,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number_of_another_process_is_not_entered),
         cmocka_unit_test(test_a_container_is_one_target),
+        cmocka_unit_test(test_the_socket_is_open_from_the_start),
+        cmocka_unit_test(test_words_of_the_target_command_no_terminal),
         cmocka_unit_test(test_commands_have_what_the_container_has),
         cmocka_unit_test(test_commands_have_what_a_root_directory_has),
         cmocka_unit_test(test_downloads_use_the_containers_network),

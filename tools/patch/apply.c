@@ -320,15 +320,22 @@ static int lock_state(const struct config *config, bool *busy, struct mistake *m
     return *busy ? -1 : steal_fd(&lock);
 }
 
-static bool open_target(const struct incident *incident, struct target *target, struct mistake *mistake) {
+/* The start is looked at when the process is held by a descriptor: before, its number could become another's. */
+static bool open_container(const struct incident *incident, struct target *target, struct mistake *mistake) {
     uint64_t start;
+    bool opened = target_of_process(target, incident->target, mistake);
+    if (process_start(incident->target, &start) && start == incident->target_start)
+        return opened;
+    if (opened)
+        target_close(target);
+    return text_mistake(mistake, 0, "the container is gone: its first process, %d, ended", (int)incident->target);
+}
+
+static bool open_target(const struct incident *incident, struct target *target, struct mistake *mistake) {
     if (incident->root == NULL)
         return text_mistake(mistake, 0, "which container it was is not known: apply the recipe with --root or --pid");
-    if (incident->target == 0)
-        return target_of_directory(target, incident->root, mistake);
-    if (!process_start(incident->target, &start) || start != incident->target_start)
-        return text_mistake(mistake, 0, "the container is gone: its first process, %d, ended", (int)incident->target);
-    return target_of_process(target, incident->target, mistake);
+    return incident->target == 0 ? target_of_directory(target, incident->root, mistake)
+                                 : open_container(incident, target, mistake);
 }
 
 static bool work_begin(struct work *work, const struct config *config, struct journal *journal,

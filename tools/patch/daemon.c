@@ -121,11 +121,13 @@ static void start_reporters(struct patch_daemon *daemon) {
     }
 }
 
-static void report(struct patch_daemon *daemon, int64_t incident) {
-    if (daemon->report_count == REPORTS_MOST)
-        warn("incident %lld is not told to the hook: too many wait for it", (long long)incident);
+/* What is ignored anybody can cause, as often as he may send: it takes no more than half of the room. */
+static void report(struct patch_daemon *daemon, const struct incident *incident) {
+    size_t room = incident->state == INCIDENT_IGNORED ? REPORTS_MOST / 2 : REPORTS_MOST;
+    if (daemon->report_count >= room)
+        warn("incident %lld is not told to the hook: too many wait for it", (long long)incident->id);
     else
-        daemon->reports[daemon->report_count++] = incident;
+        daemon->reports[daemon->report_count++] = incident->id;
     start_reporters(daemon);
 }
 
@@ -233,7 +235,7 @@ static void decide_and_tell(struct patch_daemon *daemon, struct incident *incide
     join_open(daemon, incident);
     journal_update(daemon->journal, incident);
     say(incident);
-    report(daemon, incident->id);
+    report(daemon, incident);
     start_worker(daemon);
 }
 

@@ -140,7 +140,9 @@ static bool run_policygen(const struct work *work, const char *program, const st
     cleanup_free char *output = xasprintf("%s/" FRESH, work->stage->scratch);
     cleanup_free char *cache = xasprintf("%s/" CACHE, work->stage->scratch);
     struct arguments arguments = {0};
-    const char *const first[] = {work->policygen, "--image", work->stage->merged, "--output", output, "--cache", cache};
+    /* One processor: the patched machine serves meanwhile, and each takes memory. */
+    const char *const first[] = {work->policygen, "--image", work->stage->merged, "--output", output, "--cache", cache,
+                                 "--jobs",        "1"};
     for (size_t i = 0; i < sizeof first / sizeof first[0]; i++)
         add(&arguments, first[i]);
     for (size_t i = 0; i < also->count; i++) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "runtime/util.h"
+#include "tools/patch/claim.h"
 #include "tools/patch/command.h"
 #include "tools/patch/incident_view.h"
 #include "tools/patch/metrics.h"
@@ -38,7 +39,9 @@ static char *os_release(const struct incident *incident) {
     if (incident->root == NULL || (incident->target != 0 ? !target_of_process(&target, incident->target, &mistake)
                                                          : !target_of_directory(&target, incident->root, &mistake)))
         return NULL;
-    cleanup_fd int descriptor = target_openat(&target, "/etc/os-release", O_RDONLY | O_CLOEXEC, 0);
+    uint64_t start;
+    bool same = incident->target == 0 || (process_start(incident->target, &start) && start == incident->target_start);
+    cleanup_fd int descriptor = same ? target_openat(&target, "/etc/os-release", O_RDONLY | O_CLOEXEC, 0) : -1;
     if (descriptor >= 0)
         text = fd_read(descriptor, OS_RELEASE_MOST, &size);
     target_close(&target);
