@@ -92,6 +92,7 @@ static void add_slot(struct process_counts *counts, pid_t pid, const struct coun
 const char *process_counts_read(struct process_counts *counts, pid_t pid) {
     struct counts_locator locator;
     uint32_t used;
+    errno = 0; /* libraries leave things in it when they start */
     if (!find_locator(pid, &locator))
         return errno == EACCES || errno == EPERM || errno == ENOENT ? strerror(errno) : "the shim is not loaded there";
     if (counts->names && counts->entries != locator.entries)
