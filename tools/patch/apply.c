@@ -41,7 +41,7 @@ struct work {
     struct stale_process *stale; /* processes that map them, and what they listen on, from before the commit */
     size_t stale_count;
     struct listener *listeners;
-    size_t listener_count;
+    size_t listener_count, answering; /* so many answered, and stand first */
     struct method_cost cost;
     char *note; /* what the step that just ended has to say; owned */
 };
@@ -122,6 +122,17 @@ static bool step_policy(struct work *work, struct mistake *mistake) {
     return changes_read(&work->changes, &work->stage, mistake);
 }
 
+/* What does not answer before the patch need not answer afterwards: a socket that was given another name, a full queue. */
+static void put_answering_first(struct work *work) {
+    for (size_t i = 0; i < work->listener_count; i++) {
+        struct listener listener = work->listeners[i];
+        if (!listener_answers(&work->target, &listener))
+            continue;
+        work->listeners[i] = work->listeners[work->answering];
+        work->listeners[work->answering++] = listener;
+    }
+}
+
 static void find_stale(struct work *work) {
     work->old_files = xcalloc(work->changes.count + 1, sizeof *work->old_files);
     for (size_t i = 0; i < work->changes.count; i++) {
@@ -132,6 +143,7 @@ static void find_stale(struct work *work) {
     }
     work->stale_count = processes_mapping(&work->target, work->old_files, work->old_file_count, &work->stale);
     work->listener_count = processes_listeners(&work->target, work->stale, work->stale_count, &work->listeners);
+    put_answering_first(work);
 }
 
 /* A program that is restarted too often is attacked through its restarts. */
@@ -188,7 +200,7 @@ static bool step_restart(struct work *work, struct mistake *mistake) {
 }
 
 static bool step_health(struct work *work, struct mistake *mistake) {
-    return health_check(work->recipe, &work->target, work->listeners, work->listener_count, work->incident->id,
+    return health_check(work->recipe, &work->target, work->listeners, work->answering, work->incident->id,
                         &work->incident->outage, mistake);
 }
 
@@ -235,7 +247,7 @@ static bool undo_restart(struct work *work, struct mistake *mistake) {
 /* A check of the recipe may hold for the fixed version alone: here it is asked whether all is as it was. */
 static bool undo_health(struct work *work, struct mistake *mistake) {
     const struct recipe as_before = {.timeout = work->recipe->timeout};
-    return health_check(&as_before, &work->target, work->listeners, work->listener_count, work->incident->id,
+    return health_check(&as_before, &work->target, work->listeners, work->answering, work->incident->id,
                         &work->incident->outage, mistake);
 }
 
