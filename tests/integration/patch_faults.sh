@@ -1,0 +1,140 @@
+#!/bin/bash
+# What goes wrong while a server is patched that runs in a container, asked all the time: whatever it is, the container ends
+# patched or with identical files and the server on its old library, and the journal says which.
+# shellcheck disable=SC2317 # much is called by name, through until_true
+set -uo pipefail
+if [ "${1:-}" != inside ]; then # what is mounted here outlives the test in no case
+    unshare --mount --propagation private true 2>/dev/null || { echo "skip patch-faults: no mount namespace"; exit 0; }
+    exec unshare --mount --propagation private "$0" inside
+fi
+# shellcheck source=tests/integration/common/expect.sh
+. "$(dirname "$0")/common/expect.sh"
+# shellcheck source=tests/integration/common/sample_container.sh
+. "$(dirname "$0")/common/sample_container.sh"
+
+prepare patch-faults
+patience=60
+
+# ---- recipes of other packages ----
+
+# recipe_with NAME EXPRESSION...: a directory $work/NAME with the recipe, changed by sed and signed again; sets $recipes.
+recipe_with() {
+    local arguments=(-e '') each
+    recipes=$work/$1.recipes
+    for each in "${@:2}"; do
+        arguments+=(-e "$each")
+    done
+    mkdir "$recipes" && sed "${arguments[@]}" "$work/drafts/sample-lookup.recipe" >"$recipes/sample-lookup.recipe" &&
+        "$pinion" recipe sign --key "$work/key" "$recipes/sample-lookup.recipe" >/dev/null
+}
+
+# recipe_of VERSION POSTINST: the recipe of a package with the fix and this script, which goes into the archive of $tree.
+recipe_of() {
+    local package=$work/package-$1 archive=$tree/srv/archive deb size digest
+    dpkg-deb --raw-extract "$archive/${library}_1.0-2_amd64.deb" "$package" &&
+        printf '#!/bin/sh\n%s\n' "$2" >"$package/DEBIAN/postinst" && chmod 755 "$package/DEBIAN/postinst" &&
+        "$common/debian_package" "$package" "$library" "$1" "$archive" "Depends: libc6" || return
+    deb=$archive/${library}_${1}_amd64.deb
+    size=$(stat --format=%s "$deb") digest=$(sha256sum "$deb" | cut -d' ' -f1)
+    recipe_with "$1" "s/1\.0-2/$1/g" "s/size = [0-9]*;/size = $size;/" "s/sha256 = \"[0-9a-f]*\"/sha256 = \"$digest\"/"
+}
+
+# ends_in NAME STATE PATTERN: the incident's state, and what it says.
+ends_in() {
+    until_true ended >/dev/null
+    [ "$(incidents '.incidents[-1].state')" = "$2" ] && incidents '.incidents[-1].detail' | grep -Eq "$3"
+    report "$1/told" $? "$(incidents -c '.incidents[] | {state, detail}') $(tail -n 2 "$work/helper")"
+}
+
+# ---- faults ----
+
+begin_case archive-unreachable
+rm "$tree"/srv/archive/*.deb
+raise_alarm
+ends_in archive-unreachable "rolled back" "libsample-lookup1"
+as_before archive-unreachable
+end_case
+
+begin_case wrong-digest
+python3 - "$tree/srv/archive/${library}_1.0-2_amd64.deb" <<'END'
+import sys
+with open(sys.argv[1], "r+b") as file:
+    file.seek(1500)
+    byte = file.read(1)[0]
+    file.seek(1500)
+    file.write(bytes([byte ^ 1]))
+END
+raise_alarm
+ends_in wrong-digest "rolled back" "digest|SHA-?256|[Hh]ash"
+as_before wrong-digest
+end_case
+
+begin_case wrong-signature
+recipe_with wrong-signature
+sed -i 's/^summary = "/&Really: /' "$recipes/sample-lookup.recipe"
+raise_alarm
+ends_in wrong-signature refused "sign"
+as_before wrong-signature
+end_case
+
+begin_case another-key
+"$pinion" recipe key --output "$work/other-key" >/dev/null 2>&1
+recipe_with another-key
+"$pinion" recipe sign --key "$work/other-key" "$recipes/sample-lookup.recipe" >/dev/null
+raise_alarm
+ends_in another-key refused "sign|key"
+as_before another-key
+end_case
+
+# A check that only the old library meets; and one that nothing meets, which tells nothing of the roll-back.
+begin_case unhealthy
+recipe_with unhealthy 's|{ url = [^}]*}|{ command = [ "sh", "-c", "! grep -q 1.0-2 /var/lib/dpkg/status" ]; }|' 's/timeout = [0-9]*/timeout = 1/'
+raise_alarm
+ends_in unhealthy "rolled back" "exit|status|ended"
+as_before unhealthy
+end_case
+
+begin_case never-healthy
+recipe_with never-healthy 's/It serves/It never says this/' 's/timeout = [0-9]*/timeout = 1/'
+raise_alarm
+ends_in never-healthy "rolled back" "8080"
+as_before never-healthy
+end_case
+
+begin_case postinst
+recipe_of 1.0-3 'echo "this will not do" >&2; date >/etc/changed; exit 1'
+raise_alarm
+ends_in postinst "rolled back" "post-?inst|dpkg|this will not do"
+as_before postinst
+end_case
+
+begin_case hanging-postinst
+recipe_of 1.0-4 'sleep 1000'
+raise_alarm "step_timeout = 3;"
+ends_in hanging-postinst "rolled back" "still ran after 3 s"
+as_before hanging-postinst
+nothing_sleeps() {
+    ! pgrep --full "^sleep 1000$" >/dev/null
+}
+until_true nothing_sleeps
+report hanging-postinst/nothing-runs-on $? "$(pgrep --full --list-full "^sleep 1000")"
+end_case
+
+# The package says that it is small; what it writes is more than there is room for.
+echo "# disk-full"
+new_tree full
+mv "$tree" "$tree.files"
+mkdir "$tree"
+mount -t tmpfs -o "size=$(($(du --summarize --block-size=1M "$tree.files" | cut -f1) + 24))M,nr_inodes=0" tmpfs "$tree"
+cp -a "$tree.files/." "$tree"
+start_server "$tree"
+recipe_of 1.0-5 'head -c 60000000 /dev/urandom >/var/lib/large'
+raise_alarm
+ends_in disk-full "rolled back" "[Nn]o space|room|full"
+as_before disk-full
+stop_helper
+ends "$asker"
+stop_container
+umount "$tree"
+
+exit "$failed"
