@@ -238,6 +238,26 @@ static void test_listeners_are_found_and_asked(void **state) {
     listeners_free(list, count);
 }
 
+/* As haproxy does: the kernel goes on telling the name that it was bound to. */
+static void test_a_renamed_socket_is_no_address(void **state) {
+    (void)state;
+    cleanup_free char *bound = xasprintf("%s/socket.tmp", directory);
+    cleanup_free char *path = xasprintf("%s/socket.renamed", directory);
+    int local = listen_local(bound);
+    char program[4096] = "";
+    assert_true(readlink("/proc/self/exe", program, sizeof program - 1) > 0);
+    struct stale_process self = {.process = getpid(), .program = program};
+    struct listener *list;
+    size_t count = processes_listeners(&target, &self, 1, &list);
+    assert_non_null(find_listener(list, count, AF_UNIX, 0));
+    listeners_free(list, count);
+    assert_int_equal(rename(bound, path), 0);
+    count = processes_listeners(&target, &self, 1, &list);
+    assert_null(find_listener(list, count, AF_UNIX, 0));
+    listeners_free(list, count);
+    close(local);
+}
+
 /* ---- health ---- */
 
 static bool check(const char *text, const struct listener *listeners, size_t count, struct mistake *mistake) {
@@ -407,6 +427,7 @@ int main(void) {
         cmocka_unit_test(test_deleted_code_is_found_without_a_list),
         cmocka_unit_test(test_file_that_came_back_is_not_old),
         cmocka_unit_test(test_listeners_are_found_and_asked),
+        cmocka_unit_test(test_a_renamed_socket_is_no_address),
         cmocka_unit_test(test_health_of_command),
         cmocka_unit_test(test_health_of_listener),
         cmocka_unit_test(test_health_of_url),

@@ -193,15 +193,23 @@ static bool is_listed(const struct listener_list *list, const char *program, con
     return false;
 }
 
-static void add_listeners(struct listener_list *list, const struct process_facts *facts) {
+/* A socket's name is the one it was bound to: programs rename theirs into place, and then nobody reaches it by that. */
+static bool is_reachable(const struct target *target, const struct socket_row *row) {
+    struct stat status;
+    if (row->family != AF_UNIX || row->address[0] == '@')
+        return true;
+    cleanup_fd int fd = row->address[0] == '/' ? target_openat(target, row->address, O_PATH | O_CLOEXEC, 0) : -1;
+    return fd >= 0 && fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+static void add_listeners(struct listener_list *list, const struct target *target, const struct process_facts *facts) {
     struct socket_rows rows = read_sockets(facts->process);
     size_t count = own_sockets(facts->process, &rows);
     cleanup_free char *link = xasprintf("/proc/%d/ns/net", (int)facts->process);
     cleanup_fd int network = open(link, O_RDONLY | O_CLOEXEC);
     for (size_t i = 0; i < count; i++) {
         const struct socket_row *row = &rows.items[i];
-        bool relative = row->family == AF_UNIX && row->address[0] != '/' && row->address[0] != '@';
-        if (!row->listens || relative || is_listed(list, facts->program, row, network))
+        if (!row->listens || !is_reachable(target, row) || is_listed(list, facts->program, row, network))
             continue;
         struct listener *listener = array_append(list->items, list->count);
         *listener = (struct listener){.program = xstrdup(facts->program),
@@ -224,7 +232,7 @@ size_t processes_listeners(const struct target *target, const struct stale_proce
         for (size_t j = 0; j < count; j++)
             wanted = wanted || strcmp(processes[j].program, all[i].program) == 0;
         if (wanted)
-            add_listeners(&list, &all[i]);
+            add_listeners(&list, target, &all[i]);
     }
     if (count > 0)
         process_facts_free(all, all_count);
