@@ -45,6 +45,8 @@ static void copy(const char *from, const char *to) {
 }
 static void serve(char **arguments) {
     const char *given = getenv("SOCKET");
+    if (given && fcntl(atoi(given), F_GETFD) < 0)
+        given = NULL;
     int fd = given ? atoi(given) : socket(AF_INET, SOCK_STREAM, 0), on = 1;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(arguments[2]))};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -75,6 +77,8 @@ static void serve(char **arguments) {
 }
 int main(int count, char **arguments) {
     char answer[16] = "";
+    if (strcmp(build, "broken") == 0)
+        return 1;
     if (strcmp(arguments[1], "serve") == 0)
         serve(arguments);
     if (strcmp(arguments[1], "save") == 0) {
@@ -91,8 +95,10 @@ cat >inside.c <<'END'
 #include <unistd.h>
 int main(int count, char **arguments) {
     char *environment[] = {"LD_PRELOAD=/usr/lib/libpinion.so", "PINION_COUNTS=", "PINION_LOG=/srv/log", NULL};
-    if (count > 2 && chroot(arguments[1]) == 0 && chdir("/") == 0)
-        execve("/usr/bin/server", arguments + 1, environment);
+    if (count > 2 && chroot(arguments[1]) == 0 && chdir("/") == 0) {
+        arguments[1] = "/usr/bin/server";
+        execve(arguments[1], arguments + 1, environment);
+    }
     return 126;
 }
 END
@@ -107,7 +113,7 @@ make_server() {
 for word in one two three; do make_library $word || exit 2; done
 cp libgreet.one "$root/usr/lib/libgreet.so"
 ${CC:-gcc} -O1 inside.c -o inside || exit 2
-make_server one && make_server two || exit 2
+make_server one && make_server two && make_server broken || exit 2
 cp server.one "$root/usr/bin/server"
 cp "$shim" "$root/usr/lib/libpinion.so"
 cp /lib64/ld-linux-x86-64.so.2 "$root/lib64/"
@@ -209,12 +215,20 @@ cp "$union".* new/etc/pinion/
 : >new/srv/log
 expect new-build-runs-under-the-policy-of-both 0 '^two$' ./inside new once
 
+# What ends at its reload is started again as it was: same command line, user, environment.
+recipe broken 'restart = ( { program = "/usr/bin/server"; how = "reload"; signal = "HUP"; } );' server.broken=/usr/bin/server
+expect server-that-ends-is-rolled-back 1 'did not start again' \
+    "$pinion" patch apply broken.recipe --config conf --root "$root"
+running=$(cat "$root/srv/pid")
+cmp -s server.two "$root/usr/bin/server" && [ "$( (ask) 2>/dev/null)" = two ] && grep -q libpinion.so "/proc/$running/maps"
+report server-that-ended-serves-again-protected $?
+
 # Who comes back without the shim is not kept: here a supervisor starts it so.
 (for i in 1 2; do
     running=$(cat "$root/srv/pid")
     while kill -0 "$running" 2>/dev/null; do sleep 0.01; done
     env -i "$(command -v chroot)" "$root" /usr/bin/server serve $port </dev/null >/dev/null 2>&1 &
-    while [ "$(cat "$root/srv/pid")" = "$running" ]; do sleep 0.01; done
+    until now=$(cat "$root/srv/pid") && [ -n "$now" ] && [ "$now" != "$running" ]; do sleep 0.01; done
 done) &
 recipe bare 'restart = ( { program = "/usr/bin/server"; how = "signal"; signal = "TERM"; } );' \
     libgreet.three=/usr/lib/libgreet.so

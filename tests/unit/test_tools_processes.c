@@ -362,7 +362,7 @@ static void test_unknown_server_needs_the_recipe(void **state) {
     size_t count = processes_mapping(&target, &file, 1, &stale);
     assert_int_equal(count, 2);
     struct recipe recipe = {0};
-    assert_false(restart_possible(&target, &recipe, stale, count, &mistake));
+    assert_false(restart_possible(&target, &recipe, stale, count, NULL, &mistake));
     assert_non_null(strstr(mistake.text, "in the recipe"));
     char *left = NULL;
     assert_false(restart_stale(&target, &recipe, stale, count, 1, 1, &left, &mistake));
@@ -370,7 +370,7 @@ static void test_unknown_server_needs_the_recipe(void **state) {
     struct recipe_restart way = {.program = stale[0].program, .how = RESTART_SIGNAL, .signal = (char[]){"TERM"}};
     recipe.restarts = &way;
     recipe.restart_count = 1;
-    assert_true(restart_possible(&target, &recipe, stale, count, &mistake));
+    assert_true(restart_possible(&target, &recipe, stale, count, NULL, &mistake));
     end(child, stale, count);
     stale_processes_free(stale, count);
     close(fd);

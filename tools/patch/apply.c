@@ -42,6 +42,7 @@ struct work {
     size_t stale_count;
     struct listener *listeners;
     size_t listener_count, answering; /* so many answered, and stand first */
+    struct restart_memory *memory;    /* how to start again what the patch may end */
     struct method_cost cost;
     char *note; /* what the step that just ended has to say; owned */
 };
@@ -162,7 +163,7 @@ static bool step_ready(struct work *work, struct mistake *mistake) {
     find_stale(work);
     note(work, "%zu processes run what changes", work->stale_count);
     return restarts_allowed(work, mistake) &&
-           restart_possible(&work->target, work->recipe, work->stale, work->stale_count, mistake);
+           restart_possible(&work->target, work->recipe, work->stale, work->stale_count, &work->memory, mistake);
 }
 
 /* Rules first: no process that starts meanwhile meets new code with old rules. */
@@ -240,6 +241,10 @@ static bool undo_files(struct work *work, struct mistake *mistake) {
 /* What maps the files that the patch had brought, and now are gone. */
 static bool undo_restart(struct work *work, struct mistake *mistake) {
     stale_processes_free(work->stale, work->stale_count);
+    work->stale = NULL;
+    work->stale_count = 0;
+    if (!restart_missing(work->memory, &work->target, RESTART_SECONDS, mistake))
+        return false;
     work->stale_count = processes_mapping(&work->target, NULL, 0, &work->stale);
     return step_restart(work, mistake);
 }
@@ -369,6 +374,7 @@ static void work_end(struct work *work) {
     changes_free(&work->changes);
     stale_processes_free(work->stale, work->stale_count);
     listeners_free(work->listeners, work->listener_count);
+    restart_memory_free(work->memory);
     target_unlock_packages(&work->packages);
     target_close(&work->target);
     free(work->old_files);

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/keyctl.h>
 #include <poll.h>
 #include <signal.h>
@@ -141,6 +142,26 @@ static char **child_environment(const struct command *command) {
 
 static int report_of_child = -1;
 
+/* What is waited for ends here; its child is on its own, and gives up what the other process had not. */
+static bool run_on(const struct command_identity *identity, struct mistake *mistake) {
+    pid_t child = fork();
+    if (child != 0)
+        _exit(child < 0 ? 127 : 0);
+    setsid();
+    prctl(PR_SET_PDEATHSIG, 0);
+    int nowhere = open("/dev/null", O_RDWR);
+    for (int i = 0; i < 2; i++)
+        if (dup2(identity->outputs[i] >= 0 ? identity->outputs[i] : nowhere, STDOUT_FILENO + i) < 0)
+            close(STDOUT_FILENO + i);
+    if (identity->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return text_mistake(mistake, 0, "cannot give up gaining privileges: %s", strerror(errno));
+    if (setgroups(identity->group_count, identity->groups) != 0 ||
+        setresgid(identity->group, identity->group, identity->group) != 0 ||
+        setresuid(identity->user, identity->user, identity->user) != 0)
+        return text_mistake(mistake, 0, "cannot become user %u: %s", (unsigned)identity->user, strerror(errno));
+    return chdir(identity->directory) == 0 || chdir("/") == 0;
+}
+
 _Noreturn static void child_run(const struct start *start) {
     const struct command *command = start->command;
     struct mistake mistake = {.line = 0};
@@ -160,6 +181,8 @@ _Noreturn static void child_run(const struct start *start) {
     } else if (chdir("/") != 0) {
         _exit(127);
     }
+    if (command->runs_on != NULL && !run_on(command->runs_on, &mistake))
+        child_fail(start->report, &mistake);
     close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
     environ = child_environment(command);
     execvp(command->arguments[0], (char *const *)command->arguments);

@@ -7,11 +7,23 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "runtime/document.h"
 
 #define COMMAND_OUTPUT_MOST 65536   /* bytes that are kept: the first and the last half of what was written */
 #define COMMAND_MARK "PINION_PATCH" /* in the environment of every command: the incident's number, and whose it is */
+
+/* For a program that runs on by itself: in a session of its own, with nothing more than another process had. */
+struct command_identity {
+    uid_t user;
+    gid_t group;
+    gid_t *groups;
+    size_t group_count;
+    bool no_new_privileges;
+    char *directory; /* current directory, inside the root; the root where it cannot be entered */
+    int outputs[2];  /* standard output and error; -1: none */
+};
 
 struct command {
     const char *const *arguments;   /* ends with NULL; the first is an absolute path, or is looked up in PATH of the
@@ -24,6 +36,7 @@ struct command {
                                      * with the mark would be killed as something left behind */
     bool service;                   /* it starts a service: what it leaves running when it ends in time stays, also a
                                      * daemon that has not left its process group yet */
+    const struct command_identity *runs_on; /* NULL: as root, and waited for. Else it is only started; `service` */
     /* Called in the child before exec; false ends it with the mistake. For namespaces and roots. It sees to the
      * current directory. NULL: nothing but the root as current directory. */
     bool (*enter)(void *context, struct mistake *mistake);

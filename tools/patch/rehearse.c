@@ -47,7 +47,7 @@ static bool find_restarts(const struct recipe *recipe, const struct target *targ
             fprintf(out, "%s\n", clean);
     }
     fclose(out);
-    bool good = restart_possible(target, recipe, stale, count, mistake);
+    bool good = restart_possible(target, recipe, stale, count, NULL, mistake);
     stale_processes_free(stale, count);
     return good;
 }

@@ -15,15 +15,18 @@
 
 #include "runtime/text.h"
 #include "runtime/util.h"
+#include "tools/patch/restart_memory.h"
 #include "tools/patch/service.h"
 #include "tools/process.h"
 
 #define POLL_MILLISECONDS 20
-#define MOST_SECONDS 120     /* for all programs together: nothing that comes later makes it good */
-#define START_SECONDS 3      /* until a new binary is there at all */
-#define SUCCESSOR_SECONDS 20 /* until a new binary serves */
-#define SHIM_SECONDS 5       /* until a new process has loaded libpinion.so */
-#define DRAIN_SECONDS 30     /* old processes may finish what they have begun; then they are told to end */
+#define MOST_SECONDS 120      /* for all programs together: nothing that comes later makes it good */
+#define START_SECONDS 3       /* until a new binary is there at all */
+#define SUCCESSOR_SECONDS 20  /* until a new binary serves */
+#define ABSENT_SECONDS 10     /* until a program that has ended runs again */
+#define SUPERVISOR_SECONDS 30 /* likewise, where a supervisor starts it, which may wait before it does */
+#define SHIM_SECONDS 5        /* until a new process has loaded libpinion.so */
+#define DRAIN_SECONDS 30      /* old processes may finish what they have begun; then they are told to end */
 
 static const struct restart_row rows[] = {
 #define RESTART_ROW(program, how, signal, stop, script, command, package, children, sessions, why) \
@@ -273,11 +276,35 @@ static bool check_ways(struct work *work, struct mistake *mistake) {
     return true;
 }
 
+/* How the program is started while nothing of it runs; NULL where somebody else does that. */
+static void remember(const struct work *work, const struct instance *instance, struct restart_memory *memory) {
+    char *const *start = instance->how == RESTART_COMMAND ? instance->command : instance->service.arguments;
+    char *const line[] = {"/bin/sh", "-c", instance->row != NULL ? (char *)(uintptr_t)instance->row->command : NULL,
+                          NULL};
+    if (start == NULL && line[2] != NULL)
+        start = line;
+    struct service service = {NULL, NULL};
+    char **own = start == NULL ? service_arguments(work->target, instance->first) : NULL;
+    struct service_hint hint = {NULL, instance->row != NULL ? instance->row->script : NULL};
+    struct mistake ignored = {.line = 0};
+    if (start == NULL && own == NULL && service_find(work->target, instance->first, &hint, &service, &ignored))
+        start = service.arguments;
+    restart_memory_add(memory, work->target, instance->first, start, instance->environment,
+                       instance->how == RESTART_SIGNAL);
+    texts_free(own);
+    service_free(&service);
+}
+
 bool restart_possible(const struct target *target, const struct recipe *recipe, const struct stale_process *processes,
-                      size_t count, struct mistake *mistake) {
+                      size_t count, struct restart_memory **memory, struct mistake *mistake) {
     struct work work = {.target = target, .recipe = recipe};
     find_instances(&work, processes, count);
     bool possible = check_ways(&work, mistake);
+    if (memory != NULL)
+        *memory = restart_memory_make();
+    for (size_t i = 0; i < work.count && possible && memory != NULL; i++)
+        if (!is_left(&work.instances[i]))
+            remember(&work, &work.instances[i], *memory);
     work_free(&work);
     return possible;
 }
@@ -470,32 +497,44 @@ static char *still_old(const struct work *work) {
     return text;
 }
 
+/* Seconds; a program that was executed anew keeps the age of its process. */
+static uint64_t age_of(const struct process_facts *process) {
+    struct timespec time;
+    clock_gettime(CLOCK_BOOTTIME, &time);
+    uint64_t started = process->start / (uint64_t)sysconf(_SC_CLK_TCK);
+    return (uint64_t)time.tv_sec > started ? (uint64_t)time.tv_sec - started : 0;
+}
+
 /* What is wrong with the processes that now run in its place, or NULL. */
-static char *successor_problem(const struct work *work, const struct instance *instance, bool *bare) {
+static char *successor_problem(const struct work *work, const struct instance *instance, unsigned *patience) {
     struct process_facts *all;
     size_t count = processes_all(work->target, &all), found = 0;
     char *problem = NULL;
+    *patience = MOST_SECONDS;
     for (size_t i = 0; i < count && problem == NULL; i++) {
         if (strcmp(all[i].program, instance->first->program) != 0)
             continue;
         found++;
-        *bare = instance->protected && !is_protected(all[i].process) && process_is(all[i].process, all[i].start);
-        if (*bare)
-            problem = xasprintf("process %d of \"%s\" came back without libpinion.so: its service must set LD_PRELOAD",
-                                (int)all[i].process, all[i].program);
+        if (!instance->protected || is_protected(all[i].process) || !process_is(all[i].process, all[i].start))
+            continue;
+        *patience = age_of(&all[i]) < SHIM_SECONDS ? MOST_SECONDS : SHIM_SECONDS;
+        problem = xasprintf("process %d of \"%s\" came back without libpinion.so: its service must set LD_PRELOAD",
+                            (int)all[i].process, all[i].program);
     }
     process_facts_free(all, count);
-    if (problem == NULL && found == 0)
-        problem = xasprintf("\"%s\" did not start again: see its log", instance->first->program);
-    return problem;
+    if (problem != NULL || found > 0)
+        return problem;
+    *patience = instance->how == RESTART_SIGNAL ? SUPERVISOR_SECONDS : ABSENT_SECONDS;
+    return xasprintf("\"%s\" did not start again: see its log", instance->first->program);
 }
 
-/* `bare`: something came back without protection, which takes no time to mend itself. */
-static char *problem_now(const struct work *work, bool *bare) {
+/* `patience`: seconds after which this problem will not mend itself. */
+static char *problem_now(const struct work *work, unsigned *patience) {
+    *patience = MOST_SECONDS;
     char *problem = still_old(work);
     for (size_t i = 0; i < work->count && problem == NULL; i++)
         if (!is_left(&work->instances[i]))
-            problem = successor_problem(work, &work->instances[i], bare);
+            problem = successor_problem(work, &work->instances[i], patience);
     return problem;
 }
 
@@ -527,17 +566,17 @@ static void end_draining(const struct work *work) {
 }
 
 static bool wait_for_new(const struct work *work, struct mistake *mistake) {
-    uint64_t begun = now(), patience = begun + DRAIN_SECONDS * 1000000000ull;
+    uint64_t begun = now(), drained = begun + DRAIN_SECONDS * 1000000000ull;
     for (;;) {
-        bool bare = false;
-        cleanup_free char *problem = problem_now(work, &bare);
+        unsigned patience;
+        cleanup_free char *problem = problem_now(work, &patience);
         if (problem == NULL)
             return true;
-        if (now() > patience) {
+        if (now() > drained) {
             end_draining(work);
-            patience = UINT64_MAX;
+            drained = UINT64_MAX;
         }
-        if (now() > work->deadline || (bare && now() > begun + SHIM_SECONDS * 1000000000ull))
+        if (now() > work->deadline || now() > begun + patience * 1000000000ull)
             return text_mistake(mistake, 0, "%s", problem);
         wait_moment(oldest_awaited(work));
     }
@@ -559,58 +598,6 @@ static void name_left(const struct work *work, const struct stale_process *proce
         free(steal_pointer(left));
 }
 
-/* ---- what did not come back ---- */
-
-/* What was ended and could not be started with the new files: after the roll-back it can. Lives as long as the process
- * that applies one patch. */
-static struct lost { char *program, **arguments, **environment; } * lost;
-static size_t lost_count;
-
-static char **texts_copy(char *const *texts) {
-    char **copy = NULL;
-    size_t count = 0;
-    for (; *texts != NULL; texts++)
-        *array_append(copy, count) = xstrdup(*texts);
-    *array_append(copy, count) = NULL;
-    return copy;
-}
-
-static bool runs(const struct target *target, const char *program) {
-    struct process_facts *all;
-    bool found = false;
-    size_t count = processes_all(target, &all);
-    for (size_t i = 0; i < count; i++)
-        found = found || strcmp(all[i].program, program) == 0;
-    process_facts_free(all, count);
-    return found;
-}
-
-static void remember_lost(const struct work *work) {
-    for (size_t i = 0; i < work->count; i++) {
-        const struct instance *instance = &work->instances[i];
-        char *const *start = instance->how == RESTART_SERVICE   ? instance->service.arguments
-                             : instance->how == RESTART_COMMAND ? instance->command
-                                                                : NULL;
-        if (start == NULL || is_left(instance) || runs(work->target, instance->first->program))
-            continue;
-        *array_append(lost, lost_count) =
-            (struct lost){xstrdup(instance->first->program), texts_copy(start), texts_copy(instance->environment)};
-    }
-}
-
-static bool start_lost(const struct work *work, struct mistake *mistake) {
-    bool good = true;
-    for (size_t i = 0; i < lost_count; i++) {
-        if (good && !runs(work->target, lost[i].program))
-            good = run_in_target(work, lost[i].arguments, lost[i].environment, mistake);
-        free(lost[i].program);
-        texts_free(lost[i].arguments);
-        texts_free(lost[i].environment);
-    }
-    lost_count = 0;
-    return good;
-}
-
 bool restart_stale(const struct target *target, const struct recipe *recipe, const struct stale_process *processes,
                    size_t count, int64_t incident, unsigned timeout_seconds, char **left, struct mistake *mistake) {
     (void)incident;
@@ -618,14 +605,12 @@ bool restart_stale(const struct target *target, const struct recipe *recipe, con
     struct work work = {.target = target, .recipe = recipe, .deadline = now() + seconds * 1000000000ull};
     *left = NULL;
     find_instances(&work, processes, count);
-    bool good = start_lost(&work, mistake) && check_ways(&work, mistake);
+    bool good = check_ways(&work, mistake);
     for (size_t i = 0; i < work.count && good; i++)
         good = is_left(&work.instances[i]) || do_restart(&work, &work.instances[i], mistake);
     good = good && wait_for_new(&work, mistake);
     if (good)
         name_left(&work, processes, count, left);
-    else
-        remember_lost(&work);
     work_free(&work);
     return good;
 }

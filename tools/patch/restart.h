@@ -30,17 +30,26 @@ const struct restart_row *restart_known(const char *program);
 /* One line of the plan for each program; the caller frees. */
 char *restart_describe(const struct recipe *recipe, const char *program);
 
+/* What is needed to start programs again that a patch has ended: taken down before anything is touched. */
+struct restart_memory;
+
 /* Whether restart_stale knows a way for all of them; else the mistake says what the recipe has to give. Changes
- * nothing. */
+ * nothing. `memory` (may be NULL) gets what restart_missing needs. */
 bool restart_possible(const struct target *target, const struct recipe *recipe, const struct stale_process *processes,
-                      size_t count, struct mistake *mistake);
+                      size_t count, struct restart_memory **memory, struct mistake *mistake);
+
+/* In a roll-back, before restart_stale: starts the programs of which nothing runs any more, as their services do, or with
+ * the command line, environment, user and directory that they had. */
+bool restart_missing(const struct restart_memory *memory, const struct target *target, unsigned timeout_seconds,
+                     struct mistake *mistake);
+void restart_memory_free(struct restart_memory *memory); /* NULL: nothing */
 
 /* Restarts what runs old code, one program after the other, and waits until none of these processes maps the old files
  * and a new one runs. What was protected by libpinion.so has to be so again, or it is a mistake. Processes that are not
  * servers (nobody reaches them, nor their parents or children, and neither recipe nor table names them), and sessions
  * of people, are left to end by themselves and named in `left`, a text owned by the caller, or NULL. Commands carry no
- * COMMAND_MARK: the services that they start are there to stay. What was ended and did not come back is started again
- * by the next call, also one without processes: the roll-back's. At most two minutes are taken, whatever the timeout. */
+ * COMMAND_MARK: the services that they start are there to stay. At most two
+ * minutes are taken, whatever the timeout. */
 bool restart_stale(const struct target *target, const struct recipe *recipe, const struct stale_process *processes,
                    size_t count, int64_t incident, unsigned timeout_seconds, char **left, struct mistake *mistake);
 

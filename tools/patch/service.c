@@ -204,7 +204,7 @@ static bool is_daemon(const struct target *target, const struct process_facts *p
 }
 
 /* Arguments that a program has replaced by a title cannot be used: then the first is not what it was started as. */
-static char **arguments_of(const struct target *target, const struct process_facts *process) {
+char **service_arguments(const struct target *target, const struct process_facts *process) {
     cleanup_free char *path = xasprintf("/proc/%d/cmdline", (int)process->process);
     size_t size = 0, count = 0;
     struct stat started, running;
@@ -230,7 +230,7 @@ static bool find_command_line(const struct target *target, const struct process_
                               struct service *service) {
     if (stop == NULL || !is_root(process->process) || !is_daemon(target, process))
         return false;
-    service->arguments = arguments_of(target, process);
+    service->arguments = service_arguments(target, process);
     service->stop = stop;
     return service->arguments != NULL;
 }
@@ -261,7 +261,18 @@ static bool is_trusted_file(const struct target *target, const char *path) {
            (status.st_mode & 022) == 0;
 }
 
-static char **own_environment(pid_t process) {
+/* The mark of our commands, and what programs tell themselves of sockets that they hand to their next binary. */
+static bool is_passing(const char *entry) {
+    static const char mark[] = COMMAND_MARK "=";
+    static const char *const names[] = {
+        mark, "NGINX=", "FPM_SOCKETS=", "LISTEN_FDS=", "LISTEN_PID=", "HAPROXY_MWORKER_REEXEC="};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strncmp(entry, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+char **service_own_environment(pid_t process) {
     cleanup_free char *path = xasprintf("/proc/%d/environ", (int)process);
     cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
     char **environment = NULL;
@@ -270,7 +281,7 @@ static char **own_environment(pid_t process) {
     for (ssize_t got = 1; fd >= 0 && got > 0 && size<131072; size += got> 0 ? (size_t)got : 0)
         got = read(fd, text + size, 131072 - size);
     for (size_t at = 0; at < size; at += strlen(text + at) + 1)
-        if (strchr(text + at, '=') != NULL && strncmp(text + at, COMMAND_MARK "=", sizeof COMMAND_MARK) != 0)
+        if (strchr(text + at, '=') != NULL && !is_passing(text + at))
             *array_append(environment, count) = xstrdup(text + at);
     *array_append(environment, count) = NULL;
     return environment;
@@ -304,5 +315,6 @@ static char **safe_environment(const struct target *target, pid_t process) {
 }
 
 char **service_environment(const struct target *target, const struct process_facts *process) {
-    return is_root(process->process) ? own_environment(process->process) : safe_environment(target, process->process);
+    return is_root(process->process) ? service_own_environment(process->process)
+                                     : safe_environment(target, process->process);
 }

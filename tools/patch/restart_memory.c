@@ -1,0 +1,205 @@
+/* Starting again what a patch has ended. Command lines and environments are what the process said of itself before: they
+ * are used as its own user, with nothing that it had not.
+ */
+#include "tools/patch/restart_memory.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "runtime/text.h"
+#include "runtime/util.h"
+#include "tools/patch/service.h"
+
+#define POLL_MILLISECONDS 20
+
+struct remembered {
+    char *program;
+    char **start; /* NULL: it is not known how */
+    char **environment;
+    bool supervised, as_itself;
+    struct command_identity identity;
+};
+
+struct restart_memory {
+    struct remembered *items;
+    size_t count;
+};
+
+struct restart_memory *restart_memory_make(void) {
+    return xcalloc(1, sizeof(struct restart_memory));
+}
+
+static void texts_free(char **texts) {
+    for (size_t i = 0; texts != NULL && texts[i] != NULL; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+void restart_memory_free(struct restart_memory *memory) {
+    for (size_t i = 0; memory != NULL && i < memory->count; i++) {
+        struct remembered *item = &memory->items[i];
+        for (size_t j = 0; j < 2; j++)
+            if (item->identity.outputs[j] >= 0)
+                close(item->identity.outputs[j]);
+        texts_free(item->start);
+        texts_free(item->environment);
+        free(item->identity.groups);
+        free(item->identity.directory);
+        free(item->program);
+    }
+    if (memory != NULL)
+        free(memory->items);
+    free(memory);
+}
+
+/* ---- taking down ---- */
+
+/* What restarts it starts it as well, but for these words, which may want it running. */
+static char **copy_start(char *const *texts) {
+    char **copy = NULL;
+    size_t count = 0;
+    for (; *texts != NULL; texts++) {
+        bool verb = count == 1 && (strcmp(*texts, "restart") == 0 || strcmp(*texts, "try-restart") == 0);
+        *array_append(copy, count) = xstrdup(verb ? "start" : *texts);
+    }
+    *array_append(copy, count) = NULL;
+    return copy;
+}
+
+static char **copy_texts(char *const *texts) {
+    char **copy = NULL;
+    size_t count = 0;
+    for (; texts != NULL && *texts != NULL; texts++)
+        *array_append(copy, count) = xstrdup(*texts);
+    *array_append(copy, count) = NULL;
+    return copy;
+}
+
+static const char *status_line(const char *status, const char *key) {
+    const char *line = strstr(status, key);
+    return line != NULL ? line + strlen(key) : "";
+}
+
+static void read_groups(const char *line, struct command_identity *identity) {
+    for (;;) {
+        char *end;
+        unsigned long group = strtoul(line, &end, 10);
+        if (end == line || memchr(line, '\n', (size_t)(end - line)) != NULL)
+            return;
+        *array_append(identity->groups, identity->group_count) = (gid_t)group;
+        line = end;
+    }
+}
+
+/* Filters of system calls cannot be given to another process: one that has them is not started by us. */
+static bool is_filtered(const char *status) {
+    cleanup_free char *own = process_text(getpid(), "status");
+    return strtoul(status_line(status, "\nSeccomp:"), NULL, 10) !=
+           strtoul(status_line(own != NULL ? own : "", "\nSeccomp:"), NULL, 10);
+}
+
+static bool has_own_users(pid_t process) {
+    struct stat ours, its;
+    cleanup_free char *path = xasprintf("/proc/%d/ns/user", (int)process);
+    return stat("/proc/self/ns/user", &ours) != 0 || stat(path, &its) != 0 || ours.st_ino != its.st_ino;
+}
+
+static void read_directory(const struct target *target, pid_t process, struct command_identity *identity) {
+    char path[PATH_MAX];
+    cleanup_free char *link = xasprintf("/proc/%d/cwd", (int)process);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    path[length > 0 ? length : 0] = '\0';
+    identity->directory = processes_inside(target, length > 0 ? path : "/");
+}
+
+static bool read_identity(const struct target *target, pid_t process, struct command_identity *identity) {
+    unsigned users[3], groups[3];
+    cleanup_free char *status = process_text(process, "status");
+    cleanup_fd int handle = pidfd_open(process, 0);
+    for (int i = 0; i < 2; i++)
+        identity->outputs[i] = handle >= 0 ? pidfd_getfd(handle, i + 1, 0) : -1;
+    if (status == NULL || has_own_users(process) || is_filtered(status) ||
+        sscanf(status_line(status, "\nUid:"), "%u %u %u", &users[0], &users[1], &users[2]) != 3 ||
+        sscanf(status_line(status, "\nGid:"), "%u %u %u", &groups[0], &groups[1], &groups[2]) != 3)
+        return false;
+    /* The least of what it was. */
+    identity->user = users[0] == users[1] && users[1] == users[2] ? users[1] : users[users[0] == 0];
+    identity->group = groups[1];
+    identity->no_new_privileges = strtoul(status_line(status, "\nNoNewPrivs:"), NULL, 10) == 1;
+    read_groups(status_line(status, "\nGroups:"), identity);
+    read_directory(target, process, identity);
+    return true;
+}
+
+void restart_memory_add(struct restart_memory *memory, const struct target *target, const struct process_facts *process,
+                        char *const *start, char *const *environment, bool supervised) {
+    struct remembered *item = array_append(memory->items, memory->count);
+    *item = (struct remembered){.program = xstrdup(process->program),
+                                .supervised = supervised,
+                                .as_itself = start == NULL,
+                                .identity.outputs = {-1, -1}};
+    if (supervised)
+        return;
+    if (start != NULL) {
+        item->start = copy_start(start);
+        item->environment = copy_texts(environment);
+    } else if (process->inner != 1 && read_identity(target, process->process, &item->identity)) {
+        item->start = service_arguments(target, process);
+        item->environment = service_own_environment(process->process);
+    }
+}
+
+/* ---- starting ---- */
+
+static uint64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static bool runs(const struct target *target, const char *program) {
+    struct process_facts *all;
+    bool found = false;
+    size_t count = processes_all(target, &all);
+    for (size_t i = 0; i < count; i++)
+        found = found || strcmp(all[i].program, program) == 0;
+    process_facts_free(all, count);
+    return found;
+}
+
+static bool start_again(const struct remembered *item, const struct target *target, unsigned timeout_seconds,
+                        struct mistake *mistake) {
+    uint64_t deadline = now() + timeout_seconds * 1000000000ull;
+    if (item->start == NULL)
+        return text_mistake(mistake, 0, "\"%s\" does not run any more, and nothing tells how it was started: start it",
+                            item->program);
+    struct command command = {.arguments = (const char *const *)item->start,
+                              .environment = (const char *const *)item->environment,
+                              .timeout_seconds = timeout_seconds,
+                              .service = true,
+                              .runs_on = item->as_itself ? &item->identity : NULL};
+    struct command_result result;
+    bool good = target_run(target, &command, &result, mistake);
+    command_result_free(&result);
+    while (good && !runs(target, item->program)) {
+        if (now() > deadline)
+            return text_mistake(mistake, 0, "\"%s\" did not start again: see its log", item->program);
+        poll(NULL, 0, POLL_MILLISECONDS);
+    }
+    return good;
+}
+
+bool restart_missing(const struct restart_memory *memory, const struct target *target, unsigned timeout_seconds,
+                     struct mistake *mistake) {
+    bool good = true;
+    for (size_t i = 0; memory != NULL && i < memory->count && good; i++)
+        if (!memory->items[i].supervised && !runs(target, memory->items[i].program))
+            good = start_again(&memory->items[i], target, timeout_seconds, mistake);
+    return good;
+}
