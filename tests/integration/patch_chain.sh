@@ -36,7 +36,7 @@ is_patched() {
     [ "$(installed "$tree")" = 1.0-2 ]
     report "$1/installed" $? "$library $(installed "$tree")"
     maps=$(cat "/proc/$(server_process)/maps")
-    grep -q libpinion.so <<<"$maps" && grep -q "$library_file"'$' <<<"$maps" && ! grep -q 'libsample.*(deleted)$' <<<"$maps"
+    grep -q libpinion.so <<<"$maps" && runs_library && ! grep -q 'libsample.*(deleted)$' <<<"$maps"
     report "$1/runs-the-new-library" $? "$(grep -E 'sample-lookup|libpinion' <<<"$maps")"
     grep -q "$(build_id "$tree$library_file")" "$tree/etc/pinion/$stem.policy"
     report "$1/policy-knows-it" $? "no $(build_id "$tree$library_file") in $(grep build "$tree/etc/pinion/$stem.policy")"
