@@ -1,6 +1,6 @@
 #!/bin/bash
 # The demonstration (make demo): Debian's nginx analysed, preloaded, enforced and put under load; then a vulnerable
-# server attacked without and with Pinion. Every promise is checked: exit status 1 when one is not kept.
+# server attacked without and with Pinion, and patched. Every promise is checked: exit status 1 when one is not kept.
 set -uo pipefail
 samples=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$samples/.." && pwd)/build
@@ -170,6 +170,13 @@ echo
 [ -s "$work/explained" ] || broken_promise "the explanation is empty"
 indent <"$work/explained"
 
+step "The hole itself: the patch helper takes the refused call for what it is, and patches the library (pinion patchd)"
+"$samples/patch.sh" >"$work/patched" 2>&1
+status=$?
+fold -s -w 110 "$work/patched" | indent
+[ "$status" = 0 ] || [ "$status" = 3 ] || broken_promise "the library should be patched while its server serves"
+
 printf '\n%sAll as promised%s, in %d seconds: nginx served under an enforced policy and nothing was refused; the attack\n' \
     "$bold" "$plain" "$SECONDS"
 printf 'that takes over the unprotected server was refused by the protected one, which serves on.\n'
+[ "$status" = 3 ] || printf 'Then the package with the hole was brought to its fixed version, and nobody noticed.\n'

@@ -17,6 +17,7 @@ unset PINION_COUNTS PINION_INTERVAL PINION_MODEL PINION_EVENTS PINION_POLICY PIN
 
 end_all() {
     local process
+    exec 2>/dev/null # of what is killed here the shell has nothing to tell
     for process in "${running[@]}"; do
         kill -KILL "$process" 2>/dev/null
     done
@@ -62,17 +63,25 @@ unpack() {
         chroot "$1" sh -c 'dpkg --install /srv/archive/*.deb && apt-get -qq update'
 }
 
+# container_problem: prints why no container can be had here; false if one can. Sets $debian.
+container_problem() {
+    [ "$(id -u)" = 0 ] || { echo "needs root"; return; }
+    unshare --mount --propagation private --net --pid --ipc --uts --fork true 2>&1 | grep . && return
+    debian=$("$common/debian_root" "$needed" 2>"$work/told") || echo "no Debian root: $(<"$work/told")"
+    [ -z "$debian" ]
+}
+
 # prepare NAME: all that is the same for every container. Ends the script where none can be had.
 prepare() {
-    local problem
+    local each
     name=$1
-    for problem in "$pinion" "$policygen" "$root/build/libpinion.so"; do
-        [ -e "$problem" ] || { echo "not ok $name: $problem has not been built"; exit 1; }
+    for each in "$pinion" "$policygen" "$root/build/libpinion.so"; do
+        [ -e "$each" ] || { echo "not ok $name: $each has not been built"; exit 1; }
     done
-    [ "$(id -u)" = 0 ] || { echo "skip $name: needs root"; exit 0; }
-    unshare --mount --propagation private --net --pid --ipc --uts --fork true 2>"$work/told" ||
-        { echo "skip $name: $(<"$work/told")"; exit 0; }
-    debian=$("$common/debian_root" "$needed" 2>"$work/told") || { echo "skip $name: no Debian root: $(<"$work/told")"; exit 0; }
+    if container_problem >"$work/problem"; then
+        echo "skip $name: $(<"$work/problem")"
+        exit 0
+    fi
     { "$vulnerable/package.sh" "$work/archives" && unpack "$work/first"; } >"$work/told" 2>&1
     report "$name/packages" $? "$(tail -n 3 "$work/told")"
     chmod 755 "$work"
