@@ -52,7 +52,8 @@ static pid_t start_mapping(const char *path) {
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     int fd = open(path, O_RDONLY);
-    if (mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+    const void *mapped = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    if (mapped == MAP_FAILED)
         _exit(1);
     close(fd);
     if (fork() == 0)
