@@ -2,6 +2,7 @@
 #include "policygen/library.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,10 +79,7 @@ static void *analyse(const struct library *library, int fd, size_t *size) {
     return memory;
 }
 
-void library_summarise(struct library *library, const struct root *root, const struct cache *cache) {
-    cleanup_fd int fd = root_open_file(root, library->path);
-    if (fd < 0)
-        die_with_error("cannot read \"%s\"", library->path);
+static void summarise(struct library *library, int fd, const struct cache *cache) {
     struct cache_key key;
     size_t size;
     if (cache != NULL) {
@@ -97,4 +95,14 @@ void library_summarise(struct library *library, const struct root *root, const s
         die("the summary of \"%s\" cannot be used: %s", library->path, problem);
     if (cache != NULL)
         cache_store(cache, &key, library->memory, size);
+}
+
+void library_summarise(struct library *library, const struct root *root, const struct cache *cache) {
+    cleanup_fd int fd = root_open_file(root, library->path);
+    if (fd < 0)
+        die_with_error("cannot read \"%s\"", library->path);
+    summarise(library, fd, cache);
+    /* It is not read again: where memory is bounded, as in a container, what others need shall not make room for it. Pages
+     * that a program has mapped stay. */
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 }
