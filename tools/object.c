@@ -14,6 +14,8 @@
 
 #include "runtime/util.h"
 
+#define IDENTITY_READ_MOST (4u << 20) /* what names an object stands near its beginning */
+
 static enum object_format format_of(const unsigned char *image, size_t size) {
     if (size >= 2 && memcmp(image, "#!", 2) == 0)
         return OBJECT_SCRIPT;
@@ -293,6 +295,20 @@ bool object_function(const struct object *object, uint64_t address, uint64_t *st
         return true;
     }
     return function_from_frames(object, address, start, end);
+}
+
+bool identity_of_descriptor(int descriptor, struct identity *identity) {
+    cleanup_free unsigned char *image = xmalloc(IDENTITY_READ_MOST);
+    struct object object = {.descriptor = -1, .image = image};
+    ssize_t got;
+    while (object.size < IDENTITY_READ_MOST &&
+           (got = pread(descriptor, image + object.size, IDENTITY_READ_MOST - object.size, (off_t)object.size)) > 0)
+        object.size += (size_t)got;
+    if (format_of(object.image, object.size) != OBJECT_ELF)
+        return false;
+    read_headers(&object);
+    *identity = object.identity;
+    return identity->kind != IDENTITY_NONE;
 }
 
 bool identity_of_file(const char *path, struct identity *identity) {

@@ -64,5 +64,7 @@ bool object_function(const struct object *object, uint64_t address, uint64_t *st
 
 /* The identity of the file at `path`; false when it cannot be read or is no ELF file for this machine. */
 bool identity_of_file(const char *path, struct identity *identity);
+/* The same of an open file that may be changed, or cut short, by somebody hostile meanwhile: it is read, not mapped. */
+bool identity_of_descriptor(int descriptor, struct identity *identity);
 
 #endif

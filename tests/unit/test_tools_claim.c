@@ -75,6 +75,23 @@ static void lies_are_told_apart(void **state) {
     expect_claim(&event, &sender, CLAIM_FALSE);
 }
 
+/* What closes an interval may be the call that starts another program. */
+static void program_may_have_been_left(void **state) {
+    struct event event = own_event();
+    struct ucred sender = own_word();
+    (void)state;
+    assert_true(identity_of_file("/bin/sh", &event.program));
+    strcpy(event.path, "/bin/sh");
+    expect_claim(&event, &sender, CLAIM_GOOD);
+    strcpy(event.path, "/bin/true");
+    expect_claim(&event, &sender, CLAIM_FALSE);
+    strcpy(event.path, "/proc/self/exe");
+    expect_claim(&event, &sender, CLAIM_FALSE);
+    strcpy(event.path, "/bin/sh");
+    event.flags = EVENT_VIOLATION; /* told by the refused call itself, before anything else */
+    expect_claim(&event, &sender, CLAIM_FALSE);
+}
+
 /* A process that ended, and one that ended and was not waited for yet. */
 static void who_is_gone_is_not_believed(void **state) {
     struct event event = own_event();
@@ -102,9 +119,8 @@ static void own_root_is_no_container(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_so_holds),
-        cmocka_unit_test(lies_are_told_apart),
-        cmocka_unit_test(who_is_gone_is_not_believed),
+        cmocka_unit_test(what_is_so_holds),           cmocka_unit_test(lies_are_told_apart),
+        cmocka_unit_test(program_may_have_been_left), cmocka_unit_test(who_is_gone_is_not_believed),
         cmocka_unit_test(own_root_is_no_container),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "runtime/util.h"
 #include "tools/evidence.h"
 #include "tools/object.h"
+#include "tools/patch/target.h"
 
 #define PROC_BYTES 65536
 
@@ -73,10 +75,23 @@ static bool signature_holds(const struct event *event) {
     return memcmp(digest, event->signature, sizeof digest) == 0;
 }
 
+static bool is_program(int descriptor, const struct event *event) {
+    struct identity program;
+    return descriptor >= 0 && identity_of_descriptor(descriptor, &program) && identity_equal(&program, &event->program);
+}
+
+/* A call that starts another program may be the one that closes an interval: then its event is told by a process that
+ * runs that other program by now. The program that it tells of has to be there, in the sender's root. */
+static bool has_executed_since(const struct incident *incident) {
+    cleanup_free char *path = xasprintf("/proc/%d/root", (int)incident->sender);
+    cleanup_fd int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cleanup_fd int file = root >= 0 ? root_openat(root, incident->event.path, O_RDONLY | O_CLOEXEC, 0) : -1;
+    return incident->event.flags & EVENT_ANOMALY && is_program(file, &incident->event);
+}
+
 /* NULL when nothing contradicts the event; `gone` when the process cannot be looked at any more. */
 static const char *contradiction(const struct incident *incident, bool *gone) {
     const struct event *event = &incident->event;
-    struct identity program;
     cleanup_free char *status = proc_read(incident->sender, "status");
     cleanup_free char *executable = xasprintf("/proc/%d/exe", (int)incident->sender);
     *gone = status == NULL;
@@ -86,10 +101,11 @@ static const char *contradiction(const struct incident *incident, bool *gone) {
         return "the sender is not the process it says it is";
     if (!has_user(status, incident->sender_user))
         return "the sender is not of the user it says it is";
-    *gone = !identity_of_file(executable, &program);
+    cleanup_fd int program = open(executable, O_RDONLY | O_CLOEXEC);
+    *gone = program < 0;
     if (*gone)
         return "the sender ended before its program could be looked at";
-    if (!identity_equal(&program, &event->program))
+    if (!is_program(program, event) && !has_executed_since(incident))
         return "the sender runs another program than it says";
     if (event->flags & EVENT_ANOMALY && !signature_holds(event))
         return "the signature is not that of the calls";

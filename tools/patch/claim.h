@@ -11,8 +11,9 @@
 bool process_start(pid_t process, uint64_t *start);
 
 /* Whether the sender is the process that the event tells of: it still runs, its own number is the event's, its user is
- * who the kernel says, its executable has the event's build-id, and the event's signature is that of the calls it
- * names. Fills in sender, sender_user, sender_start, claim and claim_detail of the incident. */
+ * who the kernel says, its executable has the event's build-id (or, of an anomaly, the program it has left since), and
+ * the event's signature is that of the calls it names. Fills in sender, sender_user, sender_start, claim and
+ * claim_detail of the incident. */
 void claim_check(struct incident *incident, const struct ucred *sender);
 
 /* The root and the namespaces of the sender: fills in root, target and target_start. The target is
