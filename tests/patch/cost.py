@@ -5,6 +5,7 @@ operation's first process is put: all its processes with what they map, the page
 for the first time, and the kernel's objects on its behalf. Caches are dropped before, so that files that were read by
 somebody else do not come for free. Beside it the peak of its anonymous memory alone, sampled.
 """
+import errno
 import os
 import subprocess
 import tempfile
@@ -75,9 +76,16 @@ class Groups:
         return not self.members(name)
 
     def remove(self, name):
-        if not self.end(name, 9, 10):
-            raise SystemExit(f"patch-bench: processes of {self.root}/{name} do not end")
-        os.rmdir(f"{self.root}/{name}")
+        """Of processes in another process namespace the group shows nothing; it is only busy until they have ended."""
+        limit = time.monotonic() + 10
+        while True:
+            self.end(name, 9, 10)
+            try:
+                return os.rmdir(f"{self.root}/{name}")
+            except OSError as problem:
+                if problem.errno != errno.EBUSY or time.monotonic() > limit:
+                    raise SystemExit(f"patch-bench: processes of {self.root}/{name} do not end") from problem
+            time.sleep(0.1)
 
     def start(self, name, command, **options):
         """Starts a command inside a group, from its first instruction on."""
