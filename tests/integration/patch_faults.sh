@@ -120,6 +120,45 @@ until_true nothing_sleeps
 report hanging-postinst/nothing-runs-on $? "$(pgrep --full --list-full "^sleep 1000")"
 end_case
 
+# ---- a root in layers, as container engines make it ----
+
+# begin_layered_case NAME: the library's file lies in a layer below, the upper one is empty.
+begin_layered_case() {
+    echo "# $1"
+    new_tree "$1"
+    mv "$tree" "$tree.lower"
+    mkdir "$tree" "$tree.upper" "$tree.work"
+    recipes=$work/recipes
+    mount -t overlay -o "lowerdir=$tree.lower,upperdir=$tree.upper,workdir=$tree.work" overlay "$tree" && start_server "$tree"
+    report "$1/start" $? "$(tail -n 2 "$tree/tmp/output")"
+}
+
+end_layered_case() {
+    stop_helper
+    ends "$asker"
+    stop_container
+    umount "$tree"
+    rm -rf --one-file-system "$tree"{,.lower,.upper,.work} "$state"
+}
+
+begin_layered_case layered
+raise_alarm
+ends_in layered "done" "patched"
+[ "$(installed "$tree")" = 1.0-2 ] && runs_library && [ -z "$(left)" ]
+report layered/patched $? "$(installed "$tree") $(left) $(grep sample-lookup "/proc/$(server_process)/maps")"
+! attack later
+report layered/attack-fails $?
+end_layered_case
+
+begin_layered_case layered-unhealthy
+recipe_with layered-unhealthy 's/It serves/It never says this/' 's/timeout = [0-9]*/timeout = 1/'
+raise_alarm
+ends_in layered-unhealthy "rolled back" "8080"
+as_before layered-unhealthy
+end_layered_case
+
+# ---- no room ----
+
 # The package says that it is small; what it writes is more than there is room for.
 echo "# disk-full"
 new_tree full
