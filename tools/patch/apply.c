@@ -179,14 +179,18 @@ static bool step_commit(struct work *work, struct mistake *mistake) {
     return true;
 }
 
+/* The processes of one program are one restart. */
+static bool is_counted(const struct work *work, size_t index) {
+    for (size_t i = 0; i < index; i++)
+        if (strcmp(work->stale[i].program, work->stale[index].program) == 0)
+            return true;
+    return false;
+}
+
 static void count_restarts(struct work *work) {
-    for (size_t i = 0; i < work->stale_count; i++) {
-        size_t first = 0;
-        while (strcmp(work->stale[first].program, work->stale[i].program) != 0)
-            first++;
-        if (first == i)
+    for (size_t i = 0; i < work->stale_count; i++)
+        if (!is_counted(work, i))
             journal_restarted(work->journal, work->incident->id, work->incident->root, work->stale[i].program);
-    }
 }
 
 static bool step_restart(struct work *work, struct mistake *mistake) {
