@@ -3,11 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime/util.h"
 #include "tools/json.h"
-#include "tools/launch.h"
 #include "tools/options.h"
 #include "tools/patch/apply.h"
 #include "tools/patch/claim.h"
@@ -63,9 +64,10 @@ static void add_keys(struct session *session) {
     }
 }
 
-static void read_config(struct session *session) {
+/* By hand one may do without a configuration, with --trust; who answers the helper or works for it has the helper's. */
+static void read_config(struct session *session, bool by_hand) {
     struct mistake mistake = {0};
-    bool wanted = strcmp(settings.config, CONFIG_PATH) != 0 || access(CONFIG_PATH, F_OK) == 0;
+    bool wanted = !by_hand || strcmp(settings.config, CONFIG_PATH) != 0 || access(CONFIG_PATH, F_OK) == 0;
     if (!wanted)
         configuration_default(&session->config);
     else if (!configuration_read(settings.config, &session->config, &mistake))
@@ -100,7 +102,9 @@ static void target_or_die(struct session *session, struct incident *incident) {
         options_mistake(&session->usage, "--root and --pid exclude each other");
     if (settings.process == NULL) {
         bool own = settings.root == NULL || strcmp(settings.root, "/") == 0;
-        incident->root = own ? xstrdup("") : absolute_path(settings.root);
+        incident->root = own ? xstrdup("") : realpath(settings.root, NULL);
+        if (incident->root == NULL)
+            die_with_error("cannot find the root \"%s\"", settings.root);
         return;
     }
     incident->sender = (pid_t)strtol(settings.process, NULL, 10);
@@ -112,6 +116,9 @@ static void recipe_or_die(struct session *session, const char *path, struct reci
     struct mistake mistake = {0};
     if (path == NULL)
         options_mistake(&session->usage, "which recipe?");
+    if (session->config.key_count == 0)
+        die("no key is trusted: give --trust KEY, as `pinion recipe key` printed it, or \"keys\" in \"%s\"",
+            settings.config);
     if (!recipe_read(path, session->config.keys, session->config.key_count, recipe, NULL, &mistake))
         die("\"%s\"%s%.0u: %s", path, mistake.line != 0 ? " line " : "", mistake.line, mistake.text);
 }
@@ -135,15 +142,21 @@ static json_t *plan_json(const struct recipe *recipe, const struct method_plan *
                      status == APPLY_DONE, "why", json_text(why[0] != '\0' ? why : NULL));
 }
 
-/* Shows the plan; with `json`, only where nothing follows that prints JSON itself. */
+/* One JSON object is printed: where a patch follows, that of its incident. */
+enum plan_json {
+    PLAN_JSON,
+    PLAN_JSON_UNLESS_READY,
+};
+
 static enum apply_status show_plan(struct session *session, const struct recipe *recipe,
-                                   const struct incident *incident, bool json) {
+                                   const struct incident *incident, enum plan_json when) {
     struct target target;
     struct method_plan plan = {0};
     struct mistake mistake = {0};
     cleanup_free char *text = NULL;
     open_target_or_die(incident, &target);
     enum apply_status status = apply_plan(&session->config, recipe, &target, &text, &plan, &mistake);
+    bool json = settings.json && (when == PLAN_JSON || status != APPLY_DONE);
     if (json)
         json_print(plan_json(recipe, &plan, status, mistake.text));
     else if (status == APPLY_DONE && !settings.json)
@@ -158,12 +171,26 @@ static enum apply_status show_plan(struct session *session, const struct recipe 
     return status;
 }
 
+/* What is not valid any more, or was replaced by a newer recipe, has no plan. */
+static void valid_or_die(struct session *session, const struct recipe *recipe) {
+    struct mistake mistake = {0};
+    cleanup_free char *path = configuration_journal(&session->config);
+    cleanup_free char *problem = recipe_time_problem(recipe, time(NULL));
+    if (problem != NULL)
+        die("recipe \"%s\" %s", recipe->name, problem);
+    if (session->journal == NULL && access(path, F_OK) == 0)
+        open_journal(session);
+    if (session->journal != NULL && !decide_may_apply(session->journal, recipe, &mistake))
+        die("%s", mistake.text);
+}
+
 static int action_plan(struct session *session, const char *word) {
     struct incident incident = {0};
     struct recipe recipe;
     recipe_or_die(session, word, &recipe);
     target_or_die(session, &incident);
-    enum apply_status status = show_plan(session, &recipe, &incident, settings.json);
+    valid_or_die(session, &recipe);
+    enum apply_status status = show_plan(session, &recipe, &incident, PLAN_JSON);
     recipe_free(&recipe);
     incident_free(&incident);
     return (int)status;
@@ -181,6 +208,14 @@ static void show_outcome(struct session *session, int64_t id) {
     incident_free(&incident);
 }
 
+/* Who it was stands in the journal as a step. */
+static void note_person(struct session *session, int64_t incident, const char *what) {
+    const char *name = getenv("SUDO_USER");
+    cleanup_free char *text = xasprintf("%s, user %s", what, name != NULL && *name != '\0' ? name : "root");
+    int64_t step = journal_step_begin(session->journal, incident, "person", NULL);
+    journal_step_end(session->journal, step, true, text, 0, 0);
+}
+
 /* What a person begins is an incident as well: what was done, when, and what it came to. */
 static void begin_incident(struct session *session, const struct recipe *recipe, struct incident *incident) {
     incident->state = INCIDENT_APPLYING;
@@ -193,6 +228,7 @@ static void begin_incident(struct session *session, const struct recipe *recipe,
     incident->cve = recipe->cves != NULL && recipe->cves[0] != NULL ? xstrdup(recipe->cves[0]) : NULL;
     incident->to = recipe->fixed != NULL ? xstrdup(recipe->fixed) : NULL;
     incident->id = journal_add(session->journal, incident);
+    note_person(session, incident->id, "begun by hand");
 }
 
 static void recover_first(struct session *session) {
@@ -204,17 +240,16 @@ static void recover_first(struct session *session) {
 static int action_apply(struct session *session, const char *word) {
     struct incident incident = {0};
     struct recipe recipe;
-    struct mistake mistake = {0};
-    recipe_or_die(session, word, &recipe);
-    target_or_die(session, &incident);
     if (settings.dry_run)
         return action_plan(session, word);
+    recipe_or_die(session, word, &recipe);
+    target_or_die(session, &incident);
     open_journal(session);
+    valid_or_die(session, &recipe);
     recover_first(session);
-    enum apply_status status = show_plan(session, &recipe, &incident, false);
-    if (status == APPLY_DONE && !decide_may_apply(session->journal, &recipe, &mistake))
-        die("%s", mistake.text);
+    enum apply_status status = show_plan(session, &recipe, &incident, PLAN_JSON_UNLESS_READY);
     if (status == APPLY_DONE) {
+        decide_note_serial(session->journal, &recipe);
         begin_incident(session, &recipe, &incident);
         status = apply_incident(&session->config, session->journal, &incident, &recipe);
         report_incident(&session->config, session->journal, &incident, &recipe);
@@ -228,16 +263,27 @@ static int action_apply(struct session *session, const char *word) {
 /* ---- answering the helper ---- */
 
 static int answer(struct session *session, const char *word, enum incident_state to, const char *detail) {
+    static const enum incident_state answerable[] = {INCIDENT_WAITING, INCIDENT_NOTIFIED, INCIDENT_REFUSED};
     struct incident incident;
+    bool moved = false;
     open_journal(session);
     incident_or_die(session, word, &incident);
     if (to == INCIDENT_APPROVED && incident.root == NULL)
         die("which container incident %lld was in is not known: apply recipe \"%s\" with --root or --pid",
             (long long)incident.id, incident.recipe != NULL ? incident.recipe : "");
-    if (!journal_move(session->journal, incident.id, INCIDENT_WAITING, to, detail) &&
-        !journal_move(session->journal, incident.id, INCIDENT_NOTIFIED, to, detail))
+    if (incident.recipe == NULL)
+        die("incident %lld waits for no answer: no recipe answers it", (long long)incident.id);
+    for (size_t i = 0; !moved && i < sizeof answerable / sizeof answerable[0]; i++)
+        moved = journal_move(session->journal, incident.id, answerable[i], to, detail);
+    if (!moved)
         die("incident %lld waits for no answer: it is %s", (long long)incident.id, incident_state_word(incident.state));
-    printf("incident %lld: %s\n", (long long)incident.id, incident_state_word(to));
+    note_person(session, incident.id, incident_state_word(to));
+    if (settings.json)
+        json_print(json_pack("{s:I, s:s}", "id", (json_int_t)incident.id, "state", incident_state_word(to)));
+    else
+        printf("incident %lld: %s\n", (long long)incident.id, incident_state_word(to));
+    if (to == INCIDENT_REJECTED)
+        report_incident(&session->config, session->journal, &incident, NULL);
     incident_free(&incident);
     return EXIT_FINE;
 }
@@ -298,9 +344,10 @@ static int action_report(struct session *session, const char *word) {
 static const struct {
     const char *name;
     int (*handler)(struct session *session, const char *word);
+    bool by_hand;
 } actions[] = {
-    {"plan", action_plan},     {"apply", action_apply}, {"approve", action_approve},
-    {"reject", action_reject}, {"run", action_run},     {"report", action_report},
+    {"plan", action_plan, true},      {"apply", action_apply, true}, {"approve", action_approve, false},
+    {"reject", action_reject, false}, {"run", action_run, false},    {"report", action_report, false},
 };
 
 int verb_patch(const struct verb *verb, int argc, char **argv) {
@@ -310,11 +357,14 @@ int verb_patch(const struct verb *verb, int argc, char **argv) {
                                         .options = options,
                                         .option_count = sizeof options / sizeof options[0]}};
     size_t count = options_read(&session.usage, argc, argv);
+    prctl(PR_SET_NAME, "pinion"); /* the helper starts its workers as /proc/self/exe */
     if (count > 2)
         options_mistake(&session.usage, "one action, and what it is about");
     for (size_t i = 0; count > 0 && i < sizeof actions / sizeof actions[0]; i++)
         if (strcmp(argv[1], actions[i].name) == 0) {
-            read_config(&session);
+            if (geteuid() != 0)
+                die("patching is root's: run it as root");
+            read_config(&session, actions[i].by_hand);
             int status = actions[i].handler(&session, count > 1 ? argv[2] : NULL);
             if (session.journal != NULL)
                 journal_close(session.journal);

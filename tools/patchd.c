@@ -16,8 +16,8 @@ static const char details[] =
     "recipe\n"
     "that is signed by a key of the configuration, and that answers a clear match, is ever applied.\n"
     "\n"
-    "SIGHUP reads the configuration and the signature database anew; recipes are read at each event. SIGTERM ends it\n"
-    "when a patch that is under way has ended.\n"
+    "SIGHUP reads the configuration and the signature database anew; recipes are read at each event (one like another\n"
+    "within a minute is a repeat, and counted). SIGTERM ends it when a patch that is under way has ended.\n"
     "\n"
     "Exit status: 0 ended by a signal, 2 error.\n";
 

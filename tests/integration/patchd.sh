@@ -93,6 +93,9 @@ chmod 644 conf
 sed 's/keys = .*/keys = [];/' conf >keyless
 expect patchd/auto-without-keys 2 'key' timeout 10 "$pinion" patchd --config keyless
 expect patchd/no-configuration 2 'nowhere' timeout 10 "$pinion" patchd --config nowhere
+expect patchd/no-configuration-to-answer 2 'nowhere' "$pinion" patch approve --config nowhere 1
+sed '$a signatures = "/nowhere/at/all";' conf >lost
+expect patchd/lost-database 2 'database "/nowhere/at/all"' timeout 10 "$pinion" patchd --config lost
 install -m 644 "$samples/patchd/patchd.conf" sample.conf
 expect patchd/sample-configuration 0 '' "$pinion" recipe list --config sample.conf recipes
 sed 's/^# \([a-z]* = \)/\1/' sample.conf >whole.conf
@@ -155,6 +158,14 @@ configure ask
 kill -HUP "$helper"
 eventually grep -q 'was read anew' told
 report patchd/configuration-is-read-anew $? "$(tail -n 1 told)"
+violate
+eventually are '[.incidents[] | select(.id == 2) | [.state, (.detail | test("incident 1"))]]' '[["ignored",true]]'
+report patchd/no-holds-for-the-recipe $? "$(incidents .)"
+let_go
+are '[.incidents[] | select(.id == 1) | .state]' '["rejected"]' && grep -q '^rejected ' hooked
+report patchd/no-is-told $? "$(cat hooked)"
+"$pinion" incidents --config conf show 1 | grep -q 'person .*rejected, user '
+report patchd/who-said-no $?
 stop
 rm -rf state
 start

@@ -41,8 +41,7 @@ static void put_recipe(const struct scene *scene, const char *name, int serial, 
     cleanup_free char *text = xasprintf(recipe_form, name, serial, expires, signature);
     cleanup_free char *private = in(scene, "key.pem"), *file = xasprintf("recipes/%s.recipe", name),
                       *path = in(scene, file), *sealed = sign ? recipe_sign(text, private, &mistake) : xstrdup(text);
-    if (sealed == NULL)
-        fail_msg("%s", mistake.text);
+    assert_non_null(sealed);
     assert_true(atomic_file_write(path, 0644, sealed, strlen(sealed)));
 }
 

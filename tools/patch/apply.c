@@ -22,6 +22,7 @@
 #include "tools/patch/restart.h"
 #include "tools/policy_file.h"
 
+#define LOCK_SECONDS 300   /* for another package manager to end */
 #define RESTART_SECONDS 60 /* for each program to come back; longer than that and it is rolled back */
 
 /* All that the steps share. */
@@ -67,10 +68,22 @@ static bool has_room(const char *what, const struct statvfs *status, uint64_t ne
                         (unsigned long long)(room >> 20), (unsigned long long)(needed >> 20) + 1);
 }
 
+/* The state directory is made when it is first needed: until then its file system is that of what is above it. */
+static bool nearest_system(const char *path, struct statvfs *status) {
+    cleanup_free char *above = xstrdup(path);
+    while (statvfs(above, status) != 0) {
+        char *slash = strrchr(above, '/');
+        if (errno != ENOENT || slash == NULL || slash == above)
+            return errno == ENOENT && statvfs("/", status) == 0;
+        *slash = '\0';
+    }
+    return true;
+}
+
 /* What is staged is there twice for a while: as archives, and old and new files. */
 static bool writable_with_room(const struct work *work, const struct method_plan *plan, struct mistake *mistake) {
     struct statvfs target, state;
-    if (fstatvfs(work->target.descriptor, &target) != 0 || statvfs(work->config->state, &state) != 0)
+    if (fstatvfs(work->target.descriptor, &target) != 0 || !nearest_system(work->config->state, &state))
         return text_mistake(mistake, 0, "cannot look at the file system of the target or of \"%s\": %s",
                             work->config->state, strerror(errno));
     if (target.f_flag & ST_RDONLY)
@@ -188,7 +201,7 @@ static bool is_counted(const struct work *work, size_t index) {
 }
 
 static void count_restarts(struct work *work) {
-    for (size_t i = 0; i < work->stale_count; i++)
+    for (size_t i = 0; work->stale != NULL && i < work->stale_count; i++)
         if (!is_counted(work, i))
             journal_restarted(work->journal, work->incident->id, work->incident->root, work->stale[i].program);
 }
@@ -394,11 +407,23 @@ static void take_versions(struct incident *incident, const struct method_plan *p
     incident->to = to;
 }
 
+/* Nobody waits for what an alarm began: whoever is at it with the packages is given some minutes. */
+static bool lock_packages(struct work *work, struct mistake *mistake) {
+    const struct timespec second = {.tv_sec = 1};
+    unsigned left = work->incident->claim == CLAIM_NONE ? 0 : LOCK_SECONDS;
+    while (!target_lock_packages(&work->target, &work->packages, mistake)) {
+        if (left-- == 0)
+            return false;
+        nanosleep(&second, NULL);
+    }
+    return true;
+}
+
 static enum apply_status apply_planned(struct work *work, struct mistake *mistake) {
     struct method_plan plan = {0};
     int64_t step = journal_step_begin(work->journal, work->incident->id, "plan", NULL);
     enum apply_status status = make_plan(work, &plan, mistake);
-    if (status == APPLY_DONE && !target_lock_packages(&work->target, &work->packages, mistake))
+    if (status == APPLY_DONE && !lock_packages(work, mistake))
         status = APPLY_ERROR;
     journal_step_end(work->journal, step, status == APPLY_DONE, status == APPLY_DONE ? NULL : mistake->text, 0, 0);
     take_versions(work->incident, &plan);

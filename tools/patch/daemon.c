@@ -208,11 +208,17 @@ struct search {
     int64_t found;
 };
 
+/* A person's no holds for this recipe and root until there is a newer one. */
+static bool was_rejected(const struct incident *other, const struct incident *incident) {
+    return other->state == INCIDENT_REJECTED && other->serial == incident->serial;
+}
+
 static bool compare_incident(const struct incident *other, void *context) {
     struct search *search = context;
     const struct incident *incident = search->incident;
-    if (other->id != incident->id && is_open(other->state) && other->recipe != NULL && other->root != NULL &&
-        strcmp(other->recipe, incident->recipe) == 0 && strcmp(other->root, incident->root) == 0)
+    if (other->id != incident->id && (is_open(other->state) || was_rejected(other, incident)) &&
+        other->recipe != NULL && other->root != NULL && strcmp(other->recipe, incident->recipe) == 0 &&
+        strcmp(other->root, incident->root) == 0)
         search->found = other->id;
     return search->found == 0;
 }
@@ -334,6 +340,7 @@ static void reload(struct patch_daemon *daemon) {
     daemon->decider = decider;
     daemon->decider.config = &daemon->config;
     senders_begin(&daemon->senders, daemon->config.events_per_minute);
+    memset(daemon->recent, 0, sizeof daemon->recent); /* what was ignored may be answered now */
     warn("the configuration was read anew");
 }
 

@@ -17,8 +17,10 @@ bool decider_open(struct decider *decider, const struct config *config, struct j
     signatures_init(&decider->signatures);
     if (config->signatures == NULL)
         return true;
-    if (!signatures_read(config->signatures, &decider->signatures, mistake))
-        return false;
+    struct mistake why = {0};
+    if (!signatures_read(config->signatures, &decider->signatures, &why))
+        return text_mistake(mistake, 0, "cannot read the signature database \"%s\" line %u: %s", config->signatures,
+                            why.line, why.text);
     decider->identifier = identifier_new(&decider->signatures);
     return true;
 }
@@ -175,9 +177,12 @@ bool decide_may_apply(struct journal *journal, const struct recipe *recipe, stru
         return text_mistake(
             mistake, 0, "recipe \"%s\" has the serial %lld, and %lld was seen already: an old recipe is not applied",
             recipe->name, (long long)recipe->serial, (long long)highest);
-    if (recipe->serial > highest)
-        journal_saw_serial(journal, recipe->name, recipe->serial);
     return true;
+}
+
+void decide_note_serial(struct journal *journal, const struct recipe *recipe) {
+    if (recipe->serial > journal_highest_serial(journal, recipe->name))
+        journal_saw_serial(journal, recipe->name, recipe->serial);
 }
 
 bool decide_recipe(const struct config *config, struct journal *journal, const struct incident *incident,
@@ -204,9 +209,11 @@ static void choose_by_mode(struct decider *decider, struct incident *incident) {
     else if (mode == PATCH_NOTIFY)
         settle(incident, INCIDENT_NOTIFIED, "recipe \"%s\" answers it", incident->recipe);
     else if (mode == PATCH_ASK)
-        settle(incident, INCIDENT_WAITING, "recipe \"%s\" answers it: pinion patch approve ID", incident->recipe);
+        settle(incident, INCIDENT_WAITING, "recipe \"%s\" answers it: pinion patch approve %lld", incident->recipe,
+               (long long)incident->id);
     else if (journal_attempts(decider->journal, incident->recipe, incident->to, root) > 0)
-        settle(incident, INCIDENT_WAITING, "it was applied by itself before, once is all: pinion patch approve ID");
+        settle(incident, INCIDENT_WAITING, "it was applied by itself before, once is all: pinion patch approve %lld",
+               (long long)incident->id);
     else
         settle(incident, INCIDENT_APPROVED, "recipe \"%s\" answers it", incident->recipe);
 }
@@ -219,10 +226,12 @@ static void take_recipe(struct decider *decider, struct incident *incident, cons
     if (incident->cve == NULL && recipe->cves != NULL && recipe->cves[0] != NULL)
         set_text(&incident->cve, recipe->cves[0]);
     incident->serial = recipe->serial;
-    if (!decide_may_apply(decider->journal, recipe, &mistake))
+    if (!decide_may_apply(decider->journal, recipe, &mistake)) {
         settle(incident, INCIDENT_REFUSED, "%s", mistake.text);
-    else
-        choose_by_mode(decider, incident);
+        return;
+    }
+    decide_note_serial(decider->journal, recipe);
+    choose_by_mode(decider, incident);
 }
 
 static void find_recipe(struct decider *decider, struct incident *incident) {

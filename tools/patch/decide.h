@@ -28,7 +28,9 @@ void decide(struct decider *decider, struct incident *incident);
 bool decide_recipe(const struct config *config, struct journal *journal, const struct incident *incident,
                    struct recipe *recipe, struct mistake *mistake);
 
-/* Signature, serial and expiry of a recipe that was just read; false and why it may not be applied. Notes the serial. */
+/* Serial and expiry of a recipe that was just read; false and why it may not be applied. */
 bool decide_may_apply(struct journal *journal, const struct recipe *recipe, struct mistake *mistake);
+/* From now on an older one of this name is a replay. */
+void decide_note_serial(struct journal *journal, const struct recipe *recipe);
 
 #endif

@@ -74,9 +74,12 @@ void report_metrics(const struct config *config, struct journal *journal) {
 
 void report_incident(const struct config *config, struct journal *journal, const struct incident *incident,
                      const struct recipe *recipe) {
+    struct incident fresh;
     report_metrics(config, journal);
     if (config->vex != NULL && incident->state == INCIDENT_DONE)
         write_vex(config, journal, incident, recipe);
-    if (config->hook != NULL)
-        run_hook(config, journal, incident);
+    if (config->hook != NULL && journal_read(journal, incident->id, &fresh)) {
+        run_hook(config, journal, &fresh);
+        incident_free(&fresh);
+    }
 }
