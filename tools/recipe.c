@@ -32,23 +32,25 @@ static struct {
     bool json, pin, update;
 } settings;
 
+/* The help of each begins with the actions that take it, which is where they are looked up: the others refuse it. */
 static const struct option_row options[] = {
     OPTION_TEXT("output", 'o', "FILE", &settings.output,
                 "key, new, suggest: where to write; never over a file that is there"),
-    OPTION_TEXT("key", 'k', "FILE", &settings.key, "sign: the private key"),
+    OPTION_TEXT("key", 'k', "FILE", &settings.key, "sign, key: the private key"),
     OPTION_FLAG("pin", 0, &settings.pin, "key: print the pin of a private key that is there"),
     OPTION_TEXT("config", 'c', "FILE", &settings.config,
-                "the patch helper's configuration, for its keys (default " CONFIG_PATH ")"),
+                "verify, list, show, test: the patch helper's configuration, for its keys (default " CONFIG_PATH ")"),
     OPTION_LIST("trust", 0, "KEY", &settings.pins, "verify, list, show, test: this key alone, as `key` printed it"),
-    OPTION_FLAG("json", 'j', &settings.json, "list, show, test: print JSON"),
+    OPTION_FLAG("json", 'j', &settings.json, "verify, list, show, test: print JSON"),
     OPTION_TEXT("name", 'n', "NAME", &settings.wish.name, "new, suggest: the recipe's name"),
-    OPTION_TEXT("summary", 0, "TEXT", &settings.wish.summary, "new: what is fixed, in a line"),
-    OPTION_TEXT("serial", 0, "N", &settings.serial, "new: above that of all earlier recipes of the name (default: 1)"),
-    OPTION_TEXT("days", 0, "N", &settings.days, "new: how long it holds (default: 365)"),
-    OPTION_LIST("cve", 0, "CVE", &settings.wish.cves, "new: a CVE that is fixed; suggest: to be fixed"),
-    OPTION_LIST("signature", 0, "NAME", &settings.wish.signatures, "new: a name of the signature database"),
+    OPTION_TEXT("summary", 0, "TEXT", &settings.wish.summary, "new, suggest: what is fixed, in a line"),
+    OPTION_TEXT("serial", 0, "N", &settings.serial,
+                "new, suggest: above that of all earlier recipes of the name (default: 1)"),
+    OPTION_TEXT("days", 0, "N", &settings.days, "new, suggest: how long it holds (default: 365)"),
+    OPTION_LIST("cve", 0, "CVE", &settings.wish.cves, "new, suggest: a CVE that is fixed, or is to be"),
+    OPTION_LIST("signature", 0, "NAME", &settings.wish.signatures, "new, suggest: a name of the signature database"),
     OPTION_LIST("violation", 0, "MODULE[:CALL]", &settings.wish.violations,
-                "new: a call that was refused, by the build-id of the library or program that made it"),
+                "new, suggest: a call that was refused, by the build-id of the library or program that made it"),
     OPTION_TEXT("package", 'p', "PACKAGE", &settings.wish.package, "new, suggest: the package"),
     OPTION_TEXT("fixed", 0, "VERSION", &settings.wish.fixed, "new: the version that has the fix"),
     OPTION_TEXT("method", 'm', "METHOD", &settings.wish.method, "new: apt, apk, files, build or script (default: apt)"),
@@ -62,18 +64,20 @@ static const struct option_row options[] = {
                 "then has to be there on the patched system)"),
     OPTION_TEXT("script", 0, "FILE", &settings.wish.script, "new: script: the shell script"),
     OPTION_LIST("restart", 0, "PROGRAM[=HOW]", &settings.wish.restarts,
-                "new: what to restart, and how: auto, upgrade, reload, service or none"),
+                "new, suggest: what to restart, and how: auto, upgrade, reload, service or none"),
     OPTION_TEXT("root", 'r', "DIR", &settings.root, "suggest, test: the system that is to be patched (default: /)"),
     OPTION_TEXT("advisories", 0, "FILE", &settings.advisories,
-                "suggest: a table of what was fixed where: source, CVE, version, advisory, tabs between"),
+                "suggest: a table of what was fixed in which version; its form is below"),
     OPTION_FLAG("update", 0, &settings.update,
-                "suggest: fetch the package lists anew; those of the system stay as they are"),
+                "suggest: fetch the package lists anew, into a directory of its own: needed where the system has none; "
+                "those of the system stay as they are"),
     OPTION_TEXT("scratch", 0, "DIR", &settings.scratch,
                 "suggest, test: where a directory for trying can be made, on no overlay (default: /var/tmp)"),
 };
 
 static const char details[] =
     "  pinion recipe key -o FILE               makes a key pair; prints what the helper's configuration pins\n"
+    "  pinion recipe key --pin FILE            prints that of a private key that is there\n"
     "  pinion recipe new --name NAME ... -o FILE     writes a recipe from these options, to be completed and signed\n"
     "  pinion recipe suggest --cve CVE --advisories FILE ... [-o FILE]\n"
     "  pinion recipe suggest --package PACKAGE ... [-o FILE]\n"
@@ -85,6 +89,13 @@ static const char details[] =
     "  pinion recipe test FILE [--root DIR]    tries it on a system that stays as it is: says what would change\n"
     "\n"
     "A recipe NAME is the file NAME" RECIPE_SUFFIX ".\n"
+    "\n"
+    "The table of --advisories is text, its columns separated by single tabs, its first line naming them:\n"
+    "\n"
+    "  source<TAB>cve<TAB>fixed_RELEASE<TAB>advisory<TAB>date\n"
+    "  openssl<TAB>CVE-2022-3602<TAB>3.0.7-1<TAB>DSA-1-1<TAB>2022-11-01\n"
+    "\n"
+    "RELEASE is the VERSION_CODENAME of /etc/os-release, as in fixed_bookworm; the version is that of the source.\n"
     "\n"
     "Exit status: 0 good; 1 not signed by a trusted key, expired or misnamed; 2 error; 3 suggest, test: there\n"
     "is nothing to do. test: 1 when the recipe fails there.\n";
@@ -131,22 +142,37 @@ static void need_files(const struct usage *usage, char **files) {
 
 /* ---- key ---- */
 
+/* To be made, or (--pin) that is there. */
+static const char *key_file(const struct usage *usage, char **files) {
+    const char *given[] = {settings.output, settings.key, files[0], files[0] != NULL ? files[1] : NULL};
+    const char *file = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof given / sizeof given[0]; i++)
+        if (given[i] != NULL) {
+            file = given[i];
+            count++;
+        }
+    if (count != 1 || (!settings.pin && settings.output == NULL))
+        options_mistake(usage, "which file? (--output FILE for a new key, --pin FILE for one that is there)");
+    return file;
+}
+
 static int action_key(const struct usage *usage, char **files) {
     struct recipe_key key;
     struct mistake mistake;
-    if (*files != NULL || settings.output == NULL || settings.key != NULL)
-        options_mistake(usage, "which file? (--output FILE)");
-    bool good = settings.pin ? recipe_key_public(settings.output, &key, &mistake)
-                             : recipe_key_generate(settings.output, &key, &mistake);
+    const char *file = key_file(usage, files);
+    bool good = settings.pin ? recipe_key_public(file, &key, &mistake) : recipe_key_generate(file, &key, &mistake);
     if (!good)
         die("%s", mistake.text);
     cleanup_free char *text = recipe_key_format(&key);
     printf("%s\n", text);
+    fflush(stdout);
+    fprintf(stderr, "Messages name this key %s.\n", key.name);
     if (!settings.pin)
         fprintf(stderr,
                 "The private key is in %s: keep it where no patched system can reach it.\n"
                 "Pin the line above in the helper's configuration: keys = [ \"%s\" ];\n",
-                settings.output, text);
+                file, text);
     return EXIT_FINE;
 }
 
@@ -167,12 +193,16 @@ static void write_new(const char *path, const char *text) {
     die_with_error("cannot write \"%s\"", clean);
 }
 
+static void read_numbers(const struct usage *usage) {
+    settings.wish.serial = settings.serial != NULL ? options_number(usage, "serial", settings.serial, INT32_MAX) : 1;
+    settings.wish.days = settings.days != NULL ? options_number(usage, "days", settings.days, 36500) : 365;
+}
+
 static int action_new(const struct usage *usage, char **files) {
     struct mistake mistake;
     if (*files != NULL)
         options_mistake(usage, "new takes options alone: the file is --output FILE");
-    settings.wish.serial = settings.serial != NULL ? options_number(usage, "serial", settings.serial, INT32_MAX) : 1;
-    settings.wish.days = settings.days != NULL ? options_number(usage, "days", settings.days, 36500) : 365;
+    read_numbers(usage);
     cleanup_free char *text = recipe_new(&settings.wish, time(NULL), &mistake);
     if (text == NULL)
         options_mistake(usage, "%s", mistake.text);
@@ -209,11 +239,13 @@ static int action_suggest(const struct usage *usage, char **files) {
     struct mistake mistake;
     if (*files != NULL || settings.wish.cves.count > 1)
         options_mistake(usage, "suggest takes one --cve or --package");
+    read_numbers(usage);
     cleanup_free char *name = name_of_output(), *scratch = make_scratch(), *text = NULL;
     struct suggest_wish wish = {.cve = settings.wish.cves.count > 0 ? settings.wish.cves.items[0] : NULL,
                                 .package = settings.wish.package,
                                 .advisories = settings.advisories,
                                 .name = name,
+                                .told = &settings.wish,
                                 .root = settings.root != NULL ? settings.root : "/",
                                 .scratch = scratch,
                                 .update = settings.update};
@@ -281,24 +313,35 @@ static int worse(int a, int b) {
     return a > b ? a : b;
 }
 
+static void print_verdict(const char *path, const struct recipe_look *look) {
+    cleanup_free char *clean = printable(path);
+    if (look->state == RECIPE_GOOD)
+        printf("%s: good, signed by %s\n", clean, look->signer);
+    else
+        printf("%s: %s: %s\n", clean, recipe_state_word(look->state), look->problem);
+}
+
 static int action_verify(const struct usage *usage, char **files) {
     int status = EXIT_FINE;
     need_files(usage, files);
     struct keys keys = trusted_keys(usage);
     if (keys.count == 0)
         warn("no key is pinned, and so nothing is trusted: give --trust KEY or --config FILE");
+    json_t *list = json_array();
     for (; *files != NULL; files++) {
         struct recipe_look look;
-        cleanup_free char *clean = printable(*files);
         recipe_look(*files, keys.items, keys.count, time(NULL), &look);
-        if (look.state == RECIPE_GOOD)
-            printf("%s: good, signed by %s\n", clean, look.signer);
+        if (settings.json)
+            json_array_append_new(list, recipe_look_json(&look, *files));
         else
-            printf("%s: %s: %s\n", clean, recipe_state_word(look.state), look.problem);
+            print_verdict(*files, &look);
         status = worse(status, status_of(look.state));
         recipe_look_free(&look);
     }
     free(keys.items);
+    if (settings.json)
+        json_print(json_pack("{s:O}", "recipes", list));
+    json_decref(list);
     return status;
 }
 
@@ -410,7 +453,8 @@ static int action_show(const struct usage *usage, char **files) {
 
 /* ---- test ---- */
 
-/* In the stage only: whoever tests a draft has not signed it yet. */
+/* What is not trusted is tried as well, in the stage only: whoever tests a draft has not signed it yet. But it would be
+ * refused, and the test says that first. */
 static int action_test(const struct usage *usage, char **files) {
     struct recipe_look look;
     struct rehearsal rehearsal;
@@ -429,15 +473,17 @@ static int action_test(const struct usage *usage, char **files) {
     enum apply_status status =
         rehearse(&look.recipe, settings.root != NULL ? settings.root : "/", scratch, &rehearsal, &mistake);
     rmdir(scratch);
+    rehearsal.refusal = look.problem;
     if (settings.json)
         json_print(json_pack("{s:s, s:s, s:o}", "recipe", look.recipe.name, "state", recipe_state_word(look.state),
                              "test", rehearsal_json(&rehearsal, status, &mistake)));
     else
         rehearsal_print(&rehearsal, status, &mistake);
+    bool good = look.state == RECIPE_GOOD;
     rehearsal_free(&rehearsal);
     recipe_look_free(&look);
     free(keys.items);
-    return (int)status;
+    return good || status == APPLY_ERROR ? (int)status : EXIT_FINDINGS;
 }
 
 /* ---- the verb ---- */
@@ -450,6 +496,32 @@ static const struct {
     {"verify", action_verify}, {"list", action_list}, {"show", action_show},       {"test", action_test},
 };
 
+static bool is_given(const struct option_row *row) {
+    if (row->list != NULL)
+        return row->list->count > 0;
+    return row->text != NULL ? *row->text != NULL : *row->flag;
+}
+
+/* Its help begins with "ACTION, ACTION: ". */
+static bool is_taken_by(const struct option_row *row, const char *action) {
+    size_t length = strlen(action);
+    const char *at = row->help, *end = at + strcspn(at, ":");
+    for (; at < end; at += strcspn(at, " :") + 1)
+        if (strncmp(at, action, length) == 0 && (at[length] == ',' || at[length] == ':'))
+            return true;
+    return false;
+}
+
+/* An option that would do nothing was meant to do something. */
+static void refuse_others(const struct usage *usage, const char *action) {
+    for (size_t i = 0; i < usage->option_count; i++) {
+        const struct option_row *row = &usage->options[i];
+        if (is_given(row) && !is_taken_by(row, action))
+            options_mistake(usage, "--%s is of %.*s alone, not of %s", row->name, (int)strcspn(row->help, ":"),
+                            row->help, action);
+    }
+}
+
 int verb_recipe(const struct verb *verb, int argc, char **argv) {
     struct usage usage = {.verb = verb,
                           .arguments = "key|new|suggest|sign|verify|list|show|test [FILE...]",
@@ -460,8 +532,10 @@ int verb_recipe(const struct verb *verb, int argc, char **argv) {
         options_mistake(&usage, "which action? (key, new, suggest, sign, verify, list, show, test)");
     struct nearest nearest = nearest_begin(argv[1]);
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
-        if (strcmp(argv[1], actions[i].name) == 0)
+        if (strcmp(argv[1], actions[i].name) == 0) {
+            refuse_others(&usage, argv[1]);
             return actions[i].handler(&usage, argv + 2);
+        }
         nearest_offer(&nearest, actions[i].name);
     }
     if (nearest.best != NULL)

@@ -19,8 +19,17 @@ report recipe/key-prints-its-pin $? "printed $pin"
 [ "$(stat -c %a mine.pem)" = 600 ]
 report recipe/key-is-private $?
 expect recipe/key-never-replaces 2 'never replaced' "${r[@]}" key -o mine.pem
-[ "$(recipe key --pin -o mine.pem)" = "$pin" ]
+[ "$(recipe key --pin -o mine.pem 2>/dev/null)" = "$pin" ]
 report recipe/key-can-be-pinned-later $?
+for words in 'mine.pem' '-k mine.pem' '--key=mine.pem'; do
+    # shellcheck disable=SC2086 # several words
+    [ "$(recipe key --pin $words 2>/dev/null)" = "$pin" ]
+    report "recipe/pin-of-$words" $?
+done
+expect recipe/pin-of-one-file 2 'which file\?' "${r[@]}" key --pin mine.pem -k other.pem
+expect recipe/key-without-a-file 2 '--output FILE for a new key' "${r[@]}" key mine.pem
+name=$(base64 -d <<<"${pin#ed25519:}" | sha256sum | cut -c 1-16)
+expect recipe/key-says-its-name 0 "name this key $name" "${r[@]}" key --pin mine.pem
 if command -v openssl >/dev/null; then
     raw=$(openssl pkey -in mine.pem -pubout -outform DER | tail -c 32 | base64)
     [ "ed25519:$raw" = "$pin" ]
@@ -50,6 +59,22 @@ report recipe/new-pins-a-file $?
 expect recipe/unsigned-is-not-good 1 'unsigned' "${r[@]}" verify --trust "$pin" fix-1.recipe
 expect recipe/sign 0 '' "${r[@]}" sign --key mine.pem fix-1.recipe file-1.recipe
 expect recipe/good 0 'good, signed by' "${r[@]}" verify --trust "$pin" fix-1.recipe file-1.recipe
+[ "$(recipe verify -j --trust "$pin" fix-1.recipe file-1.recipe | jq -r '.recipes[] | "\(.file) \(.state) \(.signer)"' | paste -sd,)" = \
+    "fix-1.recipe good $name,file-1.recipe good $name" ]
+report recipe/verify-json $?
+expect recipe/verify-json-bad 1 '"state": "unknown key"' "${r[@]}" verify --json --trust "$other" fix-1.recipe
+# refuse OPTION ACTION ARGUMENT...: what an action does not take is not passed over.
+refuse() {
+    expect "recipe/$2-takes-no-$1" 2 "--$1 is of .* alone, not of $2" "${r[@]}" "${@:2}"
+}
+refuse json key --json -o third.pem
+refuse update show --update fix-1.recipe
+refuse package verify -p nginx fix-1.recipe
+refuse fixed suggest -p nginx --fixed 1
+refuse key suggest -p nginx -k mine.pem
+refuse serial sign --serial 3 -k mine.pem fix-1.recipe
+[ ! -e third.pem ]
+report recipe/refused-before-anything $?
 expect recipe/another-key 1 'unknown key' "${r[@]}" verify --trust "$other" fix-1.recipe
 cp fix-1.recipe before
 expect recipe/sign-replaces 0 '' "${r[@]}" sign --key other.pem fix-1.recipe

@@ -152,9 +152,7 @@ static bool add_violation(struct recipe *recipe, const char *text, struct mistak
     return text_mistake(mistake, 0, "--violation must be BUILD-ID or BUILD-ID:CALL, not \"%.120s\"", text);
 }
 
-static bool set_all(struct recipe *recipe, const struct recipe_wish *wish, int64_t now, struct mistake *mistake) {
-    if (wish->name == NULL)
-        return text_mistake(mistake, 0, "which name? (--name)");
+bool recipe_tell(struct recipe *recipe, const struct recipe_wish *wish, int64_t now, struct mistake *mistake) {
     recipe->serial = wish->serial;
     recipe->created = now - now % DAY;
     recipe->expires = recipe->created + (int64_t)wish->days * DAY;
@@ -165,12 +163,20 @@ static bool set_all(struct recipe *recipe, const struct recipe_wish *wish, int64
     for (size_t i = 0; i < wish->violations.count; i++)
         if (!add_violation(recipe, wish->violations.items[i], mistake))
             return false;
-    return set_text("name", &form_recipe_name, wish->name, &recipe->name, mistake) &&
-           set_text("summary", &form_line, wish->summary != NULL ? wish->summary : wish->name, &recipe->summary,
-                    mistake) &&
-           set_texts("cve", &form_cve, &wish->cves, &recipe->cves, mistake) &&
-           set_texts("signature", &form_line, &wish->signatures, &recipe->signatures, mistake) &&
-           set_method(recipe, wish, mistake);
+    return set_text("summary", &form_line, wish->summary, &recipe->summary, mistake) &&
+           set_texts("signature", &form_line, &wish->signatures, &recipe->signatures, mistake);
+}
+
+static bool set_all(struct recipe *recipe, const struct recipe_wish *wish, int64_t now, struct mistake *mistake) {
+    if (wish->name == NULL)
+        return text_mistake(mistake, 0, "which name? (--name)");
+    if (!recipe_tell(recipe, wish, now, mistake) ||
+        !set_text("name", &form_recipe_name, wish->name, &recipe->name, mistake) ||
+        !set_texts("cve", &form_cve, &wish->cves, &recipe->cves, mistake) || !set_method(recipe, wish, mistake))
+        return false;
+    if (recipe->summary == NULL)
+        recipe->summary = xstrdup(recipe->name);
+    return true;
 }
 
 char *recipe_draft(const struct recipe *recipe, const char *advice) {

@@ -24,6 +24,10 @@ struct recipe_wish {
  * mistake that speaks of options. */
 char *recipe_new(const struct recipe_wish *wish, int64_t now, struct mistake *mistake);
 
+/* What any recipe may be told, of however it came about: summary (NULL without one), serial, dates, signatures,
+ * violations and restarts. */
+bool recipe_tell(struct recipe *recipe, const struct recipe_wish *wish, int64_t now, struct mistake *mistake);
+
 /* The text of a recipe under the comment; lines of `advice` (NULL: none) begin with "# ". */
 char *recipe_draft(const struct recipe *recipe, const char *advice);
 

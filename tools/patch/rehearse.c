@@ -203,9 +203,11 @@ void rehearsal_print(const struct rehearsal *rehearsal, enum apply_status status
     size_format(rehearsal->cost.downloaded, fetched);
     size_format(rehearsal->cost.memory, memory);
     cleanup_free char *clean = printable(mistake->text);
-    printf("  result    %s%s%s%s%s\n", status_word(status), status != APPLY_DONE ? ", at " : "",
-           status != APPLY_DONE ? rehearsal->step : "", *clean != '\0' && status != APPLY_DONE ? ": " : "",
-           status != APPLY_DONE ? clean : "");
+    if (rehearsal->refusal != NULL)
+        printf("  result    %s: %s\n", status_word(APPLY_ERROR), rehearsal->refusal);
+    printf("  %-10s%s%s%s%s%s\n", rehearsal->refusal != NULL ? "otherwise" : "result", status_word(status),
+           status != APPLY_DONE ? ", at " : "", status != APPLY_DONE ? rehearsal->step : "",
+           *clean != '\0' && status != APPLY_DONE ? ": " : "", status != APPLY_DONE ? clean : "");
     print_plan(&rehearsal->plan);
     if (rehearsal->cost.downloaded > 0 || rehearsal->cost.memory > 0)
         printf("  fetched   %s\n  memory    %s at most, of one process\n", fetched, memory);
@@ -227,10 +229,11 @@ json_t *rehearsal_json(const struct rehearsal *rehearsal, enum apply_status stat
     json_t *packages = json_array();
     for (size_t i = 0; i < rehearsal->plan.package_count; i++)
         json_array_append_new(packages, json_text(rehearsal->plan.packages[i]));
-    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o}", "result", status_word(status), "step",
-                     rehearsal->step, "problem", json_text(status != APPLY_DONE ? mistake->text : NULL), "from",
-                     json_text(rehearsal->plan.from), "to", json_text(rehearsal->plan.to), "packages", packages,
-                     "downloaded", (json_int_t)rehearsal->cost.downloaded, "memory", (json_int_t)rehearsal->cost.memory,
+    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o}", "result", status_word(status),
+                     "refusal", json_text(rehearsal->refusal), "step", rehearsal->step, "problem",
+                     json_text(status != APPLY_DONE ? mistake->text : NULL), "from", json_text(rehearsal->plan.from),
+                     "to", json_text(rehearsal->plan.to), "packages", packages, "downloaded",
+                     (json_int_t)rehearsal->cost.downloaded, "memory", (json_int_t)rehearsal->cost.memory,
                      "disk_growth", (json_int_t)growth(&rehearsal->changes), "changes",
                      changes_json(&rehearsal->changes), "restart", restarts_json(rehearsal->restarts));
 }

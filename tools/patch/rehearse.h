@@ -14,8 +14,9 @@ struct rehearsal {
     struct method_plan plan;
     struct method_cost cost;
     struct changes changes;
-    char *restarts;   /* a line for each program that runs what would be replaced */
-    const char *step; /* "plan", "stage", "fetch", "install", "restart": the last that was begun */
+    char *restarts;      /* a line for each program that runs what would be replaced */
+    const char *refusal; /* why the recipe would be refused whatever it does, set by who knows; or NULL */
+    const char *step;    /* "plan", "stage", "fetch", "install", "restart": the last that was begun */
 };
 
 /* APPLY_ROLLED_BACK: the stage is good, and the recipe fails in it. `scratch` is made and removed. */

@@ -13,10 +13,7 @@
 #include "tools/patch/advisories.h"
 #include "tools/patch/form.h"
 #include "tools/patch/package.h"
-#include "tools/patch/recipe_new.h"
 
-#define DAY 86400
-#define HOLDS_DAYS 365
 #define PACKAGES_MOST 1024
 #define OS_RELEASE_MOST 65536
 
@@ -186,10 +183,6 @@ static enum suggest_result choose(struct job *job, struct mistake *mistake) {
     if (result != SUGGEST_DONE)
         return result;
     const char *needed = needed_version(job);
-    if (needed == NULL && job->wish->cve != NULL && job->wish->advisories != NULL) {
-        text_mistake(mistake, 0, "the advisories do not have %s for %s", job->wish->cve, job->main->source);
-        return SUGGEST_FAILED;
-    }
     if (needed != NULL && package_compare(PACKAGES_DPKG, job->main->source_version, needed) >= 0)
         return nothing(mistake, "%s %s is installed, and %s was fixed in %s", job->main->name, job->main->version,
                        job->wish->cve, needed);
@@ -261,11 +254,18 @@ static enum suggest_result ask(struct job *job, const struct stage *stage, struc
     if (!good)
         return SUGGEST_FAILED;
     if (main_upgrade(job) == NULL)
-        return nothing(mistake,
-                       "%s %s is installed, and the lists of the root's sources have "
-                       "nothing newer: --update fetches newer lists",
-                       job->main->name, job->main->version);
+        return nothing(mistake, "%s %s is installed, and the lists of the root's sources have nothing newer%s",
+                       job->main->name, job->main->version, job->wish->update ? "" : ": --update fetches newer lists");
     return pin_archives(job, stage, mistake) ? SUGGEST_DONE : SUGGEST_FAILED;
+}
+
+static void no_lists(const struct job *job, struct mistake *mistake) {
+    const struct suggest_wish *wish = job->wish;
+    text_mistake(mistake, 0,
+                 "the root has no lists of its package sources: give --update to fetch them into a directory of its "
+                 "own, as in `pinion recipe suggest --root %.100s --%s %.100s --update`; the root stays as it is",
+                 wish->root, wish->package != NULL ? "package" : "cve",
+                 wish->package != NULL ? wish->package : wish->cve);
 }
 
 static enum suggest_result ask_in_stage(struct job *job, struct mistake *mistake) {
@@ -276,9 +276,7 @@ static enum suggest_result ask_in_stage(struct job *job, struct mistake *mistake
         return SUGGEST_FAILED;
     }
     if (!job->wish->update && !lists_are_there(&job->target)) {
-        text_mistake(mistake, 0,
-                     "the root has no lists of its package sources: give --update, or run apt-get update "
-                     "there");
+        no_lists(job, mistake);
         return SUGGEST_FAILED;
     }
     if (!stage_open(&stage, &job->target, job->wish->scratch, 0, mistake))
@@ -295,11 +293,10 @@ static bool check_version(const struct job *job, struct mistake *mistake) {
     const char *needed = needed_version(job);
     if (needed == NULL || package_compare(PACKAGES_DPKG, job->fixed_source, needed) >= 0)
         return true;
-    return text_mistake(
-        mistake, 0,
-        "the root's sources have %s %s, and %s was fixed in %s: fetch newer lists (--update), or add the "
-        "security archive to its sources",
-        job->main->source, job->fixed_source, job->wish->cve, needed);
+    return text_mistake(mistake, 0,
+                        "the root's sources have %s %s, and %s was fixed in %s: %sadd the security archive to them",
+                        job->main->source, job->fixed_source, job->wish->cve, needed,
+                        job->wish->update ? "" : "fetch newer lists (--update), or ");
 }
 
 /* ---- the recipe ---- */
@@ -311,13 +308,14 @@ static bool has_text(char *const *texts, size_t count, const char *text) {
     return false;
 }
 
-/* All that comes between the installed version of the source and the new one. */
+/* All that comes between the installed version of the source and the new one. A CVE that was asked for is not among
+ * them unless an advisory says so: whoever reads the VEX document of the fix takes it for fixed. */
 static const char *add_cves(struct job *job) {
     struct recipe *recipe = &job->recipe;
     const char *latest = NULL;
     size_t count = 0;
     recipe->cves = xcalloc(job->advisories.count + 2, sizeof *recipe->cves);
-    if (job->wish->cve != NULL)
+    if (needed_version(job) != NULL)
         recipe->cves[count++] = xstrdup(job->wish->cve);
     for (size_t i = 0; i < job->advisories.count; i++) {
         const struct advisory *advisory = &job->advisories.items[i];
@@ -346,6 +344,8 @@ static char *name_of(const struct job *job) {
 static void set_summary(struct job *job, const char *advisory) {
     struct recipe *recipe = &job->recipe;
     size_t count = texts_count(recipe->cves);
+    if (recipe->summary != NULL)
+        return;
     cleanup_free char *more = count > 1 ? xasprintf(" and %zu more", count - 1) : xstrdup("");
     recipe->summary =
         xasprintf("%s: %s%s%s%s%s", job->main->source, count > 0 ? recipe->cves[0] : "a newer version", more,
@@ -368,22 +368,29 @@ static void add_restarts(struct job *job) {
         free(*each);
 }
 
-static void fill_recipe(struct job *job, int64_t now) {
+static void fill_recipe(struct job *job) {
     struct recipe *recipe = &job->recipe;
     const char *advisory = add_cves(job);
     recipe->name = name_of(job);
     set_summary(job, advisory);
-    recipe->serial = 1;
-    recipe->created = now - now % DAY;
-    recipe->expires = recipe->created + (int64_t)HOLDS_DAYS * DAY;
     recipe->method = METHOD_APT;
     recipe->package = xstrdup(job->main->name);
     recipe->fixed = xstrdup(find_upgrade(job, job->main->name)->to);
-    recipe->timeout = 30;
     add_restarts(job);
 }
 
 /* ---- what a person should look at ---- */
+
+static void put_cve_advice(const struct job *job, FILE *out) {
+    if (job->wish->cve != NULL && needed_version(job) == NULL)
+        fprintf(out,
+                "# - cves: %s was asked for; nothing here says that this version fixes it: add it when you know.\n",
+                job->wish->cve);
+    else if (job->wish->advisories == NULL)
+        fputs("# - cves: no advisories were given, so that nothing says which CVEs this version fixes.\n", out);
+    else if (job->recipe.cves[0] == NULL)
+        fputs("# - cves: the advisories name none that this version fixes.\n", out);
+}
 
 static char *advice_of(const struct job *job) {
     char *text = NULL;
@@ -404,10 +411,7 @@ static char *advice_of(const struct job *job) {
             "# - restart: these packages bring no service; programs that map the old files are restarted as they are\n"
             "#   known, or by the service manager.\n",
             out);
-    if (job->wish->advisories == NULL)
-        fputs("# - cves: no advisories were given, so that nothing says which CVEs this version fixes.\n", out);
-    else if (job->recipe.cves[0] == NULL)
-        fputs("# - cves: the advisories name none that this version fixes.\n", out);
+    put_cve_advice(job, out);
     if (job->left_out != NULL)
         fprintf(out, "# - left out, for nothing in them runs: %s\n", job->left_out);
     for (size_t i = 0; i < job->upgrades.count; i++)
@@ -434,9 +438,9 @@ static void job_free(struct job *job) {
 }
 
 /* What is drafted has to parse: names and paths came from the root. */
-static bool draft(struct job *job, int64_t now, char **text, struct mistake *mistake) {
+static bool draft(struct job *job, char **text, struct mistake *mistake) {
     struct recipe again;
-    fill_recipe(job, now);
+    fill_recipe(job);
     cleanup_free char *advice = advice_of(job);
     cleanup_free char *result = recipe_draft(&job->recipe, advice);
     if (!recipe_parse(result, &again, mistake))
@@ -446,7 +450,7 @@ static bool draft(struct job *job, int64_t now, char **text, struct mistake *mis
     return true;
 }
 
-static enum suggest_result work(struct job *job, int64_t now, char **text, struct mistake *mistake) {
+static enum suggest_result work(struct job *job, char **text, struct mistake *mistake) {
     if (package_manager_of(&job->target) != PACKAGES_DPKG || !package_each(&job->target, add_binary, job)) {
         text_mistake(mistake, 0, "\"%s\" has no dpkg: recipes are suggested for Debian and its kin alone",
                      job->wish->root);
@@ -459,7 +463,7 @@ static enum suggest_result work(struct job *job, int64_t now, char **text, struc
         result = ask_in_stage(job, mistake);
     if (result != SUGGEST_DONE)
         return result;
-    return check_version(job, mistake) && draft(job, now, text, mistake) ? SUGGEST_DONE : SUGGEST_FAILED;
+    return check_version(job, mistake) && draft(job, text, mistake) ? SUGGEST_DONE : SUGGEST_FAILED;
 }
 
 enum suggest_result suggest(const struct suggest_wish *wish, int64_t now, char **text, struct mistake *mistake) {
@@ -470,10 +474,15 @@ enum suggest_result suggest(const struct suggest_wish *wish, int64_t now, char *
         text_mistake(mistake, 0, "for which CVE or package? (--cve, --package)");
         return SUGGEST_FAILED;
     }
-    if (!target_of_directory(&job.target, wish->root, mistake))
+    if (wish->cve != NULL && !form_matches(&form_cve, wish->cve)) {
+        text_mistake(mistake, 0, "--cve must be %s, not \"%.100s\"", form_cve.words, wish->cve);
         return SUGGEST_FAILED;
-    enum suggest_result result = work(&job, now, text, mistake);
+    }
+    enum suggest_result result = SUGGEST_FAILED;
+    if (recipe_tell(&job.recipe, wish->told, now, mistake) && target_of_directory(&job.target, wish->root, mistake)) {
+        result = work(&job, text, mistake);
+        target_close(&job.target);
+    }
     job_free(&job);
-    target_close(&job.target);
     return result;
 }

@@ -5,16 +5,17 @@
 #ifndef PINION_TOOLS_PATCH_SUGGEST_H
 #define PINION_TOOLS_PATCH_SUGGEST_H
 
-#include "tools/patch/recipe.h"
+#include "tools/patch/recipe_new.h"
 #include "tools/patch/stage.h"
 
 struct suggest_wish {
-    const char *cve, *package; /* at least one; a package of the root, or a source */
-    const char *advisories;    /* a file, or NULL */
-    const char *name;          /* of the recipe, or NULL: source and version */
-    const char *root;          /* directory; "/" */
-    const char *scratch;       /* directory for the stage, which is made and removed */
-    bool update;               /* fetch the lists of the sources anew, within the stage */
+    const char *cve, *package;      /* at least one; a package of the root, or a source */
+    const char *advisories;         /* a file, or NULL */
+    const char *name;               /* of the recipe, or NULL: source and version */
+    const struct recipe_wish *told; /* what recipe_tell takes; a summary that is not told is made */
+    const char *root;               /* directory; "/" */
+    const char *scratch;            /* directory for the stage, which is made and removed */
+    bool update;                    /* fetch the lists of the sources anew, within the stage */
 };
 
 enum suggest_result {
