@@ -133,6 +133,7 @@ recipes = "$work";
 signatures = "$work/none";
 policygen = "$policygen";
 keys = [ "$pin" ];
+restarts_per_hour = 1000;
 END
 
 # recipe NAME REST FILE=PATH...: the files of the recipe lie in the root's /srv.
@@ -236,4 +237,44 @@ expect unprotected-successor-is-not-kept 1 'came back without libpinion.so' \
     "$pinion" patch apply bare.recipe --config conf --root "$root"
 cmp -s libgreet.two "$root/usr/lib/libgreet.so" && [ "$( (ask) 2>/dev/null)" = two ]
 report unprotected-successor-is-rolled-back $?
+
+# What its container runs is not stopped by its script: nothing would be left to start it in.
+end_server() {
+    local running
+    running=$(cat "$root/srv/pid")
+    kill -KILL "$running" 2>/dev/null
+    while kill -0 "$running" 2>/dev/null; do sleep 0.01; done
+}
+end_server
+wait
+mkdir -p "$root/etc/init.d" "$root/bin"
+cp "$(readlink -f /bin/dash)" "$root/bin/sh"
+cp "$(command -v sleep)" "$root/bin/sleep"
+cat >"$root/etc/init.d/server" <<END
+#!/bin/sh
+# Starts /usr/bin/server.
+[ "\$1" = status ] && exit 0
+echo "\$1" >>/srv/actions
+if [ "\$1" = restart ]; then
+    read -r running </srv/pid
+    kill -TERM "\$running"
+    while kill -0 "\$running" 2>/dev/null; do sleep 0.01; done
+fi
+/usr/bin/server serve $port title </dev/null >/dev/null 2>&1 &
+END
+chmod 755 "$root/etc/init.d/server"
+unshare -pf --kill-child ./inside "$root" serve $port </dev/null >/dev/null 2>&1 &
+server=$!
+for ((i = 0; i < 200; i++)); do (ask) >/dev/null 2>&1 && break; sleep 0.05; done
+recipe first '' libgreet.three=/usr/lib/libgreet.so
+expect first-process-of-a-container-is-not-stopped 2 'stopping it ends the container.*how = .none' \
+    "$pinion" patch apply first.recipe --config conf --root "$root"
+[ "$( (ask) 2>/dev/null)" = two ] && kill -0 "$server" && [ ! -e "$root/srv/actions" ]
+report container-is-left-alone $?
+recipe none 'restart = ( { program = "/usr/bin/server"; how = "none"; } );' libgreet.three=/usr/lib/libgreet.so
+expect container-is-patched-without-a-restart 0 patched "$pinion" patch apply none.recipe --config conf --root "$root"
+[ "$( (ask) 2>/dev/null)" = two ] && kill -0 "$server"
+report container-goes-on $?
+kill -KILL "$server" && { wait; } 2>/dev/null
+wait
 exit $failed

@@ -248,8 +248,46 @@ static bool find_service(const struct work *work, struct instance *instance, str
     return service_find(work->target, instance->first, &hint, &instance->service, mistake);
 }
 
+/* Runs one program, and ends with it. */
+static bool is_wrapper(const struct process_facts *process) {
+    static const char *const names[] = {"tini", "tini-static", "docker-init", "dumb-init", "catatonit"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(base_of(process->program), names[i]) == 0)
+            return process->inner == 1;
+    return false;
+}
+
+/* Whether nothing is left of its container when it ends. A daemon in the care of a wrapper has a session of its own. */
+static bool is_container(const struct work *work, const struct process_facts *first) {
+    const struct process_facts *parent = find_process(work, first->parent);
+    if (first->inner == 1)
+        return true;
+    return parent != NULL && is_wrapper(parent) &&
+           (getsid(first->process) == getsid(parent->process) || !is_daemon(first->process));
+}
+
+/* All but what a person has written in the recipe, and signals at which programs execute themselves anew. */
+static bool ends_program(const struct instance *instance) {
+    return instance->how == RESTART_SERVICE || (instance->how == RESTART_UPGRADE && instance->command == NULL) ||
+           (instance->how == RESTART_COMMAND && instance->command == NULL);
+}
+
+static bool check_container(const struct work *work, const struct instance *instance, struct mistake *mistake) {
+    if (!ends_program(instance) || !is_container(work, instance->first))
+        return true;
+    return text_mistake(
+        mistake, 0,
+        "process %d of \"%s\" is what its container runs: stopping it ends the container; give "
+        "`restart` for it in the recipe: how = \"signal\"; signal = \"QUIT\", where whatever supervises "
+        "the container starts it again with the same file system, or how = \"none\", and restart the "
+        "container yourself",
+        (int)instance->first->process, instance->first->program);
+}
+
 static bool check_way(const struct work *work, struct instance *instance, struct mistake *mistake) {
     const char *program = instance->first->program;
+    if (!check_container(work, instance, mistake))
+        return false;
     if (instance->how == RESTART_UPGRADE && instance->command == NULL && !can_upgrade(instance->first->process)) {
         instance->how = RESTART_SERVICE;
         struct mistake why = {.line = 0};
