@@ -45,6 +45,7 @@ const char *text_type_words(unsigned types) {
     case TYPE_STRING: return "a text in quotes";
     case TYPE_BOOL: return "true or false";
     case TYPE_REAL: return "a number with a point, as 0.6";
+    case TYPE_REAL | TYPE_NUMBER: return "a number";
     default: return "a whole number";
     }
 }

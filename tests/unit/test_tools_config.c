@@ -6,8 +6,11 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "runtime/event.h"
 #include "runtime/util.h"
@@ -88,7 +91,9 @@ static void test_each_mistake_has_its_line_and_remedy(void **state) {
         {"state = \"/var/../x\";", 1, "an absolute path"},
         {"confidence = 0.0;", 1, "above 0.0"},
         {"confidence = 1.5;", 1, "above 0.0"},
-        {"confidence = 1;", 1, "a number with a point"},
+        {"confidence = 0;", 1, "above 0.0"},
+        {"confidence = 2;", 1, "above 0.0"},
+        {"confidence = \"1\";", 1, "must be a number"},
         {"queue = 0;", 1, "must lie between"},
         {"step_timeout = 99999999;", 1, "must lie between"},
         {"@include \"/etc/shadow\"", 1, "no other file"},
@@ -155,6 +160,112 @@ static void test_a_hook_that_others_may_write_is_refused(void **state) {
     assert_non_null(strstr(mistake.text, "hook\": others may write to it"));
 }
 
+static void test_a_whole_number_is_a_confidence(void **state) {
+    struct config config;
+    struct mistake mistake;
+    assert_true(read_text_of(*state, "confidence = 1;", 0644, &config, &mistake));
+    assert_true(config.confidence == 1);
+    configuration_free(&config);
+}
+
+/* What configuration_check warns of; the caller frees. */
+static char *warnings_of(const char *directory, const struct config *config, unsigned expected) {
+    cleanup_free char *path = xasprintf("%s/warnings", directory);
+    size_t size;
+    fflush(stderr);
+    cleanup_fd int before = dup(STDERR_FILENO);
+    cleanup_fd int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(before >= 0 && file >= 0 && dup2(file, STDERR_FILENO) >= 0);
+    unsigned count = configuration_check(config);
+    fflush(stderr);
+    assert_true(dup2(before, STDERR_FILENO) >= 0);
+    assert_int_equal(count, expected);
+    return file_read(path, 65536, &size);
+}
+
+static void test_what_is_not_there_is_told_at_the_start(void **state) {
+    static const char *const keys[] = {"recipes", "hook", "metrics", "vex", "policygen", "root"};
+    struct config config;
+    struct mistake mistake;
+    cleanup_free char *text = NULL;
+    size_t size;
+    FILE *out = xopen_memstream(&text, &size);
+    for (size_t i = 0; i < COUNT(keys); i++)
+        fprintf(out, "%s = \"%s/no/%s\";\n", keys[i], (const char *)*state, keys[i]);
+    fclose(out);
+    assert_true(read_text_of(*state, text, 0644, &config, &mistake));
+    cleanup_free char *warnings = warnings_of(*state, &config, COUNT(keys));
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        cleanup_free char *named = xasprintf("%s = \"%s/no/%s\": No such file", keys[i], (const char *)*state, keys[i]);
+        if (strstr(warnings, named) == NULL)
+            fail_msg("no %s in %s", named, warnings);
+    }
+    configuration_free(&config);
+}
+
+/* The helper makes the directory of the documents; a directory is no program, and a file no directory. */
+static void test_what_is_there_must_be_of_use(void **state) {
+    struct config config;
+    struct mistake mistake;
+    const char *directory = *state;
+    cleanup_free char *plain = xasprintf("%s/plain", directory);
+    assert_true(atomic_file_write(plain, 0644, "", 0));
+    cleanup_free char *good =
+        xasprintf("recipes = \"%s\"; hook = \"/bin/sh\"; metrics = \"%s/x.prom\"; vex = \"%s/vex\";\n"
+                  "policygen = \"/bin/sh\"; root = \"%s\";",
+                  directory, directory, directory, directory);
+    assert_true(read_text_of(directory, good, 0644, &config, &mistake));
+    cleanup_free char *none = warnings_of(directory, &config, 0);
+    assert_string_equal(none, "");
+    configuration_free(&config);
+    cleanup_free char *bad =
+        xasprintf("recipes = \"%s\"; hook = \"%s\"; vex = \"%s\"; policygen = \"%s\";", plain, plain, plain, directory);
+    assert_true(read_text_of(directory, bad, 0644, &config, &mistake));
+    cleanup_free char *warnings = warnings_of(directory, &config, 4);
+    assert_non_null(strstr(warnings, "chmod +x"));
+    assert_non_null(strstr(warnings, "it is no file"));
+    assert_non_null(strstr(warnings, "it is no directory"));
+    configuration_free(&config);
+}
+
+/* The sample with what it comments out put in force: every key, and what the text calls the default is it. */
+static void test_the_sample_shows_all_keys(void **state) {
+    static const char *const keys[] = {"mode",      "socket",      "state", "recipes",           "signatures",
+                                       "keys",      "confidence",  "hook",  "metrics",           "vex",
+                                       "policygen", "policies",    "root",  "events_per_minute", "restarts_per_hour",
+                                       "queue",     "step_timeout"};
+    (void)state;
+    struct config sample, config;
+    struct mistake mistake;
+    size_t size;
+    cleanup_free char *text = file_read("samples/patchd/patchd.conf", 65536, &size);
+    assert_non_null(text);
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        cleanup_free char *line = xasprintf("\n# %s = ", keys[i]);
+        char *at = strstr(text, line);
+        if (at != NULL)
+            at[1] = ' ';
+        else if ((at = strstr(text, line + 3)) == NULL || at[-1] != '\n')
+            fail_msg("the sample has no \"%s\"", keys[i]);
+    }
+    assert_int_equal(unsetenv("PINION_EVENTS"), 0);
+    if (!configuration_parse(text, &sample, &mistake))
+        fail_msg("line %u: %s", mistake.line, mistake.text);
+    configuration_default(&config);
+    assert_int_equal(sample.mode, config.mode);
+    assert_string_equal(sample.socket, config.socket);
+    assert_string_equal(sample.state, config.state);
+    assert_string_equal(sample.recipes, config.recipes);
+    assert_string_equal(sample.policies, config.policies);
+    assert_true(sample.confidence == config.confidence);
+    assert_int_equal(sample.events_per_minute, config.events_per_minute);
+    assert_int_equal(sample.restarts_per_hour, config.restarts_per_hour);
+    assert_int_equal(sample.queue, config.queue);
+    assert_int_equal(sample.step_timeout, config.step_timeout);
+    configuration_free(&sample);
+    configuration_free(&config);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_is_left_out_has_its_default, make_directory, remove_directory),
@@ -163,6 +274,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_nobody_else_can_write_it, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_another_users_file_is_refused, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_a_hook_that_others_may_write_is_refused, make_directory, remove_directory),
+        cmocka_unit_test(test_the_sample_shows_all_keys),
+        cmocka_unit_test_setup_teardown(test_a_whole_number_is_a_confidence, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_what_is_not_there_is_told_at_the_start, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_what_is_there_must_be_of_use, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_a_state_directory_of_others_is_refused, make_directory, remove_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

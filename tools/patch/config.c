@@ -27,7 +27,7 @@ static const struct key root_keys[] = {
     {"recipes", TYPE_STRING, false},
     {"signatures", TYPE_STRING, false},
     {"keys", TYPE_ARRAY, false},
-    {"confidence", TYPE_REAL, false},
+    {"confidence", TYPE_REAL | TYPE_NUMBER, false},
     {"hook", TYPE_STRING, false},
     {"metrics", TYPE_STRING, false},
     {"vex", TYPE_STRING, false},
@@ -164,6 +164,59 @@ bool configuration_state(const struct config *config, struct mistake *mistake) {
     return check_state(config, mistake);
 }
 
+/* ---- what is there ---- */
+
+/* NULL, or what is wrong. */
+static const char *directory_problem(const char *path) {
+    struct stat status;
+    if (stat(path, &status) != 0)
+        return strerror(errno);
+    return S_ISDIR(status.st_mode) ? NULL : "it is no directory";
+}
+
+static const char *parent_problem(const char *path) {
+    cleanup_free char *parent = xstrndup(path, (size_t)(strrchr(path, '/') - path) + 1);
+    return directory_problem(parent);
+}
+
+static const char *made_directory_problem(const char *path) {
+    const char *problem = directory_problem(path);
+    return problem != NULL && errno == ENOENT ? parent_problem(path) : problem;
+}
+
+static const char *program_problem(const char *path) {
+    struct stat status;
+    if (stat(path, &status) != 0)
+        return strerror(errno);
+    if (!S_ISREG(status.st_mode))
+        return "it is no file";
+    return access(path, X_OK) == 0 ? NULL : "it cannot be started: chmod +x it";
+}
+
+unsigned configuration_check(const struct config *config) {
+    const struct {
+        const char *name, *path;
+        const char *(*problem_of)(const char *path);
+        const char *consequence;
+    } rows[] = {
+        {"recipes", config->recipes, directory_problem, "nothing is answered"},
+        {"hook", config->hook, program_problem, "nobody is told of incidents"},
+        {"metrics", config->metrics, parent_problem, "the file cannot be written, for its directory is not there"},
+        {"vex", config->vex, made_directory_problem, "no VEX document is written"},
+        {"policygen", config->policygen, program_problem, "no program that has a policy can be patched"},
+        {"root", config->root, directory_problem, "nothing can be patched"},
+    };
+    unsigned count = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *problem = rows[i].path != NULL ? rows[i].problem_of(rows[i].path) : NULL;
+        if (problem == NULL)
+            continue;
+        warn("the configuration has %s = \"%s\": %s; %s", rows[i].name, rows[i].path, problem, rows[i].consequence);
+        count++;
+    }
+    return count;
+}
+
 /* ---- reading ---- */
 
 static bool read_keys(struct mistake *mistake, const config_setting_t *root, struct config *config) {
@@ -234,7 +287,8 @@ static bool read_confidence(struct mistake *mistake, const config_setting_t *roo
     const config_setting_t *setting = config_setting_get_member(root, "confidence");
     if (setting == NULL)
         return true;
-    config->confidence = config_setting_get_float(setting);
+    bool is_real = config_setting_type(setting) == CONFIG_TYPE_FLOAT;
+    config->confidence = is_real ? config_setting_get_float(setting) : (double)text_number(setting);
     if (config->confidence > 0 && config->confidence <= 1)
         return true;
     return fail(mistake, setting, "\"confidence\" must be above 0.0 and at most 1.0");

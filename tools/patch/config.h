@@ -40,6 +40,8 @@ struct config {
 bool configuration_read(const char *path, struct config *config, struct mistake *mistake);
 /* The same without looking at any file or directory. */
 bool configuration_parse(const char *text, struct config *config, struct mistake *mistake);
+/* Warns of each key that names what is not there, which nobody would miss before it is needed. How many these are. */
+unsigned configuration_check(const struct config *config);
 void configuration_default(struct config *config); /* without keys nothing is ever applied */
 void configuration_free(struct config *config);
 /* Makes the state directory (0700) where it is not there yet. */
