@@ -33,7 +33,8 @@ static const char details[] =
     "\n"
     "A line has number, time, state, kind, program, match with its confidence, package with its versions, and how\n"
     "often the like was seen again. The state is one of: received, ignored, refused, notified, waiting (for `pinion\n"
-    "patch approve`), approved, rejected, applying, done, rolled back, failed (a person has to look).\n"
+    "patch approve`), approved, rejected, applying, done, rolled back, failed (a person has to look). Behind\n"
+    "\"answered by:\" stands what a recipe's \"answers\" must have for the recipe to answer the incident.\n"
     "\n"
     "Exit status: 0 shown, 2 error, 3 there is no such incident.\n";
 
@@ -145,6 +146,8 @@ int verb_incidents(const struct verb *verb, int argc, char **argv) {
                           .option_count = sizeof options / sizeof options[0]};
     size_t words = options_read(&usage, argc, argv);
     const char *word = words > 0 ? argv[1] : "list";
+    if (strcmp(word, "show") == 0 && settings.count)
+        options_mistake(&usage, "--count is of list alone");
     if (strcmp(word, "show") == 0 && words == 2)
         return show(&usage, argv[2], number_of(argv[2]));
     if (strcmp(word, "show") == 0)

@@ -33,7 +33,10 @@ bytes() {
     printf %s "${digits:0:2 * $1}"
 }
 
-# violation PATH API: an event, as the helper stores it.
+# The identity of a module: a build-id.
+build_id='\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x14\x01'
+
+# violation PATH API [MODULE]: an event, as the helper stores it.
 violation() {
     bytes 8 'PINEVT\r\n'
     bytes 8 '\x01\x00\x00\x00\xe0\x0b'        # version, size
@@ -44,7 +47,13 @@ violation() {
     bytes 2352 ''
     bytes 40 'argument'
     bytes 40 "$2"
-    bytes 288 ''
+    bytes 24 "${3-}"
+    bytes 264 ''
+}
+
+# anomaly PATH: likewise.
+anomaly() {
+    violation "$1" '' | sed 's/^\(.\{32\}\)06/\101/'
 }
 
 # incident STATE COLUMN=VALUE...: adds one; values as SQL has them.
@@ -119,6 +128,22 @@ json incidents/show_json '.id == 1 and .event.event == "violation" and .event.ap
     and .steps[0].good and .steps[2].ended == null' show 1
 json incidents/unknown_json '.event == null and .cve == null and .detail == null and .steps == []' show 2
 
+incident notified event="x'$(violation /usr/bin/bash execve "$build_id")'"
+module=abcdef0123456789abcdef0123456789abcdef01
+expect incidents/show_module 0 "^  module +$module\$" "$pinion" incidents show 3 --state "$state"
+expect incidents/show_answered_by 0 "^  answered by: violations = \( \{ module = \"$module\"; api = \"execve\"; \} \);\$" \
+    "$pinion" incidents show 3 --state "$state"
+# What is shown is what a recipe takes.
+"$pinion" recipe new --name x --package libx --fixed 1 -o "$work/x.recipe"
+line=$("$pinion" incidents show 3 --state "$state" | sed -n 's/^  answered by: //p')
+awk -v line="$line" '{ print } /^answers = /{ print line }' "$work/x.recipe" >"$work/y.recipe"
+expect incidents/answer_is_a_recipes 0 "$module" "$pinion" recipe show "$work/y.recipe"
+incident notified event="x'$(violation /usr/bin/bash $'open"; }' "$build_id")'"
+expect incidents/show_no_answer_to_an_unknown_call 0 '!answered by' "$pinion" incidents show 4 --state "$state"
+incident notified name="'shell\"shock'" event="x'$(anomaly /usr/bin/bash)'"
+expect incidents/show_answered_by_name 0 '^  answered by: signatures = \[ "shell\\"shock" \];$' \
+    "$pinion" incidents show 5 --state "$state"
+
 # ---- the configuration says where ----
 
 printf 'state = "%s";\n' "$state" >"$work/patchd.conf"
@@ -187,6 +212,7 @@ expect incidents/damaged 2 'Move it aside' "$pinion" incidents --state "$state"
 expect incidents/word 2 'neither list nor show' "$pinion" incidents sohw
 expect incidents/number 2 'from 1 on, not "0"' "$pinion" incidents show 0
 expect incidents/number_word 2 'from 1 on, not "-1x"' "$pinion" incidents show -- -1x
+expect incidents/count_of_list 2 '--count is of list alone' "$pinion" incidents show 1 -n 3
 expect incidents/count 2 'count must be a number' "$pinion" incidents -n 0
 expect incidents/help 0 'Exit status: 0 shown' "$pinion" incidents --help
 exit $failed

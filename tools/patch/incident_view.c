@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/api.h"
+#include "runtime/text.h"
 #include "runtime/util.h"
 #include "tools/describe.h"
 #include "tools/event_print.h"
@@ -189,6 +191,27 @@ static void put_answer(const struct incident *incident, FILE *out) {
     put_line("cve", incident->cve, out);
 }
 
+/* What somebody writes into the "answers" of a recipe for this. The texts are a sender's: in quotes, and the call one
+ * that a policy knows, for the reader of recipes refuses others. */
+static void put_wanted(const struct incident *incident, FILE *out) {
+    char module[IDENTITY_TEXT_BYTES];
+    const struct event *event = &incident->event;
+    if (event->size == 0)
+        return;
+    if (event->flags & EVENT_ANOMALY) {
+        if (incident->name == NULL)
+            return;
+        fputs("  answered by: signatures = [ ", out);
+        text_put(incident->name, out);
+        fputs(" ];\n", out);
+    } else if (event->module.kind != IDENTITY_NONE) {
+        identity_format(&event->module, module);
+        fprintf(out, "  module     %s\n", module);
+        if (api_by_name(event->api) != API_NONE)
+            fprintf(out, "  answered by: violations = ( { module = \"%s\"; api = \"%s\"; } );\n", module, event->api);
+    }
+}
+
 static void put_remedy(const struct incident *incident, FILE *out) {
     if (incident->recipe != NULL) {
         fputs("  recipe     ", out);
@@ -276,6 +299,7 @@ char *incident_text(struct journal *journal, const struct incident *incident) {
     put_event(incident, out);
     put_claim(incident, out);
     put_answer(incident, out);
+    put_wanted(incident, out);
     put_remedy(incident, out);
     put_cost(incident, out);
     put_steps(journal, incident->id, out);
