@@ -226,11 +226,13 @@ static json_t *changes_json(const struct changes *changes) {
 }
 
 json_t *rehearsal_json(const struct rehearsal *rehearsal, enum apply_status status, const struct mistake *mistake) {
+    bool refused = rehearsal->refusal != NULL;
     json_t *packages = json_array();
     for (size_t i = 0; i < rehearsal->plan.package_count; i++)
         json_array_append_new(packages, json_text(rehearsal->plan.packages[i]));
-    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o}", "result", status_word(status),
-                     "refusal", json_text(rehearsal->refusal), "step", rehearsal->step, "problem",
+    return json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o}", "result",
+                     status_word(refused ? APPLY_ERROR : status), "refusal", json_text(rehearsal->refusal), "otherwise",
+                     json_text(refused ? status_word(status) : NULL), "step", rehearsal->step, "problem",
                      json_text(status != APPLY_DONE ? mistake->text : NULL), "from", json_text(rehearsal->plan.from),
                      "to", json_text(rehearsal->plan.to), "packages", packages, "downloaded",
                      (json_int_t)rehearsal->cost.downloaded, "memory", (json_int_t)rehearsal->cost.memory,
