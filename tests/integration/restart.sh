@@ -43,7 +43,14 @@ static void copy(const char *from, const char *to) {
     if (size <= 0 || write(out, data, (size_t)size) != size)
         exit(1);
 }
+static void write_title(void) {
+    extern char **environ;
+    for (char **entry = environ; *entry; entry++)
+        memset(*entry, 0, strlen(*entry));
+}
 static void serve(char **arguments) {
+    if (arguments[3])
+        write_title();
     const char *given = getenv("SOCKET");
     if (given && fcntl(atoi(given), F_GETFD) < 0)
         given = NULL;
@@ -100,6 +107,12 @@ int main(int count, char **arguments) {
         execve(arguments[1], arguments + 1, environment);
     }
     return 126;
+}
+END
+cat >bare.c <<'END'
+#include <unistd.h>
+int main(int count, char **arguments) {
+    return count > 1 && execve(arguments[1], arguments + 1, (char *[]){NULL});
 }
 END
 make_library() { # WORD: its build reads /srv/WORD
@@ -228,7 +241,11 @@ report server-that-ended-serves-again-protected $?
 (for i in 1 2; do
     running=$(cat "$root/srv/pid")
     while kill -0 "$running" 2>/dev/null; do sleep 0.01; done
-    env -i "$(command -v chroot)" "$root" /usr/bin/server serve $port </dev/null >/dev/null 2>&1 &
+    if [ $i = 1 ]; then
+        env -i "$(command -v chroot)" "$root" /usr/bin/server serve $port </dev/null >/dev/null 2>&1 &
+    else
+        ./inside "$root" serve $port </dev/null >/dev/null 2>&1 &
+    fi
     until now=$(cat "$root/srv/pid") && [ -n "$now" ] && [ "$now" != "$running" ]; do sleep 0.01; done
 done) &
 recipe bare 'restart = ( { program = "/usr/bin/server"; how = "signal"; signal = "TERM"; } );' \
@@ -260,8 +277,13 @@ if [ "\$1" = restart ]; then
     kill -TERM "\$running"
     while kill -0 "\$running" 2>/dev/null; do sleep 0.01; done
 fi
-/usr/bin/server serve $port title </dev/null >/dev/null 2>&1 &
+read -r bare </srv/bare
+[ "\$bare" != once ] || echo never >/srv/bare
+[ "\$bare" != never ] || bare=
+\${bare:+/bin/bare} /usr/bin/server serve $port title </dev/null >/dev/null 2>&1 &
 END
+echo never >"$root/srv/bare"
+${CC:-gcc} -O1 -static bare.c -o "$root/bin/bare" || exit 2
 chmod 755 "$root/etc/init.d/server"
 unshare -pf --kill-child ./inside "$root" serve $port </dev/null >/dev/null 2>&1 &
 server=$!
@@ -276,5 +298,33 @@ expect container-is-patched-without-a-restart 0 patched "$pinion" patch apply no
 [ "$( (ask) 2>/dev/null)" = two ] && kill -0 "$server"
 report container-goes-on $?
 kill -KILL "$server" && { wait; } 2>/dev/null
+
+# A title over the environment: what starts the server again gets the protection nevertheless.
+protected() {
+    running=$(cat "$root/srv/pid")
+    grep -q libpinion.so "/proc/$running/maps"
+}
+./inside "$root" serve $port title </dev/null >/dev/null 2>&1 &
+server=$!
+for ((i = 0; i < 200; i++)); do (ask) >/dev/null 2>&1 && break; sleep 0.05; done
+protected && ! grep -q LD_PRELOAD "/proc/$running/environ" && [ "$( (ask) 2>/dev/null)" = three ]
+report environment-is-overwritten $?
+recipe title '' libgreet.two=/usr/lib/libgreet.so
+expect server-with-a-title-is-patched 0 patched "$pinion" patch apply title.recipe --config conf --root "$root"
+protected && [ "$(cat "$root/srv/actions")" = restart ] && [ "$( (ask) 2>/dev/null)" = two ]
+report server-with-a-title-stays-protected $?
+[ -n "$(find "/proc/$running/fd" -lname "*/srv/log")" ]
+report its-log-stays-the-same $? "$(ls -l "/proc/$running/fd")"
+recipe again '' libgreet.three=/usr/lib/libgreet.so
+echo once >"$root/srv/bare"
+expect script-that-drops-the-protection-is-rolled-back 1 'came back without libpinion.so' \
+    "$pinion" patch apply again.recipe --config conf --root "$root"
+protected && [ "$( (ask) 2>/dev/null)" = two ]
+report roll-back-brings-the-protection-back $?
+recipe always '' libgreet.three=/usr/lib/libgreet.so
+echo always >"$root/srv/bare"
+expect unprotected-after-the-roll-back-is-a-failure 2 'server. now runs UNPROTECTED' \
+    "$pinion" patch apply always.recipe --config conf --root "$root"
+end_server
 wait
 exit $failed

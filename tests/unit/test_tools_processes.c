@@ -366,7 +366,7 @@ static void test_unknown_server_needs_the_recipe(void **state) {
     assert_false(restart_possible(&target, &recipe, stale, count, NULL, &mistake));
     assert_non_null(strstr(mistake.text, "in the recipe"));
     char *left = NULL;
-    assert_false(restart_stale(&target, &recipe, stale, count, 1, 1, &left, &mistake));
+    assert_false(restart_stale(&target, &recipe, stale, count, NULL, 1, &left, &mistake));
     assert_true(process_is(child, stale[0].start));
     struct recipe_restart way = {.program = stale[0].program, .how = RESTART_SIGNAL, .signal = (char[]){"TERM"}};
     recipe.restarts = &way;
@@ -411,7 +411,7 @@ static void test_client_is_left(void **state) {
     size_t count = processes_mapping(&target, &file, 1, &stale);
     struct recipe recipe = {0};
     char *left = NULL;
-    assert_true(restart_stale(&target, &recipe, stale, count, 1, 5, &left, &mistake));
+    assert_true(restart_stale(&target, &recipe, stale, count, NULL, 5, &left, &mistake));
     cleanup_free char *number = xasprintf("(%d)", (int)child);
     assert_non_null(left);
     assert_non_null(strstr(left, number));

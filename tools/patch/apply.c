@@ -209,7 +209,7 @@ static void count_restarts(struct work *work) {
 static bool step_restart(struct work *work, struct mistake *mistake) {
     cleanup_free char *left = NULL;
     count_restarts(work);
-    if (!restart_stale(&work->target, work->recipe, work->stale, work->stale_count, work->incident->id, RESTART_SECONDS,
+    if (!restart_stale(&work->target, work->recipe, work->stale, work->stale_count, work->memory, RESTART_SECONDS,
                        &left, mistake))
         return false;
     note(work, "%zu processes%s%s", work->stale_count, left != NULL ? "; left to end by themselves: " : "",

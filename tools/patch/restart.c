@@ -67,6 +67,7 @@ struct instance {
 struct work {
     const struct target *target;
     const struct recipe *recipe;
+    struct restart_memory *memory; /* or NULL */
     struct process_facts *all;
     size_t all_count;
     struct instance *instances;
@@ -161,6 +162,22 @@ static void choose(const struct work *work, struct instance *instance) {
     instance->command = said->command;
 }
 
+static void texts_free(char **texts) {
+    for (size_t i = 0; texts != NULL && texts[i] != NULL; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+/* What has lost its protection since gets it again. */
+static void find_protection(const struct work *work, struct instance *instance) {
+    instance->protected = is_protected(instance->first->process);
+    instance->environment =
+        instance->protected ? NULL : restart_memory_protection(work->memory, instance->first->program);
+    instance->protected = instance->protected || instance->environment != NULL;
+    if (instance->environment == NULL)
+        instance->environment = service_environment(work->target, instance->first);
+}
+
 static struct instance *instance_of(struct work *work, struct process_facts *first) {
     for (size_t i = 0; i < work->count; i++)
         if (work->instances[i].first == first)
@@ -168,8 +185,7 @@ static struct instance *instance_of(struct work *work, struct process_facts *fir
     struct instance *instance = array_append(work->instances, work->count);
     instance->first = first;
     choose(work, instance);
-    instance->protected = is_protected(first->process);
-    instance->environment = service_environment(work->target, first);
+    find_protection(work, instance);
     struct process_facts *parent = find_process(work, first->parent);
     instance->serves =
         process_serves(first->process) || (parent != NULL && parent->inner != 1 && process_serves(parent->process));
@@ -193,12 +209,6 @@ static void find_instances(struct work *work, const struct stale_process *proces
         instance->protected = instance->protected || is_protected(process->process);
         add_files(work, &processes[i]);
     }
-}
-
-static void texts_free(char **texts) {
-    for (size_t i = 0; texts != NULL && texts[i] != NULL; i++)
-        free(texts[i]);
-    free(texts);
 }
 
 static void work_free(struct work *work) {
@@ -327,8 +337,9 @@ static void remember(const struct work *work, const struct instance *instance, s
     struct mistake ignored = {.line = 0};
     if (start == NULL && own == NULL && service_find(work->target, instance->first, &hint, &service, &ignored))
         start = service.arguments;
-    restart_memory_add(memory, work->target, instance->first, start, instance->environment,
-                       instance->how == RESTART_SIGNAL);
+    const struct restart_facts facts = {start, instance->environment, instance->how == RESTART_SIGNAL,
+                                        instance->protected};
+    restart_memory_add(memory, work->target, instance->first, &facts);
     texts_free(own);
     service_free(&service);
 }
@@ -556,8 +567,7 @@ static char *successor_problem(const struct work *work, const struct instance *i
         if (!instance->protected || is_protected(all[i].process) || !process_is(all[i].process, all[i].start))
             continue;
         *patience = age_of(&all[i]) < SHIM_SECONDS ? MOST_SECONDS : SHIM_SECONDS;
-        problem = xasprintf("process %d of \"%s\" came back without libpinion.so: its service must set LD_PRELOAD",
-                            (int)all[i].process, all[i].program);
+        problem = restart_unprotected_text(work->memory, &all[i]);
     }
     process_facts_free(all, count);
     if (problem != NULL || found > 0)
@@ -573,7 +583,10 @@ static char *problem_now(const struct work *work, unsigned *patience) {
     for (size_t i = 0; i < work->count && problem == NULL; i++)
         if (!is_left(&work->instances[i]))
             problem = successor_problem(work, &work->instances[i], patience);
-    return problem;
+    if (problem != NULL)
+        return problem;
+    *patience = SHIM_SECONDS;
+    return restart_memory_unprotected(work->memory, work->target);
 }
 
 static pid_t oldest_awaited(const struct work *work) {
@@ -637,10 +650,11 @@ static void name_left(const struct work *work, const struct stale_process *proce
 }
 
 bool restart_stale(const struct target *target, const struct recipe *recipe, const struct stale_process *processes,
-                   size_t count, int64_t incident, unsigned timeout_seconds, char **left, struct mistake *mistake) {
-    (void)incident;
+                   size_t count, struct restart_memory *memory, unsigned timeout_seconds, char **left,
+                   struct mistake *mistake) {
     unsigned seconds = timeout_seconds < MOST_SECONDS ? timeout_seconds : MOST_SECONDS;
-    struct work work = {.target = target, .recipe = recipe, .deadline = now() + seconds * 1000000000ull};
+    struct work work = {
+        .target = target, .recipe = recipe, .memory = memory, .deadline = now() + seconds * 1000000000ull};
     *left = NULL;
     find_instances(&work, processes, count);
     bool good = check_ways(&work, mistake);

@@ -40,17 +40,19 @@ bool restart_possible(const struct target *target, const struct recipe *recipe, 
 
 /* In a roll-back, before restart_stale: starts the programs of which nothing runs any more, as their services do, or with
  * the command line, environment, user and directory that they had. */
-bool restart_missing(const struct restart_memory *memory, const struct target *target, unsigned timeout_seconds,
+bool restart_missing(struct restart_memory *memory, const struct target *target, unsigned timeout_seconds,
                      struct mistake *mistake);
 void restart_memory_free(struct restart_memory *memory); /* NULL: nothing */
 
 /* Restarts what runs old code, one program after the other, and waits until none of these processes maps the old files
- * and a new one runs. What was protected by libpinion.so has to be so again, or it is a mistake. Processes that are not
+ * and a new one runs. What is protected by libpinion.so, or was so before the patch, has to be so again, or it is a
+ * mistake: `memory` (may be NULL) has what it was before. Processes that are not
  * servers (nobody reaches them, nor their parents or children, and neither recipe nor table names them), and sessions
  * of people, are left to end by themselves and named in `left`, a text owned by the caller, or NULL. Commands carry no
  * COMMAND_MARK: the services that they start are there to stay. At most two
  * minutes are taken, whatever the timeout. */
 bool restart_stale(const struct target *target, const struct recipe *recipe, const struct stale_process *processes,
-                   size_t count, int64_t incident, unsigned timeout_seconds, char **left, struct mistake *mistake);
+                   size_t count, struct restart_memory *memory, unsigned timeout_seconds, char **left,
+                   struct mistake *mistake);
 
 #endif

@@ -15,6 +15,7 @@
 #include "runtime/text.h"
 #include "runtime/util.h"
 #include "tools/patch/service.h"
+#include "tools/process.h"
 
 #define POLL_MILLISECONDS 20
 
@@ -22,13 +23,15 @@ struct remembered {
     char *program;
     char **start; /* NULL: it is not known how */
     char **environment;
-    bool supervised, as_itself;
+    char **given; /* for commands that restart it */
+    bool supervised, as_itself, protected;
     struct command_identity identity;
 };
 
 struct restart_memory {
     struct remembered *items;
     size_t count;
+    bool last;
 };
 
 struct restart_memory *restart_memory_make(void) {
@@ -49,6 +52,7 @@ void restart_memory_free(struct restart_memory *memory) {
                 close(item->identity.outputs[j]);
         texts_free(item->start);
         texts_free(item->environment);
+        texts_free(item->given);
         free(item->identity.groups);
         free(item->identity.directory);
         free(item->program);
@@ -138,21 +142,71 @@ static bool read_identity(const struct target *target, pid_t process, struct com
 }
 
 void restart_memory_add(struct restart_memory *memory, const struct target *target, const struct process_facts *process,
-                        char *const *start, char *const *environment, bool supervised) {
+                        const struct restart_facts *facts) {
     struct remembered *item = array_append(memory->items, memory->count);
     *item = (struct remembered){.program = xstrdup(process->program),
-                                .supervised = supervised,
-                                .as_itself = start == NULL,
+                                .given = copy_texts(facts->environment),
+                                .supervised = facts->supervised,
+                                .protected = facts->protected,
+                                .as_itself = facts->start == NULL,
                                 .identity.outputs = {-1, -1}};
-    if (supervised)
+    if (facts->supervised)
         return;
-    if (start != NULL) {
-        item->start = copy_start(start);
-        item->environment = copy_texts(environment);
+    if (facts->start != NULL) {
+        item->start = copy_start(facts->start);
+        item->environment = copy_texts(facts->environment);
     } else if (process->inner != 1 && read_identity(target, process->process, &item->identity)) {
         item->start = service_arguments(target, process);
-        item->environment = service_own_environment(process->process);
+        item->environment = service_own_environment(target, process->process);
     }
+}
+
+/* ---- protection ---- */
+
+bool restart_memory_is_last(const struct restart_memory *memory) {
+    return memory != NULL && memory->last;
+}
+
+static const struct remembered *find_protected(const struct restart_memory *memory, const char *program) {
+    for (size_t i = 0; memory != NULL && i < memory->count; i++)
+        if (memory->items[i].protected && strcmp(memory->items[i].program, program) == 0)
+            return &memory->items[i];
+    return NULL;
+}
+
+char **restart_memory_protection(const struct restart_memory *memory, const char *program) {
+    const struct remembered *item = find_protected(memory, program);
+    return item != NULL ? copy_texts(item->given) : NULL;
+}
+
+char *restart_unprotected_text(const struct restart_memory *memory, const struct process_facts *process) {
+    if (restart_memory_is_last(memory))
+        return xasprintf(
+            "\"%s\" now runs UNPROTECTED: process %d has no libpinion.so: set LD_PRELOAD in what starts it, "
+            "and restart it",
+            process->program, (int)process->process);
+    return xasprintf("process %d of \"%s\" came back without libpinion.so: its service must set LD_PRELOAD",
+                     (int)process->process, process->program);
+}
+
+static bool is_protected(pid_t process) {
+    struct process facts;
+    bool has_shim = process_read(&facts, process) && facts.shim != NULL;
+    process_free(&facts);
+    return has_shim;
+}
+
+char *restart_memory_unprotected(const struct restart_memory *memory, const struct target *target) {
+    struct process_facts *all;
+    char *text = NULL;
+    size_t count = memory != NULL && memory->count > 0 ? processes_all(target, &all) : 0;
+    for (size_t i = 0; i < count && text == NULL; i++)
+        if (find_protected(memory, all[i].program) != NULL && !is_protected(all[i].process) &&
+            process_is(all[i].process, all[i].start))
+            text = restart_unprotected_text(memory, &all[i]);
+    if (memory != NULL && memory->count > 0)
+        process_facts_free(all, count);
+    return text;
 }
 
 /* ---- starting ---- */
@@ -195,9 +249,11 @@ static bool start_again(const struct remembered *item, const struct target *targ
     return good;
 }
 
-bool restart_missing(const struct restart_memory *memory, const struct target *target, unsigned timeout_seconds,
+bool restart_missing(struct restart_memory *memory, const struct target *target, unsigned timeout_seconds,
                      struct mistake *mistake) {
     bool good = true;
+    if (memory != NULL)
+        memory->last = true;
     for (size_t i = 0; memory != NULL && i < memory->count && good; i++)
         if (!memory->items[i].supervised && !runs(target, memory->items[i].program))
             good = start_again(&memory->items[i], target, timeout_seconds, mistake);

@@ -15,6 +15,7 @@
 #include "tools/process.h"
 
 #define SCRIPT_BYTES_MOST (1u << 20)
+#define SEALED_BYTES_MOST (1u << 20)
 #define STATUS_SECONDS 30
 #define RC_FORBIDDEN 101 /* invoke-rc.d's policy layer: the action is not allowed */
 
@@ -272,49 +273,134 @@ static bool is_passing(const char *entry) {
     return false;
 }
 
-char **service_own_environment(pid_t process) {
-    cleanup_free char *path = xasprintf("/proc/%d/environ", (int)process);
-    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char **environment = NULL;
-    size_t count = 0, size = 0;
-    cleanup_free char *text = xcalloc(1, 131072 + 1);
-    for (ssize_t got = 1; fd >= 0 && got > 0 && size<131072; size += got> 0 ? (size_t)got : 0)
-        got = read(fd, text + size, 131072 - size);
-    for (size_t at = 0; at < size; at += strlen(text + at) + 1)
-        if (strchr(text + at, '=') != NULL && !is_passing(text + at))
-            *array_append(environment, count) = xstrdup(text + at);
-    *array_append(environment, count) = NULL;
-    return environment;
+static bool is_variable(const char *entry) {
+    size_t length = strspn(entry, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+    return length > 0 && entry[length] == '=' && !is_passing(entry);
 }
 
-static void add_protection(const struct target *target, const struct process *facts, char ***environment,
-                           size_t *count) {
-    cleanup_free char *shim = facts->shim != NULL ? processes_inside(target, facts->shim) : NULL;
-    cleanup_free char *policy = facts->policy != NULL ? processes_inside(target, facts->policy) : NULL;
-    if (shim == NULL || !is_trusted_file(target, shim))
-        return;
-    *array_append(*environment, *count) = xasprintf("LD_PRELOAD=%s", shim);
-    if (policy != NULL && strrchr(policy, '/') != NULL && is_trusted_file(target, policy))
-        *array_append(*environment, *count) =
-            xasprintf("PINION_POLICY_DIR=%.*s", (int)(strrchr(policy, '/') - policy), policy);
+struct environment {
+    char **entries;
+    size_t count;
+};
+
+/* The one of the same name, or NULL. */
+static char **find_variable(const struct environment *environment, const char *entry) {
+    size_t name = strcspn(entry, "=") + 1;
+    for (size_t i = 0; environment->entries != NULL && i < environment->count; i++)
+        if (strncmp(environment->entries[i], entry, name) == 0)
+            return &environment->entries[i];
+    return NULL;
 }
 
-static char **safe_environment(const struct target *target, pid_t process) {
+/* What is there stays as it is. */
+static void add_variable(struct environment *environment, const char *entry) {
+    if (is_variable(entry) && find_variable(environment, entry) == NULL)
+        *array_append(environment->entries, environment->count) = xstrdup(entry);
+}
+
+static void add_plain(struct environment *environment) {
     static const char *const plain[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                         "HOME=/root", "LC_ALL=C.UTF-8"};
-    char **environment = NULL;
-    size_t count = 0;
-    struct process facts;
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
-        *array_append(environment, count) = xstrdup(plain[i]);
-    if (process_read(&facts, process))
-        add_protection(target, &facts, &environment, &count);
+        add_variable(environment, plain[i]);
+}
+
+/* Programs that show a title write it over their environment: then there is nothing to read. */
+static void add_own(struct environment *environment, pid_t process) {
+    cleanup_free char *path = xasprintf("/proc/%d/environ", (int)process);
+    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    size_t size = 0;
+    cleanup_free char *text = xcalloc(1, 131072 + 1);
+    for (ssize_t got = 1; fd >= 0 && got > 0 && size < 131072; size += (size_t)(got > 0 ? got : 0))
+        got = read(fd, text + size, 131072 - size);
+    for (size_t at = 0; at < size; at += strlen(text + at) + 1)
+        add_variable(environment, text + at);
+}
+
+/* ---- protection ---- */
+
+/* The library keeps what it hands on to the children of its process in memory of its own, which is sealed, right behind
+ * its file. */
+static char *read_sealed(pid_t process, size_t *size) {
+    cleanup_free char *maps = process_text(process, "maps"), *path = xasprintf("/proc/%d/mem", (int)process);
+    cleanup_fd int memory = open(path, O_RDONLY | O_CLOEXEC);
+    char *rest = maps, *text = NULL;
+    unsigned long begin, end, behind = 0;
+    for (char *line = rest ? strsep(&rest, "\n") : NULL; line != NULL; line = strsep(&rest, "\n")) {
+        char permissions[5];
+        if (sscanf(line, "%lx-%lx %4s", &begin, &end, permissions) != 3)
+            continue;
+        bool has_path = strchr(line, '/') != NULL || strchr(line, '[') != NULL;
+        bool of_shim = strstr(line, "/libpinion.so") != NULL || (!has_path && begin == behind);
+        behind = of_shim ? end : 0;
+        if (!of_shim || has_path || permissions[1] == 'w' || end - begin > SEALED_BYTES_MOST || text != NULL)
+            continue;
+        text = xcalloc(1, end - begin + 1);
+        ssize_t got = memory >= 0 ? pread(memory, text, end - begin, (off_t)begin) : -1;
+        *size = got > 0 ? (size_t)got : 0;
+    }
+    return text;
+}
+
+static void add_sealed(struct environment *environment, pid_t process) {
+    static const char name[] = "PINION_";
+    size_t size = 0;
+    cleanup_free char *text = read_sealed(process, &size);
+    const char *at = text;
+    while (at != NULL && (at = memmem(at, size - (size_t)(at - text), name, strlen(name))) != NULL) {
+        add_variable(environment, at);
+        at += strlen(at);
+    }
+}
+
+static void add_preload(struct environment *environment, const char *shim) {
+    cleanup_free char *entry = xasprintf("LD_PRELOAD=%s", shim);
+    char **found = find_variable(environment, entry);
+    if (found == NULL) {
+        add_variable(environment, entry);
+    } else if (strstr(*found, base_name(shim)) == NULL) {
+        char *both = xasprintf("%s:%s", entry, *found + strlen("LD_PRELOAD="));
+        free(*found);
+        *found = both;
+    }
+}
+
+/* As the kernel tells what it maps. */
+static void add_protection(struct environment *environment, const struct target *target, pid_t process) {
+    struct process facts;
+    bool known = process_read(&facts, process);
+    cleanup_free char *shim = known && facts.shim != NULL ? processes_inside(target, facts.shim) : NULL;
+    cleanup_free char *policy = known && facts.policy != NULL ? processes_inside(target, facts.policy) : NULL;
     process_free(&facts);
-    *array_append(environment, count) = NULL;
-    return environment;
+    if (shim == NULL || !is_trusted_file(target, shim))
+        return;
+    add_preload(environment, shim);
+    if (policy == NULL || strrchr(policy, '/') == NULL || !is_trusted_file(target, policy))
+        return;
+    cleanup_free char *entry = xasprintf("PINION_POLICY_DIR=%.*s", (int)(strrchr(policy, '/') - policy), policy);
+    add_variable(environment, entry);
+}
+
+static char **finish(struct environment *environment) {
+    *array_append(environment->entries, environment->count) = NULL;
+    return environment->entries;
+}
+
+char **service_own_environment(const struct target *target, pid_t process) {
+    struct environment environment = {NULL, 0};
+    add_own(&environment, process);
+    if (environment.count == 0)
+        add_plain(&environment);
+    add_sealed(&environment, process);
+    add_protection(&environment, target, process);
+    return finish(&environment);
 }
 
 char **service_environment(const struct target *target, const struct process_facts *process) {
-    return is_root(process->process) ? service_own_environment(process->process)
-                                     : safe_environment(target, process->process);
+    struct environment environment = {NULL, 0};
+    if (is_root(process->process))
+        return service_own_environment(target, process->process);
+    add_plain(&environment);
+    add_protection(&environment, target, process->process);
+    return finish(&environment);
 }

@@ -25,7 +25,9 @@ void service_free(struct service *service);
 /* The command line that the process was started with, or NULL where it has put a title in its place. It is the process's
  * own word: good for starting it again with no more than it has. */
 char **service_arguments(const struct target *target, const struct process_facts *process);
-char **service_own_environment(pid_t process);
+
+/* The environment that it was started with, and was protected with, also where a title has been written over it. */
+char **service_own_environment(const struct target *target, pid_t process);
 
 /* The environment for commands that restart the process: Pinion's variables as it has them, and where it is root's, all of
  * its own. Of another user's process nothing is taken over but what the kernel says it maps: the commands run as root. The
