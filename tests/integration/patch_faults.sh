@@ -55,6 +55,20 @@ ends_in archive-unreachable "rolled back" "libsample-lookup1"
 as_before archive-unreachable
 end_case
 
+# The container cannot reach its archive, the helper can.
+begin_case mirror
+mkdir "$work/mirrored"
+mv "$tree"/srv/archive/*.deb "$work/mirrored"
+begin python3 -u -m http.server --bind 127.0.0.1 --directory "$work/mirrored" 0 >"$work/mirrored.log" 2>&1
+mirror=$begun
+until_true grep -q 'port [0-9]' "$work/mirrored.log"
+raise_alarm "mirrors = [ \"http://127.0.0.1:$(grep -o 'port [0-9]*' "$work/mirrored.log" | cut -d' ' -f2)\" ];"
+ends_in mirror "done" "patched"
+[ "$(installed "$tree")" = 1.0-2 ]
+report mirror/patched $? "$(installed "$tree")"
+ends "$mirror"
+end_case
+
 begin_case wrong-digest
 python3 - "$tree/srv/archive/${library}_1.0-2_amd64.deb" <<'END'
 import sys

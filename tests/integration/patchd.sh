@@ -94,6 +94,8 @@ sed 's/keys = .*/keys = [];/' conf >keyless
 expect patchd/auto-without-keys 2 'key' timeout 10 "$pinion" patchd --config keyless
 expect patchd/no-configuration 2 'nowhere' timeout 10 "$pinion" patchd --config nowhere
 expect patchd/no-configuration-to-answer 2 'nowhere' "$pinion" patch approve --config nowhere 1
+sed 's|^hook = .*|hook = "/nowhere/at/all";|; $a signatures = "/nowhere/at/all";' conf >hookless
+expect patchd/lost-hook 2 'hook = "/nowhere/at/all": No such file' timeout 10 "$pinion" patchd --config hookless
 sed '$a signatures = "/nowhere/at/all";' conf >lost
 expect patchd/lost-database 2 'database "/nowhere/at/all"' timeout 10 "$pinion" patchd --config lost
 install -m 644 "$samples/patchd/patchd.conf" sample.conf

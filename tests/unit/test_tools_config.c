@@ -230,10 +230,10 @@ static void test_what_is_there_must_be_of_use(void **state) {
 
 /* The sample with what it comments out put in force: every key, and what the text calls the default is it. */
 static void test_the_sample_shows_all_keys(void **state) {
-    static const char *const keys[] = {"mode",      "socket",      "state", "recipes",           "signatures",
-                                       "keys",      "confidence",  "hook",  "metrics",           "vex",
-                                       "policygen", "policies",    "root",  "events_per_minute", "restarts_per_hour",
-                                       "queue",     "step_timeout"};
+    static const char *const keys[] = {"mode",      "socket",       "state",  "recipes",           "signatures",
+                                       "keys",      "confidence",   "hook",   "metrics",           "vex",
+                                       "policygen", "policies",     "root",   "events_per_minute", "restarts_per_hour",
+                                       "queue",     "step_timeout", "mirrors"};
     (void)state;
     struct config sample, config;
     struct mistake mistake;

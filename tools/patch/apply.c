@@ -110,6 +110,7 @@ static bool step_fetch(struct work *work, struct mistake *mistake) {
     if (!stage_open(&work->stage, &work->target, work->scratch, work->incident->id, mistake))
         return false;
     work->stage.timeout = work->config->step_timeout;
+    work->stage.mirrors = work->config->mirrors;
     return work->method->fetch(work->recipe, &work->stage, &work->cost, mistake);
 }
 

@@ -19,6 +19,7 @@
 
 #define BYTES_MOST (1u << 20)
 #define KEYS_MOST 64
+#define MIRRORS_MOST 8
 
 static const struct key root_keys[] = {
     {"mode", TYPE_STRING, false},
@@ -27,6 +28,7 @@ static const struct key root_keys[] = {
     {"recipes", TYPE_STRING, false},
     {"signatures", TYPE_STRING, false},
     {"keys", TYPE_ARRAY, false},
+    {"mirrors", TYPE_ARRAY, false},
     {"confidence", TYPE_REAL | TYPE_NUMBER, false},
     {"hook", TYPE_STRING, false},
     {"metrics", TYPE_STRING, false},
@@ -82,6 +84,7 @@ void configuration_free(struct config *config) {
     free(config->recipes);
     free(config->signatures);
     free(config->keys);
+    texts_free(config->mirrors);
     free(config->hook);
     free(config->metrics);
     free(config->vex);
@@ -311,6 +314,7 @@ static bool read_mode(struct mistake *mistake, const config_setting_t *root, str
 static bool read_root(struct mistake *mistake, const config_setting_t *root, void *context) {
     struct config *config = context;
     return text_check_keys(mistake, root, root_keys, "the configuration") && read_keys(mistake, root, config) &&
+           read_texts(mistake, root, "mirrors", &form_health_url, MIRRORS_MOST, &config->mirrors) &&
            read_mode(mistake, root, config) && read_paths(mistake, root, config) &&
            read_limits(mistake, root, config) && read_confidence(mistake, root, config);
 }

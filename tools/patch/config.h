@@ -23,13 +23,15 @@ struct config {
     char *signatures; /* database, or NULL */
     struct recipe_key *keys;
     size_t key_count;
-    double confidence;          /* least of a match, 0.6 */
-    char *hook;                 /* program, or NULL: gets an incident as JSON on standard input */
-    char *metrics;              /* Prometheus text file, or NULL */
-    char *vex;                  /* directory of OpenVEX documents, or NULL */
-    char *policygen;            /* default: beside this command */
-    char *policies;             /* directory in the target, /etc/pinion */
-    char *root;                 /* a directory that is the target of all incidents; NULL: that of the sender */
+    char **mirrors;    /* addresses of package archives ("http://deb.debian.org/debian-security"), asked before the
+                        * target's own, in our network: for targets without one. Ends with NULL; NULL: none */
+    double confidence; /* least of a match, 0.6 */
+    char *hook;        /* program, or NULL: gets an incident as JSON on standard input */
+    char *metrics;     /* Prometheus text file, or NULL */
+    char *vex;         /* directory of OpenVEX documents, or NULL */
+    char *policygen;   /* default: beside this command */
+    char *policies;    /* directory in the target, /etc/pinion */
+    char *root;        /* a directory that is the target of all incidents; NULL: that of the sender */
     unsigned events_per_minute; /* of one sender */
     unsigned restarts_per_hour; /* of one program */
     unsigned queue;             /* incidents that may wait; further ones are counted as repeats */

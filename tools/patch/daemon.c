@@ -341,6 +341,7 @@ static void reload(struct patch_daemon *daemon) {
     daemon->decider.config = &daemon->config;
     senders_begin(&daemon->senders, daemon->config.events_per_minute);
     memset(daemon->recent, 0, sizeof daemon->recent); /* what was ignored may be answered now */
+    configuration_check(&daemon->config);
     warn("the configuration was read anew");
 }
 
@@ -433,6 +434,7 @@ int daemon_run(const char *path) {
         warn_of("cannot read the configuration", path, &mistake);
         return EXIT_ERROR;
     }
+    configuration_check(&daemon.config);
     if (!open_all(&daemon, &mistake)) {
         warn("%s", mistake.text);
         return EXIT_ERROR;

@@ -8,6 +8,7 @@
 #include "runtime/text.h"
 #include "runtime/util.h"
 #include "tools/patch/method_parts.h"
+#include "tools/policy_file.h"
 
 #define ARCHIVES STAGE_WORK "/archives"
 
@@ -110,6 +111,21 @@ static void ask_source(const struct pins *pins, const struct stage *stage, const
     free(words.items);
 }
 
+/* What the helper's own configuration names. In the order of the mirrors; what none has is asked of the sources. */
+static void ask_mirrors(const struct pins *pins, const struct stage *stage, struct mistake *why) {
+    struct method_cost counted_later = {0};
+    struct mistake missing;
+    for (char *const *mirror = stage->mirrors; mirror != NULL && *mirror != NULL; mirror++) {
+        cleanup_free char *address = xasprintf("%s%s", *mirror, has_suffix(*mirror, "/") ? "" : "/");
+        for (const struct pin *pin = pins->items; pin < pins->items + pins->count; pin++) {
+            if (!pin->wanted || is_there(stage, pin, &missing))
+                continue;
+            cleanup_free char *uri = uri_of(address, pin->file->source);
+            method_download(stage, pin->file, uri, pin->path + strlen(STAGE_WORK "/"), &counted_later, why);
+        }
+    }
+}
+
 static bool all_there(const struct pins *pins, const struct stage *stage, struct mistake *mistake) {
     for (struct pin *pin = pins->items; pin < pins->items + pins->count; pin++) {
         pin->brought = pin->wanted && is_there(stage, pin, mistake);
@@ -130,6 +146,9 @@ static bool bring(const struct pins *pins, const struct stage *stage, const stru
                   struct method_cost *cost, struct mistake *mistake) {
     struct mistake why = {0}, missing = {0};
     time_t begun = seconds_now();
+    ask_mirrors(pins, stage, &why);
+    if (all_there(pins, stage, &missing))
+        return true;
     for (size_t i = 0; i < addresses->count; i++) {
         if (seconds_now() - begun > method_seconds(stage))
             return text_mistake(mistake, 0,
@@ -209,7 +228,7 @@ bool debian_fetch_pinned(const struct recipe *recipe, const struct stage *stage,
                          struct mistake *mistake) {
     struct names addresses = {0};
     debian_addresses(stage->target, &addresses);
-    if (addresses.count == 0)
+    if (addresses.count == 0 && stage->mirrors == NULL)
         return text_mistake(mistake, 0,
                             "the target has no package sources that are enabled (with an address that "
                             "begins with http, https, file or copy): see /etc/apt/sources.list");

@@ -15,8 +15,9 @@ struct stage {
     char *merged;  /* how the target would look: visible to this process and its children alone */
     int root;      /* descriptor of `merged`, O_PATH */
     int64_t incident;
-    uint64_t begun;   /* nanoseconds since boot */
-    unsigned timeout; /* seconds for one command of a method, or one download; 0: half an hour */
+    uint64_t begun;       /* nanoseconds since boot */
+    char *const *mirrors; /* see config.h; not owned */
+    unsigned timeout;     /* seconds for one command of a method, or one download; 0: half an hour */
 };
 
 /* NULL, or why this target cannot be staged here (privilege, file system of the scratch directory, a part of the
