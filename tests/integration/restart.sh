@@ -276,6 +276,7 @@ if [ "\$1" = restart ]; then
     read -r running </srv/pid
     kill -TERM "\$running"
     while kill -0 "\$running" 2>/dev/null; do sleep 0.01; done
+    sleep 1
 fi
 read -r bare </srv/bare
 [ "\$bare" != once ] || echo never >/srv/bare
@@ -304,13 +305,22 @@ protected() {
     running=$(cat "$root/srv/pid")
     grep -q libpinion.so "/proc/$running/maps"
 }
-./inside "$root" serve $port title </dev/null >/dev/null 2>&1 &
+./inside "$root" serve $port title </dev/null >server.log 2>&1 &
 server=$!
 for ((i = 0; i < 200; i++)); do (ask) >/dev/null 2>&1 && break; sleep 0.05; done
 protected && ! grep -q LD_PRELOAD "/proc/$running/environ" && [ "$( (ask) 2>/dev/null)" = three ]
 report environment-is-overwritten $?
-recipe title '' libgreet.two=/usr/lib/libgreet.so
-expect server-with-a-title-is-patched 0 patched "$pinion" patch apply title.recipe --config conf --root "$root"
+recipe title 'restart = ( { program = "/usr/bin/server"; how = "upgrade"; signal = "HUP"; } );' \
+    libgreet.two=/usr/lib/libgreet.so
+way='/usr/bin/server: service, /etc/init.d/server restart: it runs in the foreground'
+expect server-with-a-title-is-patched-as-the-plan-says 0 "restart: *$way" \
+    "$pinion" patch apply title.recipe --config conf --root "$root"
+"$pinion" incidents -c conf -j -n 1 >newest.json
+"$pinion" incidents -c conf show "$(jq '.incidents[0].id' newest.json)" >shown
+[ "$(grep -cE "(ready|restart) .*$way" shown)" = 2 ]
+report journal-tells-the-way-that-was-taken $? "$(cat shown)"
+[ "$(jq '.incidents[0].outage >= 1000000000' newest.json)" = true ]
+report time-between-stop-and-start-is-an-outage $? "$(cat newest.json)"
 protected && [ "$(cat "$root/srv/actions")" = restart ] && [ "$( (ask) 2>/dev/null)" = two ]
 report server-with-a-title-stays-protected $?
 [ -n "$(find "/proc/$running/fd" -lname "*/srv/log")" ]

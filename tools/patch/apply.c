@@ -175,9 +175,12 @@ static bool restarts_allowed(const struct work *work, struct mistake *mistake) {
 
 static bool step_ready(struct work *work, struct mistake *mistake) {
     find_stale(work);
-    note(work, "%zu processes run what changes", work->stale_count);
-    return restarts_allowed(work, mistake) &&
-           restart_possible(&work->target, work->recipe, work->stale, work->stale_count, &work->memory, mistake);
+    if (!restarts_allowed(work, mistake) ||
+        !restart_possible(&work->target, work->recipe, work->stale, work->stale_count, &work->memory, mistake))
+        return false;
+    const char *ways = restart_ways(work->memory);
+    note(work, "%zu processes run what changes%s%s", work->stale_count, *ways != '\0' ? "; " : "", ways);
+    return true;
 }
 
 /* Rules first: no process that starts meanwhile meets new code with old rules. */
@@ -207,19 +210,31 @@ static void count_restarts(struct work *work) {
             journal_restarted(work->journal, work->incident->id, work->incident->root, work->stale[i].program);
 }
 
+/* Until health says more, or never comes. */
+static void count_outage(struct work *work) {
+    struct timespec time;
+    uint64_t stopped = restart_stopped(work->memory);
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    if (stopped != 0)
+        work->incident->outage = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec - stopped;
+}
+
 static bool step_restart(struct work *work, struct mistake *mistake) {
     cleanup_free char *left = NULL;
     count_restarts(work);
-    if (!restart_stale(&work->target, work->recipe, work->stale, work->stale_count, work->memory, RESTART_SECONDS,
-                       &left, mistake))
+    bool good = restart_stale(&work->target, work->recipe, work->stale, work->stale_count, work->memory,
+                              RESTART_SECONDS, &left, mistake);
+    count_outage(work);
+    if (!good)
         return false;
-    note(work, "%zu processes%s%s", work->stale_count, left != NULL ? "; left to end by themselves: " : "",
-         left != NULL ? left : "");
+    const char *ways = restart_ways(work->memory);
+    note(work, "%zu processes%s%s%s%s", work->stale_count, *ways != '\0' ? "; " : "", ways,
+         left != NULL ? "; left to end by themselves: " : "", left != NULL ? left : "");
     return true;
 }
 
 static bool step_health(struct work *work, struct mistake *mistake) {
-    return health_check(work->recipe, &work->target, work->listeners, work->answering, work->incident->id,
+    return health_check(work->recipe, &work->target, work->listeners, work->answering, restart_stopped(work->memory),
                         &work->incident->outage, mistake);
 }
 
@@ -270,7 +285,7 @@ static bool undo_restart(struct work *work, struct mistake *mistake) {
 /* A check of the recipe may hold for the fixed version alone: here it is asked whether all is as it was. */
 static bool undo_health(struct work *work, struct mistake *mistake) {
     const struct recipe as_before = {.timeout = work->recipe->timeout};
-    return health_check(&as_before, &work->target, work->listeners, work->answering, work->incident->id,
+    return health_check(&as_before, &work->target, work->listeners, work->answering, restart_stopped(work->memory),
                         &work->incident->outage, mistake);
 }
 
@@ -456,9 +471,9 @@ enum apply_status apply_incident(const struct config *config, struct journal *jo
 
 /* ---- the plan, for people ---- */
 
-static void print_restarts(FILE *out, const struct recipe *recipe) {
+static void print_restarts(FILE *out, const struct target *target, const struct recipe *recipe) {
     for (size_t i = 0; i < recipe->restart_count; i++) {
-        cleanup_free char *line = restart_describe(recipe, recipe->restarts[i].program);
+        cleanup_free char *line = restart_describe(target, recipe, recipe->restarts[i].program);
         fprintf(out, "  restart:   %s\n", line);
     }
     if (recipe->restart_count == 0)
@@ -475,7 +490,7 @@ static void print_plan(FILE *out, struct work *work, const struct method_plan *p
         fprintf(out, "  package:   %s\n", plan->packages[i]);
     fprintf(out, "  download:  %.1f MiB\n", (double)plan->download / (1 << 20));
     fprintf(out, "  disk:      up to %.1f MiB in the target\n", (double)plan->installed / (1 << 20));
-    print_restarts(out, recipe);
+    print_restarts(out, &work->target, recipe);
     fprintf(out, "  health:    %s, within %u s\n",
             recipe->health_count > 0 ? "what the recipe asks for" : "every address is served that was before",
             recipe->timeout);

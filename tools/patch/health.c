@@ -175,17 +175,18 @@ static bool check_all(const struct check *check, struct mistake *mistake) {
 }
 
 bool health_check(const struct recipe *recipe, const struct target *target, const struct listener *listeners,
-                  size_t listener_count, int64_t incident, uint64_t *outage, struct mistake *mistake) {
-    (void)incident;
+                  size_t listener_count, uint64_t since, uint64_t *outage, struct mistake *mistake) {
     uint64_t begun = now();
+    bool failed = since != 0; /* at any time */
     struct check check = {recipe, target, listeners, listener_count, begun + recipe->timeout * 1000000000ull};
     uint64_t well = 0; /* since when */
     for (;;) {
         bool good = check_all(&check, mistake);
         uint64_t time = now();
         well = !good ? 0 : well == 0 ? time : well;
+        failed = failed || !good;
         if (outage != NULL)
-            *outage = (good ? well : time) - begun;
+            *outage = failed ? (good ? well : time) - (since != 0 ? since : begun) : 0;
         if (good && time - well >= STEADY_MILLISECONDS * 1000000ull)
             return true;
         if (!good && time > check.deadline)

@@ -6,9 +6,10 @@
 #include "tools/patch/processes.h"
 #include "tools/patch/recipe.h"
 
-/* Tries until all checks pass and still do a moment later, or the recipe's timeout is over. `outage` (may be NULL): nanoseconds from the call until
- * they passed. A recipe without checks has "still serving". */
+/* Tries until all checks pass and still do a moment later, or the recipe's timeout is over. `outage` (may be NULL):
+ * nanoseconds until they passed, from `since` (CLOCK_MONOTONIC), when something was stopped; with 0, from the call, and
+ * none where they pass at once. A recipe without checks has "still serving". */
 bool health_check(const struct recipe *recipe, const struct target *target, const struct listener *listeners,
-                  size_t listener_count, int64_t incident, uint64_t *outage, struct mistake *mistake);
+                  size_t listener_count, uint64_t since, uint64_t *outage, struct mistake *mistake);
 
 #endif

@@ -41,7 +41,7 @@ static bool find_restarts(const struct recipe *recipe, const struct target *targ
         size_t first = 0;
         while (strcmp(stale[first].program, stale[i].program) != 0)
             first++;
-        cleanup_free char *line = first == i ? restart_describe(recipe, stale[i].program) : NULL;
+        cleanup_free char *line = first == i ? restart_describe(target, recipe, stale[i].program) : NULL;
         cleanup_free char *clean = line != NULL ? printable(line) : NULL;
         if (clean != NULL)
             fprintf(out, "%s\n", clean);

@@ -55,6 +55,7 @@ struct instance {
     size_t stale_count;
     enum restart_how how;
     const char *signal;
+    const char *why;
     char *const *command;          /* of the recipe */
     const struct restart_row *row; /* or NULL */
     struct service service;
@@ -142,10 +143,12 @@ static bool has_child(const struct work *work, const struct process_facts *first
 static void use_table(const struct work *work, struct instance *instance, enum restart_how wanted) {
     const struct restart_row *row = instance->row;
     instance->how = RESTART_SERVICE;
+    instance->why = "by what it belongs to";
     if (row == NULL || (row->children && !has_child(work, instance->first)) || (wanted && wanted != row->how))
         return;
     instance->how = row->how;
     instance->signal = row->signal;
+    instance->why = row->why;
 }
 
 static void choose(const struct work *work, struct instance *instance) {
@@ -157,6 +160,7 @@ static void choose(const struct work *work, struct instance *instance) {
         return;
     use_table(work, instance, said->how);
     instance->how = said->how;
+    instance->why = "the recipe says so";
     if (said->signal != NULL)
         instance->signal = said->signal;
     instance->command = said->command;
@@ -247,8 +251,11 @@ static bool is_daemon(pid_t process) {
     return true;
 }
 
-static bool can_upgrade(pid_t process) {
-    return has_absolute_name(process) && is_daemon(process);
+/* NULL: it can. */
+static const char *why_no_upgrade(pid_t process) {
+    if (!has_absolute_name(process))
+        return "it was started without its path and cannot start a new binary by itself";
+    return is_daemon(process) ? NULL : "it runs in the foreground and cannot start a new binary by itself";
 }
 
 static bool find_service(const struct work *work, struct instance *instance, struct mistake *mistake) {
@@ -298,14 +305,14 @@ static bool check_way(const struct work *work, struct instance *instance, struct
     const char *program = instance->first->program;
     if (!check_container(work, instance, mistake))
         return false;
-    if (instance->how == RESTART_UPGRADE && instance->command == NULL && !can_upgrade(instance->first->process)) {
-        instance->how = RESTART_SERVICE;
+    const char *obstacle =
+        instance->how == RESTART_UPGRADE && instance->command == NULL ? why_no_upgrade(instance->first->process) : NULL;
+    if (obstacle != NULL) {
         struct mistake why = {.line = 0};
+        instance->how = RESTART_SERVICE;
+        instance->why = obstacle;
         return find_service(work, instance, &why) ||
-               text_mistake(mistake, 0,
-                            "\"%s\" runs in the foreground, or was started without its path: it cannot start a "
-                            "new binary by itself; %s",
-                            program, why.text);
+               text_mistake(mistake, 0, "\"%s\": %s; %s", program, obstacle, why.text);
     }
     if (instance->how == RESTART_SERVICE)
         return find_service(work, instance, mistake);
@@ -323,6 +330,96 @@ static bool check_ways(struct work *work, struct mistake *mistake) {
             return false;
     return true;
 }
+
+/* ---- telling ---- */
+
+static void put_words(FILE *out, char *const *words) {
+    for (size_t i = 0; words != NULL && words[i] != NULL; i++)
+        fprintf(out, "%s%s", i > 0 ? " " : "", words[i]);
+}
+
+static void put_service(FILE *out, const struct service *service) {
+    if (service->stop != NULL)
+        fprintf(out, "SIG%s, then ", service->stop);
+    put_words(out, service->arguments);
+}
+
+static void put_signal(FILE *out, const char *name) {
+    fprintf(out, "%s%s", strncmp(name, "SIG", 3) == 0 ? "" : "SIG", name);
+}
+
+/* After check_way. */
+static void put_way(FILE *out, const struct instance *instance) {
+    fprintf(out, "%s: %s", instance->first->program,
+            restart_how_word(is_left(instance) ? RESTART_NONE : instance->how));
+    if (is_left(instance)) {
+        fprintf(out, ": %s", instance->how == RESTART_NONE ? instance->why : "nobody reaches it: it is left to end");
+        return;
+    }
+    fputs(", ", out);
+    if (instance->how == RESTART_SERVICE)
+        put_service(out, &instance->service);
+    else if (instance->command != NULL)
+        put_words(out, instance->command);
+    else if (instance->signal != NULL)
+        put_signal(out, instance->signal);
+    else if (instance->row != NULL && instance->row->command != NULL)
+        fputs(instance->row->command, out);
+    fprintf(out, ": %s", instance->why);
+}
+
+static char *tell_ways(const struct work *work) {
+    char *text = NULL;
+    size_t size;
+    FILE *out = xopen_memstream(&text, &size);
+    for (size_t i = 0; i < work->count; i++) {
+        fputs(i > 0 ? "; " : "", out);
+        put_way(out, &work->instances[i]);
+    }
+    fclose(out);
+    return text;
+}
+
+/* How the program's processes in the target would be restarted, or NULL: none runs. */
+static char *describe_running(const struct target *target, const struct recipe *recipe, const char *program) {
+    struct work work = {.target = target, .recipe = recipe};
+    struct mistake mistake = {.line = 0};
+    work.all_count = processes_all(target, &work.all);
+    for (size_t i = 0; i < work.all_count; i++) {
+        if (strcmp(work.all[i].program, program) != 0)
+            continue;
+        struct instance *instance = instance_of(&work, first_of(&work, &work.all[i]));
+        instance->serves = instance->serves || process_serves(work.all[i].process);
+    }
+    char *text = NULL;
+    if (work.count > 0)
+        text = check_ways(&work, &mistake) ? tell_ways(&work) : xasprintf("%s: refused: %s", program, mistake.text);
+    work_free(&work);
+    return text;
+}
+
+static char *describe_known(const struct recipe *recipe, const char *program) {
+    const struct recipe_restart *said = recipe_says(recipe, program);
+    const struct restart_row *row = restart_known(program);
+    enum restart_how how = said != NULL && said->how != RESTART_AUTO ? said->how
+                           : row != NULL                             ? row->how
+                                                                     : RESTART_SERVICE;
+    const char *signal = said != NULL && said->signal != NULL ? said->signal
+                         : row != NULL && row->how == how     ? row->signal
+                                                              : NULL;
+    const char *why = said != NULL && said->how != RESTART_AUTO ? "the recipe says so"
+                      : row != NULL                             ? row->why
+                                                                : "by the service that it belongs to";
+    return xasprintf("%s: %s%s%s: %s", program, restart_how_word(how), signal != NULL ? ", SIG" : "",
+                     signal != NULL ? signal : "", why);
+}
+
+char *restart_describe(const struct target *target, const struct recipe *recipe, const char *program) {
+    char *text = target != NULL ? describe_running(target, recipe, program) : NULL;
+    return text != NULL ? text : describe_known(recipe, program);
+}
+
+/* ---- remembering ---- */
 
 /* How the program is started while nothing of it runs; NULL where somebody else does that. */
 static void remember(const struct work *work, const struct instance *instance, struct restart_memory *memory) {
@@ -351,6 +448,8 @@ bool restart_possible(const struct target *target, const struct recipe *recipe, 
     bool possible = check_ways(&work, mistake);
     if (memory != NULL)
         *memory = restart_memory_make();
+    if (memory != NULL && possible)
+        restart_memory_set_ways(*memory, tell_ways(&work));
     for (size_t i = 0; i < work.count && possible && memory != NULL; i++)
         if (!is_left(&work.instances[i]))
             remember(&work, &work.instances[i], *memory);
@@ -502,6 +601,8 @@ static bool do_signal(const struct work *work, const struct instance *instance, 
 }
 
 static bool do_restart(const struct work *work, const struct instance *instance, struct mistake *mistake) {
+    bool hands_on = (instance->how == RESTART_UPGRADE || instance->how == RESTART_RELOAD) && instance->command == NULL;
+    restart_memory_touches(work->memory, !hands_on);
     switch (instance->how) {
     case RESTART_UPGRADE: return do_upgrade(work, instance, mistake);
     case RESTART_RELOAD: return do_reload(work, instance, mistake);
@@ -658,6 +759,8 @@ bool restart_stale(const struct target *target, const struct recipe *recipe, con
     *left = NULL;
     find_instances(&work, processes, count);
     bool good = check_ways(&work, mistake);
+    if (good && memory != NULL)
+        restart_memory_set_ways(memory, tell_ways(&work));
     for (size_t i = 0; i < work.count && good; i++)
         good = is_left(&work.instances[i]) || do_restart(&work, &work.instances[i], mistake);
     good = good && wait_for_new(&work, mistake);
@@ -665,22 +768,4 @@ bool restart_stale(const struct target *target, const struct recipe *recipe, con
         name_left(&work, processes, count, left);
     work_free(&work);
     return good;
-}
-
-/* ---- telling ---- */
-
-char *restart_describe(const struct recipe *recipe, const char *program) {
-    const struct recipe_restart *said = recipe_says(recipe, program);
-    const struct restart_row *row = restart_known(program);
-    enum restart_how how = said != NULL && said->how != RESTART_AUTO ? said->how
-                           : row != NULL                             ? row->how
-                                                                     : RESTART_SERVICE;
-    const char *signal = said != NULL && said->signal != NULL ? said->signal
-                         : row != NULL && row->how == how     ? row->signal
-                                                              : NULL;
-    const char *why = said != NULL && said->how != RESTART_AUTO ? "the recipe says so"
-                      : row != NULL                             ? row->why
-                                                                : "by the service that it belongs to";
-    return xasprintf("%s: %s%s%s: %s", program, restart_how_word(how), signal != NULL ? ", SIG" : "",
-                     signal != NULL ? signal : "", why);
 }

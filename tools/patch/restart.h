@@ -27,8 +27,9 @@ struct restart_row {
 };
 const struct restart_row *restart_known(const char *program);
 
-/* One line of the plan for each program; the caller frees. */
-char *restart_describe(const struct recipe *recipe, const char *program);
+/* One line of the plan for each program; the caller frees. Where it runs in the target (may be NULL), it is the way that
+ * would be taken, and why; else what is known of the program. */
+char *restart_describe(const struct target *target, const struct recipe *recipe, const char *program);
 
 /* What is needed to start programs again that a patch has ended: taken down before anything is touched. */
 struct restart_memory;
@@ -42,6 +43,10 @@ bool restart_possible(const struct target *target, const struct recipe *recipe, 
  * the command line, environment, user and directory that they had. */
 bool restart_missing(struct restart_memory *memory, const struct target *target, unsigned timeout_seconds,
                      struct mistake *mistake);
+/* "PROGRAM: how, by what: why; ...", of the last restart, or as it will be; "" without a memory. */
+const char *restart_ways(const struct restart_memory *memory);
+/* CLOCK_MONOTONIC, nanoseconds: when the first program was stopped; 0: none was, or sockets were handed on. */
+uint64_t restart_stopped(const struct restart_memory *memory);
 void restart_memory_free(struct restart_memory *memory); /* NULL: nothing */
 
 /* Restarts what runs old code, one program after the other, and waits until none of these processes maps the old files

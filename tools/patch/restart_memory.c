@@ -32,6 +32,8 @@ struct restart_memory {
     struct remembered *items;
     size_t count;
     bool last;
+    char *ways;
+    uint64_t touched, stopped; /* when the first program was told to restart, and the first one ended; or 0 */
 };
 
 struct restart_memory *restart_memory_make(void) {
@@ -57,9 +59,37 @@ void restart_memory_free(struct restart_memory *memory) {
         free(item->identity.directory);
         free(item->program);
     }
-    if (memory != NULL)
+    if (memory != NULL) {
         free(memory->items);
+        free(memory->ways);
+    }
     free(memory);
+}
+
+const char *restart_ways(const struct restart_memory *memory) {
+    return memory != NULL && memory->ways != NULL ? memory->ways : "";
+}
+
+void restart_memory_set_ways(struct restart_memory *memory, char *ways) {
+    free(memory->ways);
+    memory->ways = ways;
+}
+
+static uint64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+uint64_t restart_stopped(const struct restart_memory *memory) {
+    return memory != NULL ? memory->stopped : 0;
+}
+
+void restart_memory_touches(struct restart_memory *memory, bool stops) {
+    if (memory != NULL && memory->touched == 0)
+        memory->touched = now();
+    if (memory != NULL && memory->stopped == 0 && stops)
+        memory->stopped = now();
 }
 
 /* ---- taking down ---- */
@@ -211,12 +241,6 @@ char *restart_memory_unprotected(const struct restart_memory *memory, const stru
 
 /* ---- starting ---- */
 
-static uint64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
 static bool runs(const struct target *target, const char *program) {
     struct process_facts *all;
     bool found = false;
@@ -255,7 +279,9 @@ bool restart_missing(struct restart_memory *memory, const struct target *target,
     if (memory != NULL)
         memory->last = true;
     for (size_t i = 0; memory != NULL && i < memory->count && good; i++)
-        if (!memory->items[i].supervised && !runs(target, memory->items[i].program))
+        if (!memory->items[i].supervised && !runs(target, memory->items[i].program)) {
+            memory->stopped = memory->stopped != 0 ? memory->stopped : memory->touched;
             good = start_again(&memory->items[i], target, timeout_seconds, mistake);
+        }
     return good;
 }

@@ -16,6 +16,10 @@ struct restart_facts {
 void restart_memory_add(struct restart_memory *memory, const struct target *target, const struct process_facts *process,
                         const struct restart_facts *facts);
 
+void restart_memory_set_ways(struct restart_memory *memory, char *ways); /* which it owns from then on */
+/* A program is told to restart now, and ends or hands its sockets on. NULL: nothing. */
+void restart_memory_touches(struct restart_memory *memory, bool stops);
+
 /* Whether the patch is being taken back: nothing comes after that. */
 bool restart_memory_is_last(const struct restart_memory *memory);
 
