@@ -151,8 +151,14 @@ expect anomaly/learn-signature 0 "recorded" "$pinion" signature learn --db "$wor
 write_configuration auto "signatures = \"$work/signatures\";" "${outside[@]}"
 start_helper
 report anomaly/helper $? "$(<"$work/helper")"
-attack alarm
-report anomaly/attack-is-through $? "nothing refuses it, and yet it fails"
+# The first alarm may be told by a shell that has ended by the time it is looked at: then a person has to decide, and the
+# next one counts.
+attack_is_taken_up() {
+    attack alarm
+    in_state approved applying "done" "rolled back" failed refused >/dev/null
+}
+until_true attack_is_taken_up
+report anomaly/attack-is-through $? "$(incidents -c '.incidents[]')"
 is_patched anomaly
 ends "$load"
 [ "$(incident_of "$(in_state "done")" | jq -r '"\(.claim) \(.answer) \(.name) \(.event.event)"')" = "good named lookup-injection anomaly" ]
@@ -220,6 +226,11 @@ expect modes/reject 0 rejected "$pinion" patch reject --config "$configuration" 
 expect modes/no-second-answer 2 "waits for no answer" "$pinion" patch approve --config "$configuration" "$(in_state rejected)"
 stop_helper
 is_untouched modes/rejected-is-rejected
+# No is no, until there is a newer recipe.
+attacked_in_mode ask ignored
+stop_helper
+sed 's/^serial = 1;/serial = 2;/' "$work/drafts/sample-lookup.recipe" >"$recipes/sample-lookup.recipe"
+"$pinion" recipe sign --key "$work/key" "$recipes/sample-lookup.recipe" >/dev/null
 attacked_in_mode ask waiting
 start_asking "$work/asked"
 expect modes/approve 0 approved "$pinion" patch approve --config "$configuration" "$(in_state waiting)"

@@ -277,7 +277,7 @@ incident_of() {
 }
 
 steps() {
-    incident_of "$1" | jq -r '[.steps[].name] | join(" ")'
+    incident_of "$1" | jq -r '[.steps[].name | select(. != "person")] | join(" ")'
 }
 
 # shellcheck disable=SC2016
