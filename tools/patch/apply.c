@@ -244,6 +244,7 @@ static bool step_keep(struct work *work, struct mistake *mistake) {
         return false;
     if (work->stage.scratch != NULL && !repolicy_settle(&work->stage, work->config->policies, &why))
         note(work, "policies stay as they are for both builds: %s", why.text);
+    stage_close(&work->stage); /* whoever reads "done" finds nothing left over */
     return true;
 }
 
@@ -338,6 +339,7 @@ static enum apply_status roll_back(struct work *work, const struct mistake *why)
 }
 
 static enum apply_status fail(struct work *work, enum consequence consequence, const struct mistake *mistake) {
+    stage_close(&work->stage);
     if (consequence == FAILURE_ROLL_BACK)
         return roll_back(work, mistake);
     bool refused = consequence == FAILURE_REFUSED;
@@ -402,8 +404,7 @@ static bool work_begin(struct work *work, const struct config *config, struct jo
 }
 
 static void work_end(struct work *work) {
-    if (work->stage.scratch != NULL)
-        stage_close(&work->stage);
+    stage_close(&work->stage);
     changes_free(&work->changes);
     stale_processes_free(work->stale, work->stale_count);
     listeners_free(work->listeners, work->listener_count);
