@@ -240,3 +240,11 @@ const char *nearest_word(const char *word, const char *const *candidates) {
         nearest_offer(&nearest, *candidates);
     return nearest.best;
 }
+
+/* ---- time ---- */
+
+uint64_t clock_nanoseconds(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}

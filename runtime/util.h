@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Exit statuses of all tools. */
@@ -47,6 +48,9 @@ void *array_grow(void *array, size_t count, size_t element_size);
     ((array) = array_grow((array), (count), sizeof(*(array))), array_clear(&(array)[(count)], sizeof(*(array))), \
      &(array)[(count)++])
 void array_clear(void *element, size_t size);
+
+/* Nanoseconds of a clock, as clock_gettime. */
+uint64_t clock_nanoseconds(clockid_t clock);
 
 /* Variables that clean up after themselves when they leave their scope; steal_* takes the content out. */
 #define cleanup_free __attribute__((cleanup(cleanup_free_function)))

@@ -35,12 +35,6 @@ const struct counts_page *counts_view_open(const char *path, const char **proble
     return NULL;
 }
 
-static uint64_t nanoseconds(clockid_t clock) {
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 const struct counts_page *counts_view_make(const char *path, unsigned milliseconds) {
     cleanup_fd int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (file < 0)
@@ -52,8 +46,8 @@ const struct counts_page *counts_view_make(const char *path, unsigned millisecon
     errno = error ? error : errno;
     if (!page)
         die_with_error("cannot make the page of counts \"%s\"", path);
-    page->origin = nanoseconds(CLOCK_MONOTONIC_COARSE);
-    page->origin_unix = nanoseconds(CLOCK_REALTIME);
+    page->origin = clock_nanoseconds(CLOCK_MONOTONIC_COARSE);
+    page->origin_unix = clock_nanoseconds(CLOCK_REALTIME);
     counts_prepare(page, milliseconds * UINT64_C(1000000));
     return page;
 }
@@ -71,7 +65,7 @@ void counts_view_totals(const struct counts_page *page, uint64_t totals[COUNTS_E
 
 /* By the clock: where all processes sleep the page's number lags behind. */
 static uint64_t present(const struct counts_ring *ring) {
-    uint64_t now = nanoseconds(CLOCK_MONOTONIC_COARSE);
+    uint64_t now = clock_nanoseconds(CLOCK_MONOTONIC_COARSE);
     return now > ring->origin ? (now - ring->origin) / ring->interval + 1 : 1;
 }
 

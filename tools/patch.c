@@ -125,8 +125,7 @@ static void recipe_or_die(struct session *session, const char *path, struct reci
 
 static void open_target_or_die(const struct incident *incident, struct target *target) {
     struct mistake mistake = {0};
-    if (incident->target != 0 ? !target_of_process(target, incident->target, &mistake)
-                              : !target_of_directory(target, incident->root, &mistake))
+    if (!claim_open_target(incident, target, &mistake))
         die("%s", mistake.text);
 }
 

@@ -1,20 +1,10 @@
 /* A policy's text of any bytes: refused with a mistake, or read as a document that compiles and whose own text reads
  * back as the same.
  */
+#include "tests/fuzz/libconfig.h"
 #include "tests/unit/policies.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_options(void);
-
-/* libconfig forgets the text that it was reading when it meets a syntax error. */
-const char *__lsan_default_suppressions(void) {
-    return "leak:libconfig.so\n";
-}
-
-const char *__lsan_default_options(void) {
-    return "print_suppressions=0";
-}
 
 static char *write_text(const struct document *document) {
     char *text = NULL;

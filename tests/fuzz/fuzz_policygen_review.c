@@ -7,19 +7,9 @@
 #include "policygen/behaviour.h"
 #include "policygen/difference.h"
 #include "runtime/util.h"
+#include "tests/fuzz/libconfig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_options(void);
-
-/* libconfig forgets the text that it was reading when it meets a syntax error. */
-const char *__lsan_default_suppressions(void) {
-    return "leak:libconfig.so\n";
-}
-
-const char *__lsan_default_options(void) {
-    return "print_suppressions=0";
-}
 
 static long long count_of(const json_t *difference, const char *kind) {
     return json_integer_value(json_object_get(json_object_get(difference, "counts"), kind));

@@ -4,20 +4,10 @@
 #include <string.h>
 
 #include "runtime/util.h"
+#include "tests/fuzz/libconfig.h"
 #include "tools/patch/recipe.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_options(void);
-
-/* libconfig forgets the text that it was reading when it meets a syntax error. */
-const char *__lsan_default_suppressions(void) {
-    return "leak:libconfig.so\n";
-}
-
-const char *__lsan_default_options(void) {
-    return "print_suppressions=0";
-}
 
 static char *write_text(const struct recipe *recipe) {
     char *text = NULL;

@@ -53,16 +53,6 @@ stop() {
     return $status
 }
 
-# eventually COMMAND...: within ten seconds.
-eventually() {
-    local i
-    for ((i = 0; i < 100; i++)); do
-        "$@" && return 0
-        sleep 0.1
-    done
-    return 1
-}
-
 incidents() {
     "$pinion" incidents --config conf --json 2>/dev/null | jq -c "$1"
 }
@@ -111,14 +101,14 @@ report patchd/second-leaves-the-socket $?
 # ---- lies and floods ----
 
 "$send" "$work/run/events"
-eventually are '[.incidents[] | [.state, .claim != "good"]]' '[["ignored",true]]'
+until_true are '[.incidents[] | [.state, .claim != "good"]]' '[["ignored",true]]'
 report patchd/forged-event-is-no-order $? "$(incidents .)"
 # Counted once a second; the metrics are written when there is something to report.
-# shellcheck disable=SC2317 # called by eventually
+# shellcheck disable=SC2317 # called by until_true
 malformed_are_counted() {
     "$pinion" patch report --config conf 1 && grep -q 'malformed.* 17$' metrics.prom
 }
-eventually malformed_are_counted
+until_true malformed_are_counted
 report patchd/malformed-are-counted $? "$(cat metrics.prom)"
 env LD_PRELOAD="$shim" PINION_LOG=/dev/null PINION_EVENTS="$work/run/events" "$storm" 50000
 kill -0 "$helper"
@@ -140,10 +130,10 @@ sed -i "s/^answers = {/&\n    violations = ( { module = \"$identity\"; api = \"o
 configure notify
 start
 violate
-eventually are '[.incidents[] | [.state, .claim, .recipe]]' '[["notified","good","fix"]]'
+until_true are '[.incidents[] | [.state, .claim, .recipe]]' '[["notified","good","fix"]]'
 report patchd/notify-tells $? "$(incidents .)"
 let_go
-eventually grep -qs '^notified {.*"recipe": *"fix"' hooked
+until_true grep -qs '^notified {.*"recipe": *"fix"' hooked
 report patchd/hook-is-told $? "$(cat hooked 2>&1)"
 expect patchd/unknown-incident 2 'no incident 77' "$pinion" patch approve --config conf 77
 expect patchd/reject 0 'rejected' "$pinion" patch reject --config conf 1
@@ -154,14 +144,14 @@ echo 'mode = "sometimes";' >conf.bad
 cp conf conf.good
 cp conf.bad conf
 kill -HUP "$helper"
-eventually grep -q 'stays as it was.*sometimes' told
+until_true grep -q 'stays as it was.*sometimes' told
 report patchd/bad-configuration-is-not-taken $? "$(tail -n 1 told)"
 configure ask
 kill -HUP "$helper"
-eventually grep -q 'was read anew' told
+until_true grep -q 'was read anew' told
 report patchd/configuration-is-read-anew $? "$(tail -n 1 told)"
 violate
-eventually are '[.incidents[] | select(.id == 2) | [.state, (.detail | test("incident 1"))]]' '[["ignored",true]]'
+until_true are '[.incidents[] | select(.id == 2) | [.state, (.detail | test("incident 1"))]]' '[["ignored",true]]'
 report patchd/no-holds-for-the-recipe $? "$(incidents .)"
 let_go
 are '[.incidents[] | select(.id == 1) | .state]' '["rejected"]' && grep -q '^rejected ' hooked
@@ -172,7 +162,7 @@ stop
 rm -rf state
 start
 violate
-eventually are '[.incidents[].state]' '["waiting"]'
+until_true are '[.incidents[].state]' '["waiting"]'
 report patchd/ask-waits $? "$(incidents .)"
 let_go
 
@@ -189,12 +179,12 @@ report patchd/nothing-is-lost $? "$(incidents .)"
 # As if it had been killed between taking the event and deciding on it.
 sqlite3 state/journal 'UPDATE incident SET state = "received", detail = NULL'
 start
-eventually are '[.incidents[] | [.state, .recipe]]' '[["waiting","fix"]]'
+until_true are '[.incidents[] | [.state, .recipe]]' '[["waiting","fix"]]'
 report patchd/decides-what-was-left $? "$(incidents .)"
 
 # Approved beside it: the package is not on this machine, so there is nothing to do.
 expect patchd/approve 0 'approved' "$pinion" patch approve --config conf 1
-eventually are '[.incidents[] | [.state, .detail != null]]' '[["ignored",true]]'
+until_true are '[.incidents[] | [.state, .detail != null]]' '[["ignored",true]]'
 report patchd/approved-is-taken-up $? "$(incidents .)"
 stop
 exit $failed

@@ -212,11 +212,9 @@ static void count_restarts(struct work *work) {
 
 /* Until health says more, or never comes. */
 static void count_outage(struct work *work) {
-    struct timespec time;
     uint64_t stopped = restart_stopped(work->memory);
-    clock_gettime(CLOCK_MONOTONIC, &time);
     if (stopped != 0)
-        work->incident->outage = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec - stopped;
+        work->incident->outage = clock_nanoseconds(CLOCK_MONOTONIC) - stopped;
 }
 
 static bool step_restart(struct work *work, struct mistake *mistake) {
@@ -372,24 +370,6 @@ static int lock_state(const struct config *config, bool *busy, struct mistake *m
     return *busy ? -1 : steal_fd(&lock);
 }
 
-/* The start is looked at when the process is held by a descriptor: before, its number could become another's. */
-static bool open_container(const struct incident *incident, struct target *target, struct mistake *mistake) {
-    uint64_t start;
-    bool opened = target_of_process(target, incident->target, mistake);
-    if (process_start(incident->target, &start) && start == incident->target_start)
-        return opened;
-    if (opened)
-        target_close(target);
-    return text_mistake(mistake, 0, "the container is gone: its first process, %d, ended", (int)incident->target);
-}
-
-static bool open_target(const struct incident *incident, struct target *target, struct mistake *mistake) {
-    if (incident->root == NULL)
-        return text_mistake(mistake, 0, "which container it was is not known: apply the recipe with --root or --pid");
-    return incident->target == 0 ? target_of_directory(target, incident->root, mistake)
-                                 : open_container(incident, target, mistake);
-}
-
 static bool work_begin(struct work *work, const struct config *config, struct journal *journal,
                        struct incident *incident, const struct recipe *recipe, struct mistake *mistake) {
     *work = (struct work){.target = {.descriptor = -1},
@@ -400,7 +380,7 @@ static bool work_begin(struct work *work, const struct config *config, struct jo
                           .recipe = recipe,
                           .method = method_of(recipe->method),
                           .scratch = configuration_scratch(config, incident->id)};
-    return open_target(incident, &work->target, mistake);
+    return claim_open_target(incident, &work->target, mistake);
 }
 
 static void work_end(struct work *work) {

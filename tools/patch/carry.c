@@ -219,11 +219,8 @@ static void carry_other(struct module *fresh, const struct module *old, FILE *no
 
 /* ---- whole policies ---- */
 
-static void copy_module(struct document *document, const struct module *old) {
-    struct module *module = document_module(document, &old->identity, old->path);
-    module->has_tails = old->has_tails;
-    for (size_t i = 0; i < old->site_count; i++)
-        copy_site(module, &old->sites[i]);
+/* All but the call sites. */
+static void copy_the_rest(struct module *module, const struct module *old) {
     for (size_t i = 0; i < old->loose_count; i++)
         module_add_loose(module, old->loose[i].api, old->loose[i].how,
                          old->loose[i].why != NULL ? old->loose[i].why : "");
@@ -235,6 +232,14 @@ static void copy_module(struct document *document, const struct module *old) {
         for (size_t j = 0; j < old->tails[i].member_count; j++)
             tail_add_member(tail, old->tails[i].members[j]);
     }
+}
+
+static void copy_module(struct document *document, const struct module *old) {
+    struct module *module = document_module(document, &old->identity, old->path);
+    module->has_tails = old->has_tails;
+    for (size_t i = 0; i < old->site_count; i++)
+        copy_site(module, &old->sites[i]);
+    copy_the_rest(module, old);
 }
 
 static struct module *module_of_build(struct document *document, const struct module *like) {
@@ -332,17 +337,7 @@ static void unite_site(struct module *module, const struct site *old) {
 static void unite_module(struct module *module, const struct module *old) {
     for (size_t i = 0; i < old->site_count; i++)
         unite_site(module, &old->sites[i]);
-    for (size_t i = 0; i < old->loose_count; i++)
-        module_add_loose(module, old->loose[i].api, old->loose[i].how,
-                         old->loose[i].why != NULL ? old->loose[i].why : "");
-    for (size_t i = 0; i < old->return_count; i++)
-        module_add_return(module, old->returns[i]);
-    for (size_t i = 0; i < old->tail_count; i++) {
-        struct tail *tail = module_add_tail(module, old->tails[i].target);
-        tail->flags = old->tails[i].flags;
-        for (size_t j = 0; j < old->tails[i].member_count; j++)
-            tail_add_member(tail, old->tails[i].members[j]);
-    }
+    copy_the_rest(module, old);
     module->has_tails = module->has_tails && old->has_tails;
 }
 

@@ -9,57 +9,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "runtime/text.h"
 #include "runtime/util.h"
 #include "tools/evidence.h"
 #include "tools/object.h"
-#include "tools/patch/target.h"
-
-#define PROC_BYTES 65536
-
-static char *proc_read(pid_t process, const char *name) {
-    cleanup_free char *path = xasprintf("/proc/%d/%s", (int)process, name);
-    cleanup_file FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return NULL;
-    char *text = xmalloc(PROC_BYTES);
-    text[fread(text, 1, PROC_BYTES - 1, file)] = '\0';
-    return text;
-}
-
-/* The fields of /proc/PID/stat behind the program's name, which may hold anything: the first is the state. */
-static bool stat_field(pid_t process, unsigned number, uint64_t *value) {
-    cleanup_free char *text = proc_read(process, "stat");
-    char *field = text != NULL ? strrchr(text, ')') : NULL;
-    for (unsigned i = 2; field != NULL && i < number; i++)
-        field = strchr(field + 1, ' ');
-    if (field == NULL)
-        return false;
-    *value = strtoull(field + 1, NULL, 10);
-    return true;
-}
-
-#define STAT_START 22
-
-bool process_start(pid_t process, uint64_t *start) {
-    return stat_field(process, STAT_START, start);
-}
-
-static const char *status_line(const char *status, const char *key) {
-    const char *line = strstr(status, key);
-    return line != NULL ? line + strlen(key) : "";
-}
-
-/* A process has a number in each namespace around it, the innermost last. */
-static long own_number(const char *status) {
-    const char *numbers = status_line(status, "\nNSpid:");
-    cleanup_free char *line = xstrndup(numbers, strcspn(numbers, "\n"));
-    const char *last = strrchr(line, '\t');
-    return last != NULL ? strtol(last, NULL, 10) : -1;
-}
 
 /* Real, effective, saved: the kernel's word is any of them, for a sender may choose among its own. */
 static bool has_user(const char *status, uid_t user) {
-    char *users = (char *)(uintptr_t)status_line(status, "\nUid:");
+    char *users = (char *)(uintptr_t)process_status(status, "\nUid:");
     for (int i = 0; i < 3; i++)
         if (strtoul(users, &users, 10) == user)
             return true;
@@ -92,12 +49,12 @@ static bool has_executed_since(const struct incident *incident) {
 /* NULL when nothing contradicts the event; `gone` when the process cannot be looked at any more. */
 static const char *contradiction(const struct incident *incident, bool *gone) {
     const struct event *event = &incident->event;
-    cleanup_free char *status = proc_read(incident->sender, "status");
+    cleanup_free char *status = process_text(incident->sender, "status");
     cleanup_free char *executable = xasprintf("/proc/%d/exe", (int)incident->sender);
     *gone = status == NULL;
     if (status == NULL)
         return "the sender ended before it could be looked at";
-    if (own_number(status) != (long)event->pid)
+    if (process_inner(status) <= 0 || (uint32_t)process_inner(status) != event->pid)
         return "the sender is not the process it says it is";
     if (!has_user(status, incident->sender_user))
         return "the sender is not of the user it says it is";
@@ -143,19 +100,6 @@ void claim_check(struct incident *incident, const struct ucred *sender) {
 
 /* ---- the target ---- */
 
-static bool same_place(const char *a, const char *b) {
-    struct stat first, second;
-    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
-           first.st_ino == second.st_ino;
-}
-
-/* Whether two processes have the same of "root", "ns/mnt", ...; a process number of 0 is ours. */
-static bool share(pid_t a, pid_t b, const char *what) {
-    cleanup_free char *first = xasprintf("/proc/%d/%s", (int)a, what);
-    cleanup_free char *second = b != 0 ? xasprintf("/proc/%d/%s", (int)b, what) : xasprintf("/proc/self/%s", what);
-    return same_place(first, second);
-}
-
 /* A container is its mount namespace, and is named by the process that has been there longest. Its programs may change
  * their root once more, or leave their parents: they would be as many targets as they like, each with its own first
  * attempt. A process that came in from outside, with more power, came later. */
@@ -165,7 +109,7 @@ static pid_t first_there(pid_t process) {
     pid_t first = process_start(process, &oldest) ? process : 0;
     for (struct dirent *entry; first != 0 && directory != NULL && (entry = readdir(directory)) != NULL;) {
         pid_t each = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (each <= 0 || !share(each, process, "ns/mnt") || !share(each, process, "ns/pid") ||
+        if (each <= 0 || !process_shares(each, process, "ns/mnt") || !process_shares(each, process, "ns/pid") ||
             !process_start(each, &start) || start > oldest || (start == oldest && each > first))
             continue;
         first = each;
@@ -178,7 +122,7 @@ static pid_t first_there(pid_t process) {
 
 /* In a user namespace of its own root is nobody, and may have made the file system that we would work on as root. */
 static bool is_foreign(pid_t process) {
-    return !share(process, 0, "ns/user");
+    return !process_shares(process, PROCESS_OURS, "ns/user");
 }
 
 /* The sender's number may have been given to a process of another container while we looked. */
@@ -197,11 +141,29 @@ bool claim_target(struct incident *incident) {
         return false;
     root[length] = '\0';
     free(incident->root);
-    if (share(incident->sender, 0, "ns/mnt")) {
-        incident->root = xstrdup(share(incident->sender, 0, "root") ? "" : root);
+    if (process_shares(incident->sender, PROCESS_OURS, "ns/mnt")) {
+        incident->root = xstrdup(process_shares(incident->sender, PROCESS_OURS, "root") ? "" : root);
         return is_same(incident);
     }
     incident->target = first_there(incident->sender);
     incident->root = xasprintf("/proc/%d/root", (int)incident->target);
     return process_start(incident->target, &incident->target_start) && is_same(incident);
+}
+
+/* The start is looked at when the process is held by a descriptor: before, its number could become another's. */
+static bool open_container(const struct incident *incident, struct target *target, struct mistake *mistake) {
+    uint64_t start;
+    bool opened = target_of_process(target, incident->target, mistake);
+    if (process_start(incident->target, &start) && start == incident->target_start)
+        return opened;
+    if (opened)
+        target_close(target);
+    return text_mistake(mistake, 0, "the container is gone: its first process, %d, ended", (int)incident->target);
+}
+
+bool claim_open_target(const struct incident *incident, struct target *target, struct mistake *mistake) {
+    if (incident->root == NULL)
+        return text_mistake(mistake, 0, "which container it was is not known: apply the recipe with --root or --pid");
+    return incident->target == 0 ? target_of_directory(target, incident->root, mistake)
+                                 : open_container(incident, target, mistake);
 }

@@ -6,9 +6,8 @@
 #include <sys/socket.h>
 
 #include "tools/patch/journal.h"
-
-/* Clock ticks since boot at which a process started: with its number it is one process for ever. False: it is gone. */
-bool process_start(pid_t process, uint64_t *start);
+#include "tools/patch/proc.h"
+#include "tools/patch/target.h"
 
 /* Whether the sender is the process that the event tells of: it still runs, its own number is the event's, its user is
  * who the kernel says, its executable has the event's build-id (or, of an anomaly, the program it has left since), and
@@ -19,5 +18,8 @@ void claim_check(struct incident *incident, const struct ucred *sender);
 /* The root and the namespaces of the sender: fills in root, target and target_start. The target is
  * the process that has been in the container longest. False: it is gone, or has a user namespace of its own. */
 bool claim_target(struct incident *incident);
+
+/* Opens what claim_target, or a person, has named: false and why where it is gone, or was never known. */
+bool claim_open_target(const struct incident *incident, struct target *target, struct mistake *mistake);
 
 #endif

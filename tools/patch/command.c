@@ -22,6 +22,7 @@
 
 #include "runtime/text.h"
 #include "runtime/util.h"
+#include "tools/patch/proc.h"
 
 #define HALF (COMMAND_OUTPUT_MOST / 2)
 #define ENVIRONMENT_MOST (1u << 20)
@@ -231,12 +232,6 @@ bool command_continue_in_child(struct mistake *mistake) {
 
 /* ---- the parent ---- */
 
-static uint64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
 /* What the command reads: a file in memory, so that nobody has to feed it. */
 static int open_input(const char *text) {
     if (text == NULL)
@@ -260,7 +255,7 @@ static bool watch(const struct command *command, int process, int output, uint64
                   struct mistake *mistake) {
     const uint64_t longest = command->may_go_on != NULL ? ASKED_MILLISECONDS : 60000;
     for (bool open = true;;) {
-        uint64_t time = now();
+        uint64_t time = clock_nanoseconds(CLOCK_MONOTONIC);
         if (time >= deadline || (command->may_go_on != NULL && !command->may_go_on(command->context, mistake)))
             return false;
         uint64_t left = (deadline - time) / 1000000 + 1;
@@ -305,7 +300,6 @@ static bool judge(const struct command *command, const struct command_result *re
 }
 
 static bool kill_marked(int64_t incident, uint64_t since, struct mistake *mistake);
-static uint64_t process_start(pid_t process);
 
 /* The process has ended, or its time is over: ends it and its group. */
 static void finish(const struct command *command, pid_t process, uint64_t started, struct command_result *result) {
@@ -335,7 +329,7 @@ bool command_run(const struct command *command, struct command_result *result, s
         return text_mistake(mistake, 0, "cannot make the input of \"%s\": %s", command->arguments[0], strerror(errno));
     fcntl(output_read, F_SETFL, O_NONBLOCK);
 
-    uint64_t begun = now();
+    uint64_t begun = clock_nanoseconds(CLOCK_MONOTONIC);
     struct start start = {command, getpid(), input, output_write, report_write};
     pid_t process = fork();
     if (process == 0)
@@ -343,7 +337,8 @@ bool command_run(const struct command *command, struct command_result *result, s
     if (process < 0)
         return text_mistake(mistake, 0, "cannot start \"%s\": %s", command->arguments[0], strerror(errno));
     cleanup_fd int handle = pidfd_open(process, 0);
-    uint64_t started = process_start(process);
+    uint64_t started = 0;
+    process_start(process, &started);
     close(steal_fd(&output_write));
     close(steal_fd(&report_write));
 
@@ -352,7 +347,7 @@ bool command_run(const struct command *command, struct command_result *result, s
     uint64_t deadline = begun + command->timeout_seconds * 1000000000ull;
     result->timed_out = !watch(command, handle, output_read, deadline, kept, &stopped);
     finish(command, process, started, result);
-    result->nanoseconds = now() - begun;
+    result->nanoseconds = clock_nanoseconds(CLOCK_MONOTONIC) - begun;
     keep_available(kept, output_read);
     free(result->output);
     output_finish(kept, result);
@@ -372,34 +367,9 @@ void command_result_free(struct command_result *result) {
 
 /* ---- what a helper that was killed has left behind ---- */
 
-/* A file of /proc, which says no size, up to a limit; the caller frees. */
-static char *read_process_file(pid_t process, const char *name, size_t limit, size_t *size) {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/%s", process, name);
-    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return NULL;
-    char *content = xmalloc(limit + 1);
-    *size = 0;
-    for (ssize_t got; *size < limit && (got = read(fd, content + *size, limit - *size)) > 0;)
-        *size += (size_t)got;
-    content[*size] = '\0';
-    return content;
-}
-
-/* In clock ticks since boot; 0: it is gone. */
-static uint64_t process_start(pid_t process) {
-    size_t size;
-    cleanup_free char *line = read_process_file(process, "stat", 4096, &size);
-    char *at = line != NULL ? strrchr(line, ')') : NULL;
-    for (int field = 2; at != NULL && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    return at != NULL ? strtoull(at, NULL, 10) : 0;
-}
-
 static bool is_marked(pid_t process, const char *mark) {
     size_t size = 0;
-    cleanup_free char *environment = read_process_file(process, "environ", ENVIRONMENT_MOST, &size);
+    cleanup_free char *environment = process_bytes(process, "environ", ENVIRONMENT_MOST, &size);
     if (environment == NULL)
         return false;
     for (size_t at = 0; at < size; at += strlen(environment + at) + 1)
@@ -408,23 +378,14 @@ static bool is_marked(pid_t process, const char *mark) {
     return false;
 }
 
-static bool same_place(pid_t process, const char *name) {
-    char path[64];
-    struct stat its, ours;
-    snprintf(path, sizeof path, "/proc/%d/ns/%s", process, name);
-    bool known = stat(path, &its) == 0;
-    snprintf(path, sizeof path, "/proc/self/ns/%s", name);
-    return known && stat(path, &ours) == 0 && its.st_ino == ours.st_ino;
-}
-
 /* An environment is memory of the process, which may have laid a file there that never answers: those of other users of
  * this machine are not looked at. What we started is in a stage, or root's. */
 static bool may_be_ours(pid_t process) {
     char path[64];
     struct stat status;
     snprintf(path, sizeof path, "/proc/%d", process);
-    return same_place(process, "user") && stat(path, &status) == 0 &&
-           (status.st_uid == geteuid() || !same_place(process, "mnt"));
+    return process_shares(process, PROCESS_OURS, "ns/user") && stat(path, &status) == 0 &&
+           (status.st_uid == geteuid() || !process_shares(process, PROCESS_OURS, "ns/mnt"));
 }
 
 /* Kills the marked processes that began at `since` or later; returns how many there were. */
@@ -435,8 +396,10 @@ static unsigned kill_once(const char *mark, uint64_t since) {
         pid_t process = (pid_t)strtol(entry->d_name, NULL, 10);
         if (process <= 0 || process == getpid())
             continue;
+        uint64_t start;
         cleanup_fd int handle = pidfd_open(process, 0);
-        if (handle < 0 || !may_be_ours(process) || !is_marked(process, mark) || process_start(process) < since)
+        if (handle < 0 || !may_be_ours(process) || !is_marked(process, mark) || !process_start(process, &start) ||
+            start < since)
             continue;
         pidfd_send_signal(handle, SIGKILL, NULL, 0);
         found++;
@@ -448,7 +411,8 @@ static unsigned kill_once(const char *mark, uint64_t since) {
 
 static bool kill_marked(int64_t incident, uint64_t since, struct mistake *mistake) {
     cleanup_free char *mark = mark_of(incident);
-    for (uint64_t deadline = now() + KILL_SECONDS * 1000000000ull; now() < deadline;) {
+    for (uint64_t deadline = clock_nanoseconds(CLOCK_MONOTONIC) + KILL_SECONDS * 1000000000ull;
+         clock_nanoseconds(CLOCK_MONOTONIC) < deadline;) {
         if (kill_once(mark, since) == 0)
             return true;
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);

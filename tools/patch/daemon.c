@@ -68,12 +68,6 @@ struct patch_daemon {
     bool ended, reload;
 };
 
-static uint64_t boot_time(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* ---- processes of its own ---- */
 
 static pid_t start(const struct patch_daemon *daemon, const char *action, const char *argument) {
@@ -104,7 +98,7 @@ static bool has_work(const struct patch_daemon *daemon) {
 }
 
 static void start_worker(struct patch_daemon *daemon) {
-    uint64_t now = boot_time();
+    uint64_t now = clock_nanoseconds(CLOCK_BOOTTIME);
     if (daemon->ended || daemon->worker != 0 || now - daemon->worker_started < WORKER_NANOSECONDS || !has_work(daemon))
         return;
     daemon->worker = start(daemon, "run", NULL);
@@ -260,7 +254,7 @@ static void take_event(struct patch_daemon *daemon, const struct received *recei
     claim_check(&incident, &received->sender);
     choose_target(daemon, &incident);
     struct kind kind = kind_of(&incident);
-    struct recent *recent = recent_of(daemon, &kind, boot_time());
+    struct recent *recent = recent_of(daemon, &kind, clock_nanoseconds(CLOCK_BOOTTIME));
     if (recent->incident != 0) {
         journal_repeat(daemon->journal, recent->incident);
     } else if (open_incidents(daemon) >= daemon->config.queue) {
@@ -277,7 +271,7 @@ static void receive(struct patch_daemon *daemon) {
     for (unsigned i = 0; i < DATAGRAMS_AT_ONCE && event_receive(daemon->listener, &received); i++) {
         if (received.problem != NULL)
             daemon->unreported++;
-        else if (!senders_may(&daemon->senders, &received.sender, boot_time()))
+        else if (!senders_may(&daemon->senders, &received.sender, clock_nanoseconds(CLOCK_BOOTTIME)))
             daemon->limited++;
         else
             take_event(daemon, &received);

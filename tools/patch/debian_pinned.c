@@ -135,17 +135,15 @@ static bool all_there(const struct pins *pins, const struct stage *stage, struct
     return true;
 }
 
-/* The addresses are the target's own: each of them could keep us waiting. */
-static time_t seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
+static uint64_t seconds_now(void) {
+    return clock_nanoseconds(CLOCK_MONOTONIC) / 1000000000;
 }
 
+/* The addresses are the target's own: each of them could keep us waiting. */
 static bool bring(const struct pins *pins, const struct stage *stage, const struct names *addresses,
                   struct method_cost *cost, struct mistake *mistake) {
     struct mistake why = {0}, missing = {0};
-    time_t begun = seconds_now();
+    uint64_t begun = seconds_now();
     ask_mirrors(pins, stage, &why);
     if (all_there(pins, stage, &missing))
         return true;

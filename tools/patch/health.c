@@ -28,14 +28,8 @@ struct check {
     uint64_t deadline;
 };
 
-static uint64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
 static unsigned seconds_left(const struct check *check) {
-    uint64_t time = now();
+    uint64_t time = clock_nanoseconds(CLOCK_MONOTONIC);
     return time < check->deadline ? (unsigned)((check->deadline - time) / 1000000000u) + 1 : 1;
 }
 
@@ -176,13 +170,13 @@ static bool check_all(const struct check *check, struct mistake *mistake) {
 
 bool health_check(const struct recipe *recipe, const struct target *target, const struct listener *listeners,
                   size_t listener_count, uint64_t since, uint64_t *outage, struct mistake *mistake) {
-    uint64_t begun = now();
+    uint64_t begun = clock_nanoseconds(CLOCK_MONOTONIC);
     bool failed = since != 0; /* at any time */
     struct check check = {recipe, target, listeners, listener_count, begun + recipe->timeout * 1000000000ull};
     uint64_t well = 0; /* since when */
     for (;;) {
         bool good = check_all(&check, mistake);
-        uint64_t time = now();
+        uint64_t time = clock_nanoseconds(CLOCK_MONOTONIC);
         well = !good ? 0 : well == 0 ? time : well;
         failed = failed || !good;
         if (outage != NULL)

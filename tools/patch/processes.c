@@ -15,29 +15,7 @@
 
 #include "runtime/util.h"
 
-#define PROC_BYTES_MOST (64u << 20)
 #define DELETED " (deleted)"
-
-/* ---- one file of /proc ---- */
-
-char *process_text(pid_t process, const char *name) {
-    cleanup_free char *path = xasprintf("/proc/%d/%s", (int)process, name);
-    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char *text = NULL;
-    size_t size = 0;
-    ssize_t got = fd >= 0 ? 1 : -1;
-    while (got > 0 && size < PROC_BYTES_MOST) {
-        text = xrealloc(text, size + 65536, 1);
-        got = read(fd, text + size, 65535);
-        size += got > 0 ? (size_t)got : 0;
-    }
-    if (text == NULL || got < 0) {
-        free(text);
-        return NULL;
-    }
-    text[size] = '\0';
-    return text;
-}
 
 static bool cut_deleted(char *path) {
     size_t length = strlen(path);
@@ -45,33 +23,6 @@ static bool cut_deleted(char *path) {
         return false;
     path[length - strlen(DELETED)] = '\0';
     return true;
-}
-
-/* "12 (name) S 1 ...": the name may hold anything, the last parenthesis ends it. */
-static bool read_stat(pid_t process, char *state, pid_t *parent, uint64_t *start) {
-    cleanup_free char *text = process_text(process, "stat");
-    const char *rest = text != NULL ? strrchr(text, ')') : NULL;
-    int parent_number;
-    if (rest == NULL || sscanf(rest, ") %c %d", state, &parent_number) != 2)
-        return false;
-    for (unsigned field = 2; field < 22 && rest != NULL; field++)
-        rest = strchr(rest + 1, ' ');
-    if (rest == NULL)
-        return false;
-    *parent = parent_number;
-    *start = strtoull(rest, NULL, 10);
-    return true;
-}
-
-static bool has_ended(char state) {
-    return state == 'Z' || state == 'X' || state == 'x';
-}
-
-bool process_is(pid_t process, uint64_t start) {
-    char state;
-    pid_t parent;
-    uint64_t found;
-    return read_stat(process, &state, &parent, &found) && found == start && !has_ended(state);
 }
 
 /* ---- the target's processes ---- */
@@ -107,14 +58,7 @@ static char *read_program(pid_t process, const char *prefix) {
 
 static pid_t inner_number(pid_t process) {
     cleanup_free char *status = process_text(process, "status");
-    const char *line = status != NULL ? strstr(status, "\nNSpid:") : NULL;
-    if (line == NULL)
-        return 0;
-    line++;
-    size_t length = strcspn(line, "\n");
-    while (length > 0 && line[length - 1] != '\t')
-        length--;
-    return (pid_t)strtol(line + length, NULL, 10);
+    return status != NULL ? process_inner(status) : 0;
 }
 
 static int compare_age(const void *left, const void *right) {
@@ -149,18 +93,11 @@ static void put_parents_first(struct process_facts *processes, size_t count) {
     }
 }
 
-static bool same_mounts(pid_t a, pid_t b) {
-    struct stat first, second;
-    cleanup_free char *one = xasprintf("/proc/%d/ns/mnt", (int)a);
-    cleanup_free char *other = xasprintf("/proc/%d/ns/mnt", (int)b);
-    return stat(one, &first) == 0 && stat(other, &second) == 0 && first.st_ino == second.st_ino;
-}
-
 /* Servers lock their workers into directories of the target: a child belongs to it like its parent. */
 static bool is_child_of_any(const struct process_facts *processes, size_t count, const struct process_facts *child) {
     for (size_t i = 0; i < count; i++)
         if (processes[i].process == child->parent)
-            return same_mounts(processes[i].process, child->process);
+            return process_shares(processes[i].process, child->process, "ns/mnt");
     return false;
 }
 
@@ -186,11 +123,10 @@ size_t processes_all(const struct target *target, struct process_facts **process
     DIR *directory = opendir("/proc");
     for (struct dirent *entry = directory != NULL ? readdir(directory) : NULL; entry; entry = readdir(directory)) {
         pid_t process = (pid_t)strtol(entry->d_name, NULL, 10);
-        struct process_facts facts = {.process = process};
-        char state;
-        if (process <= 0 || !read_stat(process, &state, &facts.parent, &facts.start) || has_ended(state))
-            continue;
-        *array_append(*processes, count) = facts;
+        struct process_stat stat;
+        if (process > 0 && process_stat(process, &stat) && !process_has_ended(&stat))
+            *array_append(*processes, count) =
+                (struct process_facts){.process = process, .parent = stat.parent, .start = stat.start};
     }
     if (directory != NULL)
         closedir(directory);

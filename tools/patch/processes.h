@@ -3,6 +3,7 @@
 #ifndef PINION_TOOLS_PATCH_PROCESSES_H
 #define PINION_TOOLS_PATCH_PROCESSES_H
 
+#include "tools/patch/proc.h"
 #include "tools/patch/target.h"
 
 struct file_identity {
@@ -58,11 +59,6 @@ bool process_serves(pid_t process);
 /* Whether both have the same listening socket open. */
 bool processes_share_listener(pid_t a, pid_t b);
 
-/* A file of /proc/PID with a NUL behind it, or NULL when the process is gone or may not be looked at; the caller frees. */
-char *process_text(pid_t process, const char *name);
 /* A path as /proc shows it to us (maps, exe), as the target knows it: without the way to a target that is a directory. */
 char *processes_inside(const struct target *target, const char *path);
-/* Whether this very process still runs. */
-bool process_is(pid_t process, uint64_t start);
-
 #endif

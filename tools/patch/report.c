@@ -36,12 +36,9 @@ static char *os_release(const struct incident *incident) {
     struct mistake mistake = {0};
     char *text = NULL;
     size_t size;
-    if (incident->root == NULL || (incident->target != 0 ? !target_of_process(&target, incident->target, &mistake)
-                                                         : !target_of_directory(&target, incident->root, &mistake)))
+    if (!claim_open_target(incident, &target, &mistake))
         return NULL;
-    uint64_t start;
-    bool same = incident->target == 0 || (process_start(incident->target, &start) && start == incident->target_start);
-    cleanup_fd int descriptor = same ? target_openat(&target, "/etc/os-release", O_RDONLY | O_CLOEXEC, 0) : -1;
+    cleanup_fd int descriptor = target_openat(&target, "/etc/os-release", O_RDONLY | O_CLOEXEC, 0);
     if (descriptor >= 0)
         text = fd_read(descriptor, OS_RELEASE_MOST, &size);
     target_close(&target);

@@ -15,6 +15,7 @@
 
 #include "runtime/text.h"
 #include "runtime/util.h"
+#include "tools/patch/proc.h"
 #include "tools/patch/restart_memory.h"
 #include "tools/patch/service.h"
 #include "tools/process.h"
@@ -77,12 +78,6 @@ struct work {
     size_t file_count;
     uint64_t deadline;
 };
-
-static uint64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
 
 static struct process_facts *find_process(const struct work *work, pid_t process) {
     for (size_t i = 0; i < work->all_count; i++)
@@ -490,7 +485,7 @@ static void wait_moment(pid_t process) {
 
 static bool wait_for_end(const struct work *work, const struct instance *instance) {
     while (process_is(instance->first->process, instance->first->start)) {
-        if (now() > work->deadline)
+        if (clock_nanoseconds(CLOCK_MONOTONIC) > work->deadline)
             return false;
         wait_moment(instance->first->process);
     }
@@ -528,13 +523,14 @@ static enum successor look_for_successor(const struct work *work, const struct i
 
 /* A new binary that came and went again will not come any more. */
 static bool wait_for_successor(const struct work *work, const struct instance *instance) {
-    uint64_t begun = now(), deadline = begun + SUCCESSOR_SECONDS * 1000000000ull;
+    uint64_t begun = clock_nanoseconds(CLOCK_MONOTONIC), deadline = begun + SUCCESSOR_SECONDS * 1000000000ull;
     bool seen = false;
-    while (now() < deadline && now() < work->deadline) {
+    while (clock_nanoseconds(CLOCK_MONOTONIC) < deadline && clock_nanoseconds(CLOCK_MONOTONIC) < work->deadline) {
         enum successor found = look_for_successor(work, instance);
         if (found == SUCCESSOR_SERVES)
             return true;
-        if (found == SUCCESSOR_NONE && (seen || now() > begun + START_SECONDS * 1000000000ull))
+        if (found == SUCCESSOR_NONE &&
+            (seen || clock_nanoseconds(CLOCK_MONOTONIC) > begun + START_SECONDS * 1000000000ull))
             return false;
         seen = found != SUCCESSOR_NONE;
         wait_moment(instance->first->process);
@@ -544,7 +540,7 @@ static bool wait_for_successor(const struct work *work, const struct instance *i
 
 static bool run_in_target(const struct work *work, char *const *arguments, char *const *environment,
                           struct mistake *mistake) {
-    uint64_t time = now();
+    uint64_t time = clock_nanoseconds(CLOCK_MONOTONIC);
     struct command command = {.arguments = (const char *const *)arguments,
                               .environment = (const char *const *)environment,
                               .service = true,
@@ -718,17 +714,18 @@ static void end_draining(const struct work *work) {
 }
 
 static bool wait_for_new(const struct work *work, struct mistake *mistake) {
-    uint64_t begun = now(), drained = begun + DRAIN_SECONDS * 1000000000ull;
+    uint64_t begun = clock_nanoseconds(CLOCK_MONOTONIC), drained = begun + DRAIN_SECONDS * 1000000000ull;
     for (;;) {
         unsigned patience;
         cleanup_free char *problem = problem_now(work, &patience);
         if (problem == NULL)
             return true;
-        if (now() > drained) {
+        if (clock_nanoseconds(CLOCK_MONOTONIC) > drained) {
             end_draining(work);
             drained = UINT64_MAX;
         }
-        if (now() > work->deadline || now() > begun + patience * 1000000000ull)
+        if (clock_nanoseconds(CLOCK_MONOTONIC) > work->deadline ||
+            clock_nanoseconds(CLOCK_MONOTONIC) > begun + patience * 1000000000ull)
             return text_mistake(mistake, 0, "%s", problem);
         wait_moment(oldest_awaited(work));
     }
@@ -754,8 +751,10 @@ bool restart_stale(const struct target *target, const struct recipe *recipe, con
                    size_t count, struct restart_memory *memory, unsigned timeout_seconds, char **left,
                    struct mistake *mistake) {
     unsigned seconds = timeout_seconds < MOST_SECONDS ? timeout_seconds : MOST_SECONDS;
-    struct work work = {
-        .target = target, .recipe = recipe, .memory = memory, .deadline = now() + seconds * 1000000000ull};
+    struct work work = {.target = target,
+                        .recipe = recipe,
+                        .memory = memory,
+                        .deadline = clock_nanoseconds(CLOCK_MONOTONIC) + seconds * 1000000000ull};
     *left = NULL;
     find_instances(&work, processes, count);
     bool good = check_ways(&work, mistake);

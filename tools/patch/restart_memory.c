@@ -14,6 +14,7 @@
 
 #include "runtime/text.h"
 #include "runtime/util.h"
+#include "tools/patch/proc.h"
 #include "tools/patch/service.h"
 #include "tools/process.h"
 
@@ -75,21 +76,15 @@ void restart_memory_set_ways(struct restart_memory *memory, char *ways) {
     memory->ways = ways;
 }
 
-static uint64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
 uint64_t restart_stopped(const struct restart_memory *memory) {
     return memory != NULL ? memory->stopped : 0;
 }
 
 void restart_memory_touches(struct restart_memory *memory, bool stops) {
     if (memory != NULL && memory->touched == 0)
-        memory->touched = now();
+        memory->touched = clock_nanoseconds(CLOCK_MONOTONIC);
     if (memory != NULL && memory->stopped == 0 && stops)
-        memory->stopped = now();
+        memory->stopped = clock_nanoseconds(CLOCK_MONOTONIC);
 }
 
 /* ---- taking down ---- */
@@ -115,11 +110,6 @@ static char **copy_texts(char *const *texts) {
     return copy;
 }
 
-static const char *status_line(const char *status, const char *key) {
-    const char *line = strstr(status, key);
-    return line != NULL ? line + strlen(key) : "";
-}
-
 static void read_groups(const char *line, struct command_identity *identity) {
     for (;;) {
         char *end;
@@ -134,14 +124,8 @@ static void read_groups(const char *line, struct command_identity *identity) {
 /* Filters of system calls cannot be given to another process: one that has them is not started by us. */
 static bool is_filtered(const char *status) {
     cleanup_free char *own = process_text(getpid(), "status");
-    return strtoul(status_line(status, "\nSeccomp:"), NULL, 10) !=
-           strtoul(status_line(own != NULL ? own : "", "\nSeccomp:"), NULL, 10);
-}
-
-static bool has_own_users(pid_t process) {
-    struct stat ours, its;
-    cleanup_free char *path = xasprintf("/proc/%d/ns/user", (int)process);
-    return stat("/proc/self/ns/user", &ours) != 0 || stat(path, &its) != 0 || ours.st_ino != its.st_ino;
+    return strtoul(process_status(status, "\nSeccomp:"), NULL, 10) !=
+           strtoul(process_status(own != NULL ? own : "", "\nSeccomp:"), NULL, 10);
 }
 
 static void read_directory(const struct target *target, pid_t process, struct command_identity *identity) {
@@ -158,15 +142,15 @@ static bool read_identity(const struct target *target, pid_t process, struct com
     cleanup_fd int handle = pidfd_open(process, 0);
     for (int i = 0; i < 2; i++)
         identity->outputs[i] = handle >= 0 ? pidfd_getfd(handle, i + 1, 0) : -1;
-    if (status == NULL || has_own_users(process) || is_filtered(status) ||
-        sscanf(status_line(status, "\nUid:"), "%u %u %u", &users[0], &users[1], &users[2]) != 3 ||
-        sscanf(status_line(status, "\nGid:"), "%u %u %u", &groups[0], &groups[1], &groups[2]) != 3)
+    if (status == NULL || !process_shares(process, PROCESS_OURS, "ns/user") || is_filtered(status) ||
+        sscanf(process_status(status, "\nUid:"), "%u %u %u", &users[0], &users[1], &users[2]) != 3 ||
+        sscanf(process_status(status, "\nGid:"), "%u %u %u", &groups[0], &groups[1], &groups[2]) != 3)
         return false;
     /* The least of what it was. */
     identity->user = users[0] == users[1] && users[1] == users[2] ? users[1] : users[users[0] == 0];
     identity->group = groups[1];
-    identity->no_new_privileges = strtoul(status_line(status, "\nNoNewPrivs:"), NULL, 10) == 1;
-    read_groups(status_line(status, "\nGroups:"), identity);
+    identity->no_new_privileges = strtoul(process_status(status, "\nNoNewPrivs:"), NULL, 10) == 1;
+    read_groups(process_status(status, "\nGroups:"), identity);
     read_directory(target, process, identity);
     return true;
 }
@@ -253,7 +237,7 @@ static bool runs(const struct target *target, const char *program) {
 
 static bool start_again(const struct remembered *item, const struct target *target, unsigned timeout_seconds,
                         struct mistake *mistake) {
-    uint64_t deadline = now() + timeout_seconds * 1000000000ull;
+    uint64_t deadline = clock_nanoseconds(CLOCK_MONOTONIC) + timeout_seconds * 1000000000ull;
     if (item->start == NULL)
         return text_mistake(mistake, 0, "\"%s\" does not run any more, and nothing tells how it was started: start it",
                             item->program);
@@ -266,7 +250,7 @@ static bool start_again(const struct remembered *item, const struct target *targ
     bool good = target_run(target, &command, &result, mistake);
     command_result_free(&result);
     while (good && !runs(target, item->program)) {
-        if (now() > deadline)
+        if (clock_nanoseconds(CLOCK_MONOTONIC) > deadline)
             return text_mistake(mistake, 0, "\"%s\" did not start again: see its log", item->program);
         poll(NULL, 0, POLL_MILLISECONDS);
     }

@@ -11,6 +11,7 @@
 
 #include "runtime/text.h"
 #include "runtime/util.h"
+#include "tools/patch/proc.h"
 #include "tools/policy_file.h"
 #include "tools/process.h"
 
@@ -194,27 +195,23 @@ static bool is_root(pid_t process) {
 /* A daemon has left whoever started it: its parent is the first process, or outside of the target. What a supervisor
  * in the target has started, that one starts again. */
 static bool is_daemon(const struct target *target, const struct process_facts *process) {
-    cleanup_free char *name = xasprintf("/proc/%d/comm", (int)process->parent);
     if (process->inner == 1 || process->parent == 0)
         return false;
     if (!target_has(target, process->parent))
         return process->parent == 1;
-    size_t size;
-    cleanup_free char *parent = file_read(name, 64, &size);
+    cleanup_free char *parent = process_text(process->parent, "comm");
     return parent != NULL && (strcmp(parent, "systemd\n") == 0 || strcmp(parent, "init\n") == 0);
 }
 
+#define ARGUMENTS_MOST 65536
+
 /* Arguments that a program has replaced by a title cannot be used: then the first is not what it was started as. */
 char **service_arguments(const struct target *target, const struct process_facts *process) {
-    cleanup_free char *path = xasprintf("/proc/%d/cmdline", (int)process->process);
-    size_t size = 0, count = 0;
+    size_t size, count = 0;
     struct stat started, running;
-    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-    cleanup_free char *text = fd >= 0 ? xcalloc(1, 65536 + 1) : NULL;
-    ssize_t got = fd >= 0 ? read(fd, text, 65536) : -1;
-    if (got <= 0 || got == 65536 || text[0] != '/')
+    cleanup_free char *text = process_bytes(process->process, "cmdline", ARGUMENTS_MOST, &size);
+    if (text == NULL || size == 0 || size == ARGUMENTS_MOST || text[0] != '/')
         return NULL;
-    size = (size_t)got;
     cleanup_fd int program = target_openat(target, text, O_PATH | O_CLOEXEC, 0);
     cleanup_fd int other = target_openat(target, process->program, O_PATH | O_CLOEXEC, 0);
     if (program < 0 || other < 0 || fstat(program, &started) != 0 || fstat(other, &running) != 0 ||

@@ -23,6 +23,7 @@
 #include "runtime/text.h"
 #include "runtime/util.h"
 #include "tools/patch/node.h"
+#include "tools/patch/proc.h"
 #include "tools/patch/stage_run.h"
 
 /* ---- whether it can be made ---- */
@@ -114,20 +115,13 @@ static char *mount_problem(const struct target *target) {
     return NULL;
 }
 
-static bool other_user_namespace(pid_t process) {
-    struct stat ours, its;
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/ns/user", process);
-    return stat("/proc/self/ns/user", &ours) == 0 && stat(path, &its) == 0 && ours.st_ino != its.st_ino;
-}
-
 char *stage_problem(const struct target *target, const char *scratch) {
     if (geteuid() != 0 || !has_capability(CAP_SYS_ADMIN))
         return xstrdup("a stage needs root with CAP_SYS_ADMIN; run the helper on the host, or start its container with "
                        "--cap-add SYS_ADMIN");
     if (!kernel_has_overlay() && !overlay_can_be_loaded())
         return xstrdup("this kernel has no overlay file system; load it: modprobe overlay");
-    if (target->process != 0 && other_user_namespace(target->process))
+    if (target->process != 0 && !process_shares(target->process, PROCESS_OURS, "ns/user"))
         return xasprintf("process %d is in a user namespace of its own; run the helper inside that namespace",
                          target->process);
     char *problem = mount_problem(target);
@@ -300,21 +294,16 @@ static bool make_stage(struct stage *stage, const char *scratch, struct mistake 
 
 #define STAGE_SECONDS_MOST 7200
 
-static uint64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_BOOTTIME, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
 unsigned stage_seconds(const struct stage *stage, unsigned wanted) {
-    uint64_t gone = (now() - stage->begun) / 1000000000u;
+    uint64_t gone = (clock_nanoseconds(CLOCK_BOOTTIME) - stage->begun) / 1000000000u;
     uint64_t left = gone < STAGE_SECONDS_MOST ? STAGE_SECONDS_MOST - gone : 0;
     return left < wanted ? (unsigned)left : wanted;
 }
 
 bool stage_open(struct stage *stage, const struct target *target, const char *scratch, int64_t incident,
                 struct mistake *mistake) {
-    *stage = (struct stage){.target = target, .root = -1, .incident = incident, .begun = now()};
+    *stage =
+        (struct stage){.target = target, .root = -1, .incident = incident, .begun = clock_nanoseconds(CLOCK_BOOTTIME)};
     cleanup_free char *problem = stage_problem(target, scratch);
     if (problem != NULL)
         return text_mistake(mistake, 0, "%s", problem);

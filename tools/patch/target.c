@@ -22,6 +22,7 @@
 #include "runtime/text.h"
 #include "runtime/util.h"
 #include "tools/patch/confine.h"
+#include "tools/patch/proc.h"
 
 /* ---- paths ---- */
 
@@ -105,27 +106,18 @@ static bool identify(struct target *target) {
     return true;
 }
 
-/* Whether a namespace of the process is ours. */
-static bool same_namespace(pid_t process, const char *name) {
-    char path[64];
-    struct stat ours, its;
-    snprintf(path, sizeof path, "/proc/self/ns/%s", name);
-    bool known = stat(path, &ours) == 0;
-    snprintf(path, sizeof path, "/proc/%d/ns/%s", process, name);
-    return known && stat(path, &its) == 0 && ours.st_ino == its.st_ino && ours.st_dev == its.st_dev;
-}
-
 /* As /proc names them, with the flags by which they are entered. */
 static const struct {
     const char *name;
     int flag;
-} namespaces[] = {{"user", CLONE_NEWUSER}, {"mnt", CLONE_NEWNS},  {"pid", CLONE_NEWPID},      {"net", CLONE_NEWNET},
-                  {"ipc", CLONE_NEWIPC},   {"uts", CLONE_NEWUTS}, {"cgroup", CLONE_NEWCGROUP}};
+} namespaces[] = {{"ns/user", CLONE_NEWUSER},    {"ns/mnt", CLONE_NEWNS},  {"ns/pid", CLONE_NEWPID},
+                  {"ns/net", CLONE_NEWNET},      {"ns/ipc", CLONE_NEWIPC}, {"ns/uts", CLONE_NEWUTS},
+                  {"ns/cgroup", CLONE_NEWCGROUP}};
 
 static int foreign_namespaces(pid_t process) {
     int flags = 0;
     for (size_t i = 0; i < sizeof namespaces / sizeof *namespaces; i++)
-        if (!same_namespace(process, namespaces[i].name))
+        if (!process_shares(process, PROCESS_OURS, namespaces[i].name))
             flags |= namespaces[i].flag;
     return flags;
 }
@@ -344,7 +336,7 @@ static bool enter_namespaces(const struct target *target, struct mistake *mistak
 }
 
 bool target_enter_network(const struct target *target, struct mistake *mistake) {
-    if (target->process == 0 || same_namespace(target->process, "net"))
+    if (target->process == 0 || process_shares(target->process, PROCESS_OURS, "ns/net"))
         return true;
     return setns(target->handle, CLONE_NEWNET) == 0 ||
            text_mistake(mistake, 0, "cannot enter the network of process %d: %s", target->process, strerror(errno));

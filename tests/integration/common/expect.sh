@@ -33,3 +33,12 @@ expect() {
         report "$name" $? "no \"$pattern\" in: ${output:0:400}"
     fi
 }
+
+# until_true COMMAND...: for so many seconds at most; false after that.
+until_true() {
+    local limit=$((SECONDS + ${patience:-30}))
+    until "$@" 2>/dev/null; do
+        [ "$SECONDS" -lt "$limit" ] || return 1
+        sleep 0.02
+    done
+}

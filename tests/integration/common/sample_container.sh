@@ -42,15 +42,6 @@ ends() {
     done
 }
 
-# until_true COMMAND...: for so many seconds at most; false after that.
-until_true() {
-    local limit=$((SECONDS + ${patience:-30}))
-    until "$@" 2>/dev/null; do
-        [ "$SECONDS" -lt "$limit" ] || return 1
-        sleep 0.02
-    done
-}
-
 # ---- a root ----
 
 # unpack DIRECTORY: a Debian root with the sample server, its library still with the hole.
