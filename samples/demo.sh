@@ -70,7 +70,7 @@ until_true() {
 }
 
 serves() {
-    curl --silent --fail --max-time 5 "http://127.0.0.1:$port/$1" | grep -q "$2"
+    curl --silent --fail --max-time 5 "http://127.0.0.1:$port/$1" | grep "$2" >/dev/null
 }
 
 workers() {

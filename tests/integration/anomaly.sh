@@ -165,7 +165,7 @@ logged_anomalies() {
 
 intruder_is_told() { # an idle server closes no interval
     curl --silent --output /dev/null "http://$nginx_address/"
-    logged_anomalies "$work/nginx/log" | grep -q '"never_seen":\["'
+    logged_anomalies "$work/nginx/log" | grep '"never_seen":\["' >/dev/null
 }
 
 # Ends with calls that nginx never makes, on its page: an alarm, or all the silence before would mean nothing.
@@ -510,7 +510,7 @@ refused() {
     local name=$1 reason=$2 found
     shift 2
     found=$(short_lived 3 PINION_MODEL="$work/bad" "$@")
-    [ -z "$found" ] && grep '"reason":"bad-model"' "$work/own/log" | grep -q "$reason"
+    [ -z "$found" ] && grep '"reason":"bad-model"' "$work/own/log" | grep "$reason" >/dev/null
     report "anomaly/model-$name" $? "$found; no \"$reason\" in: $(grep model "$work/own/log" | head -n 2)"
 }
 

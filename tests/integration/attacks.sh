@@ -79,9 +79,9 @@ is_stopped() {
     esac
     if [ "$outcome" != "$fate" ]; then
         not_ok "$name" "expected \"$fate\", got \"$outcome\"; log: $(refusals | sort | uniq -c | tr '\n' ';')"
-    elif ! refusals | grep -qx "$verdict $api $reason"; then
+    elif ! refusals | grep -x "$verdict $api $reason" >/dev/null; then
         not_ok "$name" "the log has no \"$verdict $api $reason\" but: $(refusals | sort | uniq -c | tr '\n' ';')"
-    elif refusals | grep -vqx "$verdict $api $reason"; then
+    elif refusals | grep -vx "$verdict $api $reason" >/dev/null; then
         not_ok "$name" "the log has more than the attack: $(refusals | sort | uniq -c | tr '\n' ';')"
     else
         ok "$name"
@@ -135,6 +135,6 @@ while read -r name verdict api reason; do
     if [ "$verdict" = succeeds ]; then is_a_limit "$name"; else is_stopped "$name" "$verdict" "$api" "$reason"; fi
 done < <(expectations)
 for name in $("$sample/attack" --list | cut -d' ' -f1); do
-    expectations | grep -q "^$name " || not_ok "$name" "has no expectation here"
+    expectations | grep "^$name " >/dev/null || not_ok "$name" "has no expectation here"
 done
 exit "$failed"

@@ -42,7 +42,7 @@ is_patched() {
     report "$1/policy-knows-it" $? "no $(build_id "$tree$library_file") in $(grep build "$tree/etc/pinion/$stem.policy")"
     ! attack "$1-again"
     report "$1/attack-fails" $? "it still succeeds"
-    visit '/lookup?host=localhost' | grep -q localhost
+    visit '/lookup?host=localhost' | grep localhost >/dev/null
     report "$1/ordinary-use-goes-on" $? "$(tail -n 2 "$tree/var/log/pinion.log")"
     ends "$asker"
     read -r gap failures < <(longest_gap "$work/asked")
@@ -64,7 +64,7 @@ is_fixed() {
     report "$1/without-pinion" $?
     ! attack "$1-without-pinion"
     fixed=$?
-    visit '/lookup?host=localhost' | grep -q localhost && [ "$fixed" = 0 ]
+    visit '/lookup?host=localhost' | grep localhost >/dev/null && [ "$fixed" = 0 ]
     report "$1/fixed-without-pinion" $? "the attack still succeeds, or nothing works"
     stop_container
 }

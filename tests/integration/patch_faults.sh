@@ -42,7 +42,7 @@ recipe_of() {
 # ends_in NAME STATE PATTERN: the incident's state, and what it says.
 ends_in() {
     until_true ended >/dev/null
-    [ "$(incidents '.incidents[-1].state')" = "$2" ] && incidents '.incidents[-1].detail' | grep -Eq "$3"
+    [ "$(incidents '.incidents[-1].state')" = "$2" ] && incidents '.incidents[-1].detail' | grep -E "$3" >/dev/null
     report "$1/told" $? "$(incidents -c '.incidents[] | {state, detail}') $(tail -n 2 "$work/helper")"
 }
 

@@ -340,10 +340,10 @@ use_memcached() {
     pid=$!
     until_true 10 answers "$memcached_port" || { echo "does not listen" && return; }
     [ "$(memcached_command "set key 0 0 5" value)" = STORED ] || echo "no set"
-    memcached_command "get key" | grep -qx value || echo "no get"
+    memcached_command "get key" | grep -x value >/dev/null || echo "no get"
     memcached_command stats "stats items" "stats slabs" | grep >/dev/null "STAT curr_items 1" || echo "no statistics"
     for i in {1..50}; do
-        memcached_command "set key$i 0 1 3" abc "get key$i" "delete key$i" | grep -qx DELETED || echo "no delete"
+        memcached_command "set key$i 0 1 3" abc "get key$i" "delete key$i" | grep -x DELETED >/dev/null || echo "no delete"
     done
     kill "$pid"
     wait "$pid" || [ $? = 143 ] || echo "does not stop"
