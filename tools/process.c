@@ -106,3 +106,10 @@ void process_free(struct process *process) {
     free(process->model);
     *process = (struct process){0};
 }
+
+bool process_is_protected(pid_t pid) {
+    struct process process;
+    bool has_shim = process_read(&process, pid) && process.shim != NULL;
+    process_free(&process);
+    return has_shim;
+}

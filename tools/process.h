@@ -20,5 +20,7 @@ struct process {
 /* Returns false with errno. */
 bool process_read(struct process *process, pid_t pid);
 void process_free(struct process *process);
+/* Whether the shim is mapped there; not where it cannot be looked at. */
+bool process_is_protected(pid_t pid);
 
 #endif

@@ -63,9 +63,8 @@ struct patch_daemon {
     pid_t reporters[REPORTERS_MOST];
     int64_t reports[REPORTS_MOST];
     size_t report_count;
-    uint64_t unreported; /* datagrams refused since the last tick, for these reasons */
-    uint64_t limited, full;
-    bool ended, reload;
+    uint64_t malformed, limited, full; /* datagrams refused since the last tick, for these reasons */
+    bool ended;
 };
 
 /* ---- processes of its own ---- */
@@ -270,7 +269,7 @@ static void receive(struct patch_daemon *daemon) {
     struct received received;
     for (unsigned i = 0; i < DATAGRAMS_AT_ONCE && event_receive(daemon->listener, &received); i++) {
         if (received.problem != NULL)
-            daemon->unreported++;
+            daemon->malformed++;
         else if (!senders_may(&daemon->senders, &received.sender, clock_nanoseconds(CLOCK_BOOTTIME)))
             daemon->limited++;
         else
@@ -293,7 +292,7 @@ static void tick(struct patch_daemon *daemon) {
     uint64_t expirations;
     if (read(daemon->timer, &expirations, sizeof expirations) < 0 && errno != EAGAIN)
         warn("the timer failed: %s", strerror(errno));
-    bool counted = count_refused(daemon, "malformed", &daemon->unreported);
+    bool counted = count_refused(daemon, "malformed", &daemon->malformed);
     counted |= count_refused(daemon, "rate limit of the sender", &daemon->limited);
     counted |= count_refused(daemon, "too many open incidents", &daemon->full);
     if (counted) /* a flood makes no incident that would be reported */

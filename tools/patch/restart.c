@@ -114,13 +114,6 @@ static bool is_stale(const struct instance *instance, pid_t process) {
     return false;
 }
 
-static bool is_protected(pid_t process) {
-    struct process facts;
-    bool has_shim = process_read(&facts, process) && facts.shim != NULL;
-    process_free(&facts);
-    return has_shim;
-}
-
 static const struct recipe_restart *recipe_says(const struct recipe *recipe, const char *program) {
     for (size_t i = 0; recipe != NULL && i < recipe->restart_count; i++)
         if (strcmp(recipe->restarts[i].program, program) == 0)
@@ -169,7 +162,7 @@ static void texts_free(char **texts) {
 
 /* What has lost its protection since gets it again. */
 static void find_protection(const struct work *work, struct instance *instance) {
-    instance->protected = is_protected(instance->first->process);
+    instance->protected = process_is_protected(instance->first->process);
     instance->environment =
         instance->protected ? NULL : restart_memory_protection(work->memory, instance->first->program);
     instance->protected = instance->protected || instance->environment != NULL;
@@ -205,7 +198,7 @@ static void find_instances(struct work *work, const struct stale_process *proces
         struct instance *instance = instance_of(work, first_of(work, process));
         *array_append(instance->stale, instance->stale_count) = process->process;
         instance->serves = instance->serves || process_serves(process->process);
-        instance->protected = instance->protected || is_protected(process->process);
+        instance->protected = instance->protected || process_is_protected(process->process);
         add_files(work, &processes[i]);
     }
 }
@@ -661,7 +654,7 @@ static char *successor_problem(const struct work *work, const struct instance *i
         if (strcmp(all[i].program, instance->first->program) != 0)
             continue;
         found++;
-        if (!instance->protected || is_protected(all[i].process) || !process_is(all[i].process, all[i].start))
+        if (!instance->protected || process_is_protected(all[i].process) || !process_is(all[i].process, all[i].start))
             continue;
         *patience = age_of(&all[i]) < SHIM_SECONDS ? MOST_SECONDS : SHIM_SECONDS;
         problem = restart_unprotected_text(work->memory, &all[i]);

@@ -203,19 +203,12 @@ char *restart_unprotected_text(const struct restart_memory *memory, const struct
                      (int)process->process, process->program);
 }
 
-static bool is_protected(pid_t process) {
-    struct process facts;
-    bool has_shim = process_read(&facts, process) && facts.shim != NULL;
-    process_free(&facts);
-    return has_shim;
-}
-
 char *restart_memory_unprotected(const struct restart_memory *memory, const struct target *target) {
     struct process_facts *all;
     char *text = NULL;
     size_t count = memory != NULL && memory->count > 0 ? processes_all(target, &all) : 0;
     for (size_t i = 0; i < count && text == NULL; i++)
-        if (find_protected(memory, all[i].program) != NULL && !is_protected(all[i].process) &&
+        if (find_protected(memory, all[i].program) != NULL && !process_is_protected(all[i].process) &&
             process_is(all[i].process, all[i].start))
             text = restart_unprotected_text(memory, &all[i]);
     if (memory != NULL && memory->count > 0)
