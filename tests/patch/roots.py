@@ -18,10 +18,11 @@ DISK = 6 << 30
 
 
 def run(*command, **options):
-    """Runs a command quietly; a failure shows what it wrote."""
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **options)
+    """What a command prints; a failure shows that, and what it said."""
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, **options)
     if done.returncode:
-        raise SystemExit(f"patch-bench: {' '.join(command)[:200]}: status {done.returncode}\n{done.stdout[-3000:]}")
+        raise SystemExit(f"patch-bench: {' '.join(command)[:200]}: status {done.returncode}\n"
+                         f"{(done.stdout + done.stderr)[-3000:]}")
     return done.stdout
 
 
