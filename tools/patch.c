@@ -174,11 +174,11 @@ static enum apply_status show_plan(struct session *session, const struct recipe 
 static void valid_or_die(struct session *session, const struct recipe *recipe) {
     struct mistake mistake = {0};
     cleanup_free char *path = configuration_journal(&session->config);
-    cleanup_free char *problem = recipe_time_problem(recipe, time(NULL));
-    if (problem != NULL)
-        die("recipe \"%s\" %s", recipe->name, problem);
     if (session->journal == NULL && access(path, F_OK) == 0)
         open_journal(session);
+    cleanup_free char *problem = session->journal == NULL ? recipe_time_problem(recipe, time(NULL)) : NULL;
+    if (problem != NULL)
+        die("recipe \"%s\": %s", recipe->name, problem);
     if (session->journal != NULL && !decide_may_apply(session->journal, recipe, &mistake))
         die("%s", mistake.text);
 }

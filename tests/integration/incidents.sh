@@ -194,9 +194,11 @@ chmod 666 "$journal"
 expect incidents/open_file 2 'can be written by others' "$pinion" incidents --state "$state"
 chmod 600 "$journal"
 sql 'PRAGMA user_version = 7' >/dev/null
-expect incidents/version 2 'version 7, this program knows version 1: use the pinion that wrote it' \
+expect incidents/version 2 'version 7, this program knows version 2: use the pinion that wrote it' \
     "$pinion" incidents --state "$state"
 sql 'PRAGMA user_version = 1' >/dev/null
+expect incidents/old_version 2 'of version 1: .pinion patchd. makes version 2' "$pinion" incidents --state "$state"
+sql 'PRAGMA user_version = 2' >/dev/null
 expect incidents/version_again 0 bash "$pinion" incidents --state "$state"
 sql "CREATE TRIGGER t AFTER INSERT ON step BEGIN DELETE FROM incident; END"
 expect incidents/foreign_schema 2 'is no journal of this program' "$pinion" incidents --state "$state"

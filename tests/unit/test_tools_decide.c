@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <sqlite3.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -153,6 +154,26 @@ static void unsigned_expired_and_old_are_refused(void **state) {
     expect_decision(scene, violation(CLAIM_GOOD), INCIDENT_REFUSED, "serial 2");
 }
 
+/* As after an event that was received while the clock was wrong. */
+static void set_journal_to(const struct scene *scene, const char *nanoseconds) {
+    sqlite3 *database;
+    cleanup_free char *path = in(scene, "journal"), *text = xasprintf("UPDATE incident SET changed = %s", nanoseconds);
+    assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(database, text, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(database);
+}
+
+static void clock_set_back_makes_nothing_valid(void **state) {
+    struct scene *scene = *state;
+    put_recipe(scene, "fix", 3, "2090-01-01", "x509", true);
+    journal_add(scene->journal, &(struct incident){0});
+    set_journal_to(scene, "3786825600000000000"); /* 2089-12-31 */
+    expect_decision(scene, violation(CLAIM_GOOD), INCIDENT_APPROVED, "fix");
+    set_journal_to(scene, "3786912000000000000"); /* 2090-01-01 */
+    expect_decision(scene, violation(CLAIM_GOOD), INCIDENT_REFUSED, "expired on 2090-01-01");
+    expect_decision(scene, violation(CLAIM_GOOD), INCIDENT_REFUSED, "set back, and the journal holds 2090-01-01");
+}
+
 /* Of a key that the configuration does not name any more. */
 static void keys_are_pinned(void **state) {
     struct scene *scene = *state;
@@ -216,6 +237,7 @@ int main(void) {
         TEST(claims_are_no_orders),
         TEST(other_calls_are_not_answered),
         TEST(unsigned_expired_and_old_are_refused),
+        TEST(clock_set_back_makes_nothing_valid),
         TEST(keys_are_pinned),
         TEST(two_recipes_are_none),
         TEST(once_is_all),

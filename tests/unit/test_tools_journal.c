@@ -122,13 +122,19 @@ static int is_ok(void *context, int columns, char **values, char **names) {
     return 0;
 }
 
-static void assert_whole(void) {
+/* That the answer is "ok". */
+static void assert_sql(const char *text) {
     sqlite3 *database;
-    bool whole = false;
+    bool ok = false;
     assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(database, "PRAGMA integrity_check", is_ok, &whole, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(database, text, is_ok, &ok, NULL), SQLITE_OK);
     sqlite3_close(database);
-    assert_true(whole);
+    if (!ok)
+        fail_msg("%s", text);
+}
+
+static void assert_whole(void) {
+    assert_sql("PRAGMA integrity_check");
 }
 
 static struct incident full_incident(void) {
@@ -158,6 +164,7 @@ static struct incident full_incident(void) {
         .memory = 1ull << 40,
         .disk_growth = -4096,
         .outage = 5,
+        .digest = (char *)"0123456789abcdef",
     };
     memcpy(incident.event.magic, EVENT_MAGIC, sizeof incident.event.magic);
     strcpy(incident.event.path, "/usr/bin/bash");
@@ -190,6 +197,7 @@ static void assert_same(const struct incident *a, const struct incident *b) {
     assert_int_equal(a->memory, b->memory);
     assert_int_equal(a->disk_growth, b->disk_growth);
     assert_int_equal(a->outage, b->outage);
+    assert_string_equal(a->digest, b->digest);
 }
 
 /* Runs in a process of its own, whose messages nobody sees: its exit status, or 1000 and the signal. */
@@ -374,17 +382,53 @@ static void test_serials_never_sink(void **state) {
     journal_close(journal);
 }
 
-static void test_restarts_are_counted_from_a_time_on(void **state) {
+static void assert_restarts(unsigned seconds, unsigned expected) {
+    struct journal *journal = opened(true);
+    assert_int_equal(journal_restarts(journal, "", "/usr/sbin/nginx", seconds), expected);
+    journal_close(journal);
+}
+
+static void test_restarts_are_counted_for_some_time(void **state) {
     (void)state;
     struct journal *journal = opened(true);
-    int64_t before = (int64_t)time(NULL) * 1000000000 - 1000000000;
     journal_restarted(journal, 1, "", "/usr/sbin/nginx");
     journal_restarted(journal, 2, NULL, "/usr/sbin/nginx");
     journal_restarted(journal, 2, "/srv", "/usr/sbin/nginx");
-    assert_int_equal(journal_restarts(journal, "", "/usr/sbin/nginx", before), 2);
-    assert_int_equal(journal_restarts(journal, "", "/usr/sbin/nginx", before + 3600000000000), 0);
-    assert_int_equal(journal_restarts(journal, "", "/usr/sbin/apache2", before), 0);
+    assert_int_equal(journal_restarts(journal, "", "/usr/sbin/apache2", 3600), 0);
     journal_close(journal);
+    assert_restarts(3600, 2);
+    run_sql("UPDATE restart SET uptime = uptime - 3600000000000");
+    assert_restarts(3600, 0);
+    assert_restarts(7200, 2);
+}
+
+/* Years to either side. */
+static void test_no_clock_resets_the_count_of_restarts_nor_makes_it_last(void **state) {
+    (void)state;
+    struct journal *journal = opened(true);
+    journal_restarted(journal, 1, "", "/usr/sbin/nginx");
+    journal_close(journal);
+    run_sql("UPDATE restart SET time = 1000");
+    assert_restarts(3600, 1);
+    run_sql("UPDATE restart SET time = 4000000000000000000");
+    assert_restarts(3600, 1);
+    run_sql("UPDATE restart SET uptime = uptime - 3600000000000");
+    assert_restarts(3600, 0);
+}
+
+/* Then this machine's uptime says nothing of it but that it was longer ago. */
+static void test_restarts_before_the_machine_was_started_count_by_the_clock(void **state) {
+    (void)state;
+    unsigned up = (unsigned)(clock_nanoseconds(CLOCK_BOOTTIME) / 1000000000);
+    struct journal *journal = opened(true);
+    journal_restarted(journal, 1, "", "/usr/sbin/nginx");
+    journal_close(journal);
+    assert_sql("SELECT CASE length(boot) WHEN 36 THEN 'ok' END FROM restart");
+    run_sql("UPDATE restart SET boot = 'another'");
+    assert_restarts(up + 60, 1);
+    assert_restarts(up - 1, 0);
+    run_sql("UPDATE restart SET time = 1000");
+    assert_restarts(up + 60, 0);
 }
 
 static void test_the_latest_time_survives_a_clock_set_back(void **state) {
@@ -404,6 +448,28 @@ static void test_the_latest_time_survives_a_clock_set_back(void **state) {
     journal = opened(true);
     journal_add(journal, &incident);
     assert_int_equal(journal_latest(journal), 4100000000);
+    journal_close(journal);
+}
+
+static void test_no_time_is_earlier_than_one_that_was_written(void **state) {
+    (void)state;
+    const int64_t ahead = 4000000000000000000;
+    struct incident incident = {.state = INCIDENT_WAITING}, read;
+    struct step *steps;
+    struct journal *journal = opened(true);
+    journal_add(journal, &incident);
+    journal_close(journal);
+    run_sql("UPDATE incident SET changed = 4000000000000000000"); /* by a clock that was set back since */
+    journal = opened(true);
+    int64_t id = journal_add(journal, &incident), step = journal_step_begin(journal, id, "plan", NULL);
+    journal_step_end(journal, step, true, NULL, 0, 0);
+    assert_true(journal_move(journal, id, INCIDENT_WAITING, INCIDENT_APPROVED, NULL));
+    assert_true(journal_read(journal, id, &read));
+    assert_true(read.created == ahead && read.changed == ahead);
+    assert_int_equal(journal_steps(journal, id, &steps), 1);
+    assert_true(steps[0].begun == ahead && steps[0].ended == ahead);
+    steps_free(steps, 1);
+    incident_free(&read);
     journal_close(journal);
 }
 
@@ -772,11 +838,50 @@ static void test_a_link_or_nothing_is_no_journal(void **state) {
 static void test_another_version_is_left_alone(void **state) {
     (void)state;
     journal_close(opened(true));
-    run_sql("PRAGMA user_version = 2");
-    assert_refused(true, "version 2, this program knows version 1");
-    assert_refused(false, "version 2");
+    run_sql("PRAGMA user_version = 3");
+    assert_refused(true, "version 3, this program knows version 2");
+    assert_refused(false, "version 3");
     run_sql("PRAGMA user_version = -1; CREATE TABLE more (x)");
     assert_refused(true, "version -1");
+}
+
+/* As the first helpers made them. */
+static void make_old(void) {
+    size_t size;
+    cleanup_free char *text = file_read("tests/integration/common/journal_1.sql", 1 << 16, &size);
+    assert_non_null(text);
+    run_sql(text);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
+static void test_an_old_journal_is_brought_up_to_date(void **state) {
+    (void)state;
+    struct incident incident = full_incident(), read;
+    make_old();
+    run_sql("INSERT INTO incident SELECT 1, 5, 6, 'waiting', 'older', 0, 0, 0, 'none', NULL, 0, NULL, NULL, 0, NULL, "
+            "NULL, 'fix', 3, '', 0, 0, NULL, NULL, 0, 0, 0, 0, NULL;"
+            "INSERT INTO restart VALUES (7, 1, '', '/usr/sbin/nginx')");
+    assert_refused(false, "of version 1: `pinion patchd` makes version 2 of it");
+    struct journal *journal = opened(true);
+    assert_true(journal_read(journal, 1, &read));
+    assert_string_equal(read.detail, "older");
+    assert_null(read.digest);
+    incident_free(&read);
+    assert_int_equal(journal_restarts(journal, "", "/usr/sbin/nginx", 3600), 0);
+    assert_true(journal_read(journal, journal_add(journal, &incident), &read));
+    assert_same(&read, &incident);
+    incident_free(&read);
+    journal_close(journal);
+    journal_close(opened(false));
+    assert_whole();
+}
+
+static void test_what_is_no_old_journal_is_left_alone(void **state) {
+    (void)state;
+    make_old();
+    run_sql("CREATE TRIGGER t AFTER INSERT ON incident BEGIN DELETE FROM incident; END");
+    assert_refused(true, "of version 1");
+    assert_refused(false, "of version 1");
 }
 
 static void test_another_schema_is_refused(void **state) {
@@ -904,8 +1009,11 @@ int main(void) {
         TEST(test_of_two_who_move_one_incident_one_succeeds),
         TEST(test_attempts_are_of_one_recipe_version_and_root),
         TEST(test_serials_never_sink),
-        TEST(test_restarts_are_counted_from_a_time_on),
+        TEST(test_restarts_are_counted_for_some_time),
+        TEST(test_no_clock_resets_the_count_of_restarts_nor_makes_it_last),
+        TEST(test_restarts_before_the_machine_was_started_count_by_the_clock),
         TEST(test_the_latest_time_survives_a_clock_set_back),
+        TEST(test_no_time_is_earlier_than_one_that_was_written),
         TEST(test_refusals_and_totals_add_up),
         TEST(test_only_what_changed_nothing_is_trimmed),
         TEST(test_each_state_is_trimmed_for_itself),
@@ -920,6 +1028,8 @@ int main(void) {
         TEST(test_nobody_else_reads_a_new_one),
         TEST(test_a_link_or_nothing_is_no_journal),
         TEST(test_another_version_is_left_alone),
+        TEST(test_an_old_journal_is_brought_up_to_date),
+        TEST(test_what_is_no_old_journal_is_left_alone),
         TEST(test_another_schema_is_refused),
         TEST(test_damage_is_named_with_a_remedy),
         TEST(test_values_that_were_not_written_here_are_damage),

@@ -163,9 +163,8 @@ static void find_stale(struct work *work) {
 
 /* A program that is restarted too often is attacked through its restarts. */
 static bool restarts_allowed(const struct work *work, struct mistake *mistake) {
-    int64_t hour_ago = (int64_t)(time(NULL) - 3600) * 1000000000;
     for (size_t i = 0; i < work->stale_count; i++)
-        if (journal_restarts(work->journal, work->incident->root, work->stale[i].program, hour_ago) >=
+        if (journal_restarts(work->journal, work->incident->root, work->stale[i].program, 3600) >=
             work->config->restarts_per_hour)
             return text_mistake(mistake, 0,
                                 "\"%s\" was restarted %u times within an hour: wait, or restart it yourself",

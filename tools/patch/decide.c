@@ -10,6 +10,7 @@
 #include "runtime/text.h"
 #include "runtime/util.h"
 #include "tools/evidence.h"
+#include "tools/patch/form.h"
 
 bool decider_open(struct decider *decider, const struct config *config, struct journal *journal,
                   struct mistake *mistake) {
@@ -168,11 +169,25 @@ static void search_free(struct search *search) {
 
 /* ---- whether it may be applied ---- */
 
+/* By the clock, or by the journal where that was set back: what has expired does not become valid again. */
+static bool is_valid_by(int64_t clock, int64_t latest, const struct recipe *recipe, struct mistake *mistake) {
+    char date[DATE_TEXT_BYTES];
+    cleanup_free char *problem = recipe_time_problem(recipe, clock > latest ? clock : latest);
+    if (problem == NULL)
+        return true;
+    if (clock >= latest)
+        return text_mistake(mistake, 0, "recipe \"%s\": %s", recipe->name, problem);
+    date_format(latest, date);
+    return text_mistake(mistake, 0,
+                        "recipe \"%s\": %s. The clock was set back, and the journal holds %s: if that was wrong, stop "
+                        "the helper and move the journal aside",
+                        recipe->name, problem, date);
+}
+
 bool decide_may_apply(struct journal *journal, const struct recipe *recipe, struct mistake *mistake) {
-    int64_t now = time(NULL), latest = journal_latest(journal), highest = journal_highest_serial(journal, recipe->name);
-    cleanup_free char *problem = recipe_time_problem(recipe, now > latest ? now : latest);
-    if (problem != NULL)
-        return text_mistake(mistake, 0, "recipe \"%s\" %s", recipe->name, problem);
+    int64_t highest = journal_highest_serial(journal, recipe->name);
+    if (!is_valid_by(time(NULL), journal_latest(journal), recipe, mistake))
+        return false;
     if (recipe->serial < highest)
         return text_mistake(
             mistake, 0, "recipe \"%s\" has the serial %lld, and %lld was seen already: an old recipe is not applied",

@@ -41,6 +41,7 @@ static const struct field of_incident[] = {
     INCIDENT(FIELD_INTEGER, disk_growth),
     INCIDENT(FIELD_SIZE, outage),
     INCIDENT_FIXED(FIELD_EVENT, event),
+    INCIDENT(FIELD_TEXT, digest),
 };
 
 static const struct field of_step[] = {

@@ -16,8 +16,10 @@
 #include "runtime/util.h"
 #include "tools/patch/fields.h"
 
-#define JOURNAL_VERSION 1
+#define JOURNAL_VERSION 2
 #define BUSY_MILLISECONDS 20000
+#define BOOT_ID "/proc/sys/kernel/random/boot_id"
+#define BOOT_ID_BYTES 36
 #define VALUE_BYTES_MOST (1 << 20)
 #define LOG_BYTES_KEPT "4194304" /* of the write-ahead log, once its content is in the database */
 
@@ -30,7 +32,7 @@ static const char *const schema[] = {
     "CREATE TABLE step ({step:}) STRICT",
     "CREATE TABLE serial (recipe TEXT PRIMARY KEY NOT NULL, highest INTEGER NOT NULL) STRICT, WITHOUT ROWID",
     ("CREATE TABLE restart (time INTEGER NOT NULL, incident INTEGER NOT NULL, root TEXT NOT NULL, "
-     "program TEXT NOT NULL) STRICT"),
+     "program TEXT NOT NULL, boot TEXT NOT NULL DEFAULT '', uptime INTEGER NOT NULL DEFAULT 0) STRICT"),
     "CREATE TABLE refusal (reason TEXT PRIMARY KEY NOT NULL, count INTEGER NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE INDEX incident_state ON incident (state, id, repeats)",
     "CREATE INDEX incident_changed ON incident (changed)",
@@ -41,6 +43,11 @@ static const char *const schema[] = {
     "CREATE INDEX restart_program ON restart (program, time)",
     "CREATE INDEX restart_time ON restart (time)",
 };
+
+/* What makes a journal of version 1 one of version 2. */
+static const char upgrade[] = "ALTER TABLE incident ADD COLUMN \"digest\" TEXT;"
+                              "ALTER TABLE restart ADD COLUMN boot TEXT NOT NULL DEFAULT '';"
+                              "ALTER TABLE restart ADD COLUMN uptime INTEGER NOT NULL DEFAULT 0;";
 
 enum statement {
     INCIDENT_ADD,
@@ -97,8 +104,10 @@ static const char *const statement_texts[] = {
     [LATEST] =
         "SELECT max(coalesce((SELECT max(changed) FROM incident), 0), coalesce((SELECT max(begun) FROM step), 0), "
         "coalesce((SELECT max(ended) FROM step), 0), coalesce((SELECT max(time) FROM restart), 0))",
-    [RESTARTS] = "SELECT count(*) FROM restart WHERE program = ?2 AND time >= ?3 AND root = coalesce(?1, '')",
-    [RESTART_ADD] = "INSERT INTO restart (incident, time, root, program) VALUES (?1, ?2, coalesce(?3, ''), ?4)",
+    [RESTARTS] = "SELECT count(*) FROM restart WHERE program = ?2 AND root = coalesce(?1, '') AND "
+                 "CASE boot WHEN ?3 THEN uptime >= ?4 ELSE ?4 < 0 AND time >= ?5 END",
+    [RESTART_ADD] = "INSERT INTO restart (incident, time, root, program, boot, uptime) "
+                    "VALUES (?1, ?2, coalesce(?3, ''), ?4, ?5, ?6)",
     [REFUSAL_ADD] = "INSERT INTO refusal (reason, count) VALUES (?1, ?2) "
                     "ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count",
     [REFUSAL_EACH] = "SELECT reason, count FROM refusal ORDER BY reason",
@@ -158,6 +167,7 @@ struct journal {
     sqlite3 *database;
     char *path;
     pid_t owner;
+    char *boot; /* which start of the machine this is */
     sqlite3_stmt *statements[STATEMENTS];
 };
 
@@ -278,14 +288,18 @@ static bool run(sqlite3 *database, const char *text) {
     return sqlite3_exec(database, text, NULL, NULL, NULL) == SQLITE_OK;
 }
 
+static bool set_version(sqlite3 *database) {
+    cleanup_free char *text = xasprintf("PRAGMA user_version = %d", JOURNAL_VERSION);
+    return run(database, text);
+}
+
 static bool make_tables(sqlite3 *database) {
     for (size_t i = 0; i < sizeof schema / sizeof schema[0]; i++) {
         cleanup_free char *text = expand(schema[i]);
         if (!run(database, text))
             return false;
     }
-    cleanup_free char *version = xasprintf("PRAGMA user_version = %d", JOURNAL_VERSION);
-    return run(database, version);
+    return set_version(database);
 }
 
 /* Everything that the file says it consists of, in one text. */
@@ -316,6 +330,16 @@ static bool make_if_empty(sqlite3 *database) {
     return run(database, "COMMIT");
 }
 
+/* What is no journal of ours is left as it was. */
+static bool upgrade_if_old(sqlite3 *database) {
+    if (!run(database, "BEGIN IMMEDIATE"))
+        return false;
+    cleanup_free char *version = query(database, "PRAGMA user_version");
+    bool old = version != NULL && strcmp(version, "1") == 0;
+    bool good = !old || (run(database, upgrade) && schema_is_ours(database) && set_version(database));
+    return run(database, good ? "COMMIT" : "ROLLBACK");
+}
+
 static bool check_version(sqlite3 *database, const char *path, struct mistake *mistake) {
     cleanup_free char *text = query(database, "PRAGMA user_version");
     if (text == NULL)
@@ -325,6 +349,10 @@ static bool check_version(sqlite3 *database, const char *path, struct mistake *m
         return true;
     if (version == 0 || version == JOURNAL_VERSION)
         return text_mistake(mistake, 0, "\"%s\" is no journal of this program: name another, or move it aside", path);
+    if (version == 1)
+        return text_mistake(mistake, 0,
+                            "the journal \"%s\" is of version 1: `pinion patchd` makes version %d of it when it starts",
+                            path, JOURNAL_VERSION);
     return text_mistake(
         mistake, 0,
         "the journal \"%s\" is of version %ld, this program knows version %d: use the pinion that wrote it, "
@@ -353,6 +381,9 @@ static void distrust(sqlite3 *database) {
 }
 
 static bool prepare_writing(sqlite3 *database, const char *path, struct mistake *mistake) {
+    cleanup_free char *before = query(database, "PRAGMA user_version");
+    if (before != NULL && strcmp(before, "1") == 0 && !upgrade_if_old(database))
+        return open_mistake(mistake, path, database);
     cleanup_free char *version = query(database, "PRAGMA user_version");
     if (version == NULL)
         return open_mistake(mistake, path, database);
@@ -370,12 +401,21 @@ static bool prepare_writing(sqlite3 *database, const char *path, struct mistake 
     return check_whole(database, path, mistake);
 }
 
+/* Where /proc does not tell, all of its starts are taken for one. */
+static char *boot_name(void) {
+    char text[BOOT_ID_BYTES];
+    cleanup_fd int file = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
+    ssize_t length = file >= 0 ? read(file, text, sizeof text) : 0;
+    return xstrndup(text, length > 0 ? (size_t)length : 0);
+}
+
 struct journal *journal_open(const char *path, bool writable, struct mistake *mistake) {
     if (!check_directory(path, writable, mistake) || !check_file(path, writable, mistake))
         return NULL;
     struct journal *journal = xcalloc(1, sizeof *journal);
     journal->path = xstrdup(path);
     journal->owner = getpid();
+    journal->boot = boot_name();
     int flags = writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
     bool good = sqlite3_open_v2(path, &journal->database, flags | SQLITE_OPEN_EXRESCODE, NULL) == SQLITE_OK;
     if (!good)
@@ -396,16 +436,11 @@ void journal_close(struct journal *journal) {
         sqlite3_finalize(journal->statements[i]);
     sqlite3_close(journal->database);
     free(journal->path);
+    free(journal->boot);
     free(journal);
 }
 
 /* ---- running statements ---- */
-
-static int64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_REALTIME, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
 
 static sqlite3_stmt *statement_of(struct journal *journal, enum statement which) {
     sqlite3_stmt **statement = &journal->statements[which];
@@ -462,6 +497,23 @@ static int64_t number_of(struct journal *journal, sqlite3_stmt *statement, int64
     while (next_row(journal, statement))
         number = sqlite3_column_int64(statement, 0);
     return number;
+}
+
+/* ---- time ---- */
+
+static int64_t latest(struct journal *journal) {
+    return number_of(journal, start(journal, LATEST, ""), 0);
+}
+
+/* A clock that was set back stands still here until it has made up for it: nothing comes before what it followed. */
+static int64_t now(struct journal *journal) {
+    int64_t time = (int64_t)clock_nanoseconds(CLOCK_REALTIME), last = latest(journal);
+    return time > last ? time : last;
+}
+
+/* Nobody sets this one. */
+static int64_t uptime(void) {
+    return (int64_t)clock_nanoseconds(CLOCK_BOOTTIME);
 }
 
 /* ---- records ---- */
@@ -603,7 +655,7 @@ static bool read_one(struct journal *journal, sqlite3_stmt *statement, struct in
 
 int64_t journal_add(struct journal *journal, const struct incident *incident) {
     struct incident stamped = *incident;
-    stamped.created = stamped.changed = now();
+    stamped.created = stamped.changed = now(journal);
     sqlite3_stmt *statement = statement_of(journal, INCIDENT_ADD);
     bind_record(journal, statement, &incident_fields, &stamped, false);
     finish(journal, statement);
@@ -612,7 +664,7 @@ int64_t journal_add(struct journal *journal, const struct incident *incident) {
 
 void journal_update(struct journal *journal, const struct incident *incident) {
     struct incident stamped = *incident;
-    stamped.changed = now();
+    stamped.changed = now(journal);
     sqlite3_stmt *statement = statement_of(journal, INCIDENT_UPDATE);
     bind_record(journal, statement, &incident_fields, &stamped, true);
     finish(journal, statement);
@@ -623,12 +675,12 @@ void journal_update(struct journal *journal, const struct incident *incident) {
 bool journal_move(struct journal *journal, int64_t id, enum incident_state from, enum incident_state to,
                   const char *detail) {
     finish(journal, start(journal, INCIDENT_MOVE, "ittti", id, incident_state_word(from), incident_state_word(to),
-                          detail, now()));
+                          detail, now(journal)));
     return sqlite3_changes(journal->database) == 1;
 }
 
 void journal_repeat(struct journal *journal, int64_t id) {
-    finish(journal, start(journal, INCIDENT_REPEAT, "ii", id, now()));
+    finish(journal, start(journal, INCIDENT_REPEAT, "ii", id, now(journal)));
 }
 
 /* Nothing was done to a target in these. */
@@ -672,8 +724,10 @@ bool journal_read(struct journal *journal, int64_t id, struct incident *incident
 /* ---- steps ---- */
 
 int64_t journal_step_begin(struct journal *journal, int64_t incident, const char *name, const char *detail) {
-    struct step step = {
-        .incident = incident, .begun = now(), .name = (char *)(uintptr_t)name, .detail = (char *)(uintptr_t)detail};
+    struct step step = {.incident = incident,
+                        .begun = now(journal),
+                        .name = (char *)(uintptr_t)name,
+                        .detail = (char *)(uintptr_t)detail};
     sqlite3_stmt *statement = statement_of(journal, STEP_ADD);
     bind_record(journal, statement, &step_fields, &step, false);
     finish(journal, statement);
@@ -682,8 +736,8 @@ int64_t journal_step_begin(struct journal *journal, int64_t incident, const char
 
 void journal_step_end(struct journal *journal, int64_t step, bool good, const char *detail, uint64_t bytes,
                       uint64_t memory) {
-    finish(journal,
-           start(journal, STEP_END, "iiitii", step, now(), (int64_t)good, detail, limited(bytes), limited(memory)));
+    finish(journal, start(journal, STEP_END, "iiitii", step, now(journal), (int64_t)good, detail, limited(bytes),
+                          limited(memory)));
 }
 
 size_t journal_steps(struct journal *journal, int64_t incident, struct step **steps) {
@@ -714,15 +768,20 @@ void journal_saw_serial(struct journal *journal, const char *recipe, int64_t ser
 }
 
 int64_t journal_latest(struct journal *journal) {
-    return number_of(journal, start(journal, LATEST, ""), 0) / 1000000000;
+    return latest(journal) / 1000000000;
 }
 
-unsigned journal_restarts(struct journal *journal, const char *root, const char *program, int64_t since) {
-    return count_of(number_of(journal, start(journal, RESTARTS, "tti", root, program, since), 0));
+/* What was before the machine was started is by that time alone long enough ago, or it is the clock that has to tell. */
+unsigned journal_restarts(struct journal *journal, const char *root, const char *program, unsigned seconds) {
+    int64_t span = (int64_t)seconds * 1000000000;
+    return count_of(number_of(
+        journal, start(journal, RESTARTS, "tttii", root, program, journal->boot, uptime() - span, now(journal) - span),
+        0));
 }
 
 void journal_restarted(struct journal *journal, int64_t incident, const char *root, const char *program) {
-    finish(journal, start(journal, RESTART_ADD, "iitt", incident, now(), root, program));
+    finish(journal,
+           start(journal, RESTART_ADD, "iittti", incident, now(journal), root, program, journal->boot, uptime()));
 }
 
 /* ---- counts ---- */

@@ -53,6 +53,7 @@ struct incident {
     double confidence;
     char *cve, *package, *recipe;
     int64_t serial;
+    char *digest;          /* SHA-256 of the recipe's text that was decided on, or approved */
     char *root;            /* of the target: a directory; "" our own */
     pid_t target;          /* process whose namespaces were entered, or 0 */
     uint64_t target_start; /* clock ticks since boot */
@@ -76,13 +77,14 @@ struct journal;
 
 #define JOURNAL_NAME "journal" /* in the state directory */
 
-/* Opens, and with `writable` makes, the journal and its directory, which must be ours alone to write in. A journal of
- * another version, or a damaged one, is a mistake with a remedy. A process that forks opens its own in the child. */
+/* Opens, and with `writable` makes, the journal and its directory, which must be ours alone to write in; one of an older
+ * version is brought up to date. One of a newer version, or a damaged one, is a mistake with a remedy. A process that forks opens its own in the child. */
 struct journal *journal_open(const char *path, bool writable, struct mistake *mistake);
 void journal_close(struct journal *journal);
 
 /* All of these are on disk when they return. A journal that cannot be written or read ends the program with a message
- * and status 2: nothing may be done that is not in it. `created`, `changed`, `begun` and `ended` are set here. */
+ * and status 2: nothing may be done that is not in it. `created`, `changed`, `begun` and `ended` are set here: none is
+ * earlier than what is in the journal already. */
 int64_t journal_add(struct journal *journal, const struct incident *incident); /* id is ignored; returns it */
 /* All but id, created, repeats and event. For whoever owns the incident in its state: others use journal_move. */
 void journal_update(struct journal *journal, const struct incident *incident);
@@ -104,8 +106,8 @@ int64_t journal_highest_serial(struct journal *journal, const char *recipe); /* 
 void journal_saw_serial(struct journal *journal, const char *recipe, int64_t serial);
 /* The latest time in it, seconds since 1970: a clock that was set back does not make an expired recipe valid. */
 int64_t journal_latest(struct journal *journal);
-/* Restarts of this program of this root begun since this time (nanoseconds since 1970). */
-unsigned journal_restarts(struct journal *journal, const char *root, const char *program, int64_t since);
+/* Restarts of this program of this root begun within the last so many seconds, whatever the clock was set to since. */
+unsigned journal_restarts(struct journal *journal, const char *root, const char *program, unsigned seconds);
 void journal_restarted(struct journal *journal, int64_t incident, const char *root, const char *program);
 /* Datagrams that were refused, by reason: counted, not stored. */
 void journal_refused(struct journal *journal, const char *reason, uint64_t count);
