@@ -15,37 +15,6 @@ fi
 prepare patch-faults
 patience=60
 
-# ---- recipes of other packages ----
-
-# recipe_with NAME EXPRESSION...: a directory $work/NAME with the recipe, changed by sed and signed again; sets $recipes.
-recipe_with() {
-    local arguments=(-e '') each
-    recipes=$work/$1.recipes
-    for each in "${@:2}"; do
-        arguments+=(-e "$each")
-    done
-    mkdir "$recipes" && sed "${arguments[@]}" "$work/drafts/sample-lookup.recipe" >"$recipes/sample-lookup.recipe" &&
-        "$pinion" recipe sign --key "$work/key" "$recipes/sample-lookup.recipe" >/dev/null
-}
-
-# recipe_of VERSION POSTINST: the recipe of a package with the fix and this script, which goes into the archive of $tree.
-recipe_of() {
-    local package=$work/package-$1 archive=$tree/srv/archive deb size digest
-    dpkg-deb --raw-extract "$archive/${library}_1.0-2_amd64.deb" "$package" &&
-        printf '#!/bin/sh\n%s\n' "$2" >"$package/DEBIAN/postinst" && chmod 755 "$package/DEBIAN/postinst" &&
-        "$common/debian_package" "$package" "$library" "$1" "$archive" "Depends: libc6" || return
-    deb=$archive/${library}_${1}_amd64.deb
-    size=$(stat --format=%s "$deb") digest=$(sha256sum "$deb" | cut -d' ' -f1)
-    recipe_with "$1" "s/1\.0-2/$1/g" "s/size = [0-9]*;/size = $size;/" "s/sha256 = \"[0-9a-f]*\"/sha256 = \"$digest\"/"
-}
-
-# ends_in NAME STATE PATTERN: the incident's state, and what it says.
-ends_in() {
-    until_true ended >/dev/null
-    [ "$(incidents '.incidents[-1].state')" = "$2" ] && incidents '.incidents[-1].detail' | grep -E "$3" >/dev/null
-    report "$1/told" $? "$(incidents -c '.incidents[] | {state, detail}') $(tail -n 2 "$work/helper")"
-}
-
 # ---- faults ----
 
 begin_case archive-unreachable

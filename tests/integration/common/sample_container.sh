@@ -12,6 +12,7 @@ stem=usr.sbin.sample-server
 # What the commands of Pinion need in the root, for learning there.
 needed=libconfig9,libcurl4,libdw1,libelf1,libjansson4,libsqlite3-0,libssl3,libzydis4.0
 running=()
+helper_environment=() # NAME=VALUE, for the helper and its workers alone
 recipes=$work/recipes
 unset PINION_COUNTS PINION_INTERVAL PINION_MODEL PINION_EVENTS PINION_POLICY PINION_POLICY_DIR LD_PRELOAD
 
@@ -138,6 +139,30 @@ digest() {
         find usr/lib/x86_64-linux-gnu/libsample* usr/sbin/sample* etc var/lib/dpkg -type f -print0 | sort -z | xargs -0 sha256sum)
 }
 
+# ---- recipes of other packages ----
+
+# recipe_with NAME EXPRESSION...: a directory $work/NAME with the recipe, changed by sed and signed again; sets $recipes.
+recipe_with() {
+    local arguments=(-e '') each
+    recipes=$work/$1.recipes
+    for each in "${@:2}"; do
+        arguments+=(-e "$each")
+    done
+    mkdir "$recipes" && sed "${arguments[@]}" "$work/drafts/sample-lookup.recipe" >"$recipes/sample-lookup.recipe" &&
+        "$pinion" recipe sign --key "$work/key" "$recipes/sample-lookup.recipe" >/dev/null
+}
+
+# recipe_of VERSION POSTINST: the recipe of a package with the fix and this script, which goes into the archive of $tree.
+recipe_of() {
+    local package=$work/package-$1 archive=$tree/srv/archive deb size digest
+    dpkg-deb --raw-extract "$archive/${library}_1.0-2_amd64.deb" "$package" &&
+        printf '#!/bin/sh\n%s\n' "$2" >"$package/DEBIAN/postinst" && chmod 755 "$package/DEBIAN/postinst" &&
+        "$common/debian_package" "$package" "$library" "$1" "$archive" "Depends: libc6" || return
+    deb=$archive/${library}_${1}_amd64.deb
+    size=$(stat --format=%s "$deb") digest=$(sha256sum "$deb" | cut -d' ' -f1)
+    recipe_with "$1" "s/1\.0-2/$1/g" "s/size = [0-9]*;/size = $size;/" "s/sha256 = \"[0-9a-f]*\"/sha256 = \"$digest\"/"
+}
+
 # ---- a container ----
 
 # What runs in the container first: whoever takes care of the server starts it again should it end.
@@ -247,7 +272,7 @@ write_configuration() {
 # start_helper: it listens when this returns. Sets $helper.
 start_helper() {
     : >"$work/helper"
-    begin "$pinion" patchd --config "$configuration" >>"$work/helper" 2>&1
+    begin env "${helper_environment[@]}" "$pinion" patchd --config "$configuration" >>"$work/helper" 2>&1
     helper=$begun
     until_true grep -q "listening on" "$work/helper"
 }
@@ -312,6 +337,13 @@ end_case() {
     ends "$asker"
     stop_container
     rm -rf --one-file-system "$tree" "$state"
+}
+
+# ends_in NAME STATE PATTERN: the incident's state, and what it says.
+ends_in() {
+    until_true ended >/dev/null
+    [ "$(incidents '.incidents[-1].state')" = "$2" ] && incidents '.incidents[-1].detail' | grep -E "$3" >/dev/null
+    report "$1/told" $? "$(incidents -c '.incidents[] | {state, detail}') $(tail -n 2 "$work/helper")"
 }
 
 # left: what a patch that has ended should not have left.
