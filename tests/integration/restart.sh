@@ -237,6 +237,8 @@ expect server-that-ends-is-rolled-back 1 'did not start again|no longer serves' 
 running=$(cat "$root/srv/pid")
 cmp -s server.two "$root/usr/bin/server" && [ "$( (ask) 2>/dev/null)" = two ] && grep -q libpinion.so "/proc/$running/maps"
 report server-that-ended-serves-again-protected $?
+grep -qx "$(grep CapBnd /proc/self/status)" "/proc/$running/status"
+report its-capabilities-are-what-they-were $? "$(grep CapBnd "/proc/$running/status")"
 
 # Who comes back without the shim is not kept: here a supervisor starts it so.
 (for i in 1 2; do
@@ -326,6 +328,11 @@ protected && [ "$(cat "$root/srv/actions")" = restart ] && [ "$( (ask) 2>/dev/nu
 report server-with-a-title-stays-protected $?
 [ -n "$(find "/proc/$running/fd" -lname "*/srv/log")" ]
 report its-log-stays-the-same $? "$(ls -l "/proc/$running/fd")"
+recipe reload 'restart = ( { program = "/usr/bin/server"; how = "reload"; signal = "HUP"; } );' server.broken=/usr/bin/server
+expect service-that-ends-is-rolled-back 1 'did not start again|no longer serves' \
+    "$pinion" patch apply reload.recipe --config conf --root "$root"
+protected && [ "$(tail -n 1 "$root/srv/actions")" = start ] && [ "$( (ask) 2>/dev/null)" = two ]
+report service-that-ended-is-started-by-its-script $? "$(cat "$root/srv/actions")"
 recipe again '' libgreet.three=/usr/lib/libgreet.so
 echo once >"$root/srv/bare"
 expect script-that-drops-the-protection-is-rolled-back 1 'came back without libpinion.so' \

@@ -417,15 +417,14 @@ static void remember(const struct work *work, const struct instance *instance, s
     if (start == NULL && line[2] != NULL)
         start = line;
     struct service service = {NULL, NULL};
-    char **own = start == NULL ? service_arguments(work->target, instance->first) : NULL;
     struct service_hint hint = {NULL, instance->row != NULL ? instance->row->script : NULL};
     struct mistake ignored = {.line = 0};
-    if (start == NULL && own == NULL && service_find(work->target, instance->first, &hint, &service, &ignored))
+    if (start == NULL && instance->how != RESTART_SIGNAL &&
+        service_find(work->target, instance->first, &hint, &service, &ignored))
         start = service.arguments;
     const struct restart_facts facts = {start, instance->environment, instance->how == RESTART_SIGNAL,
                                         instance->protected};
     restart_memory_add(memory, work->target, instance->first, &facts);
-    texts_free(own);
     service_free(&service);
 }
 

@@ -95,6 +95,53 @@ int target_openat(const struct target *target, const char *path, int flags, mode
     return root_openat(target->descriptor, path, flags, mode);
 }
 
+/* ---- what its own processes have ---- */
+
+/* A command gets no more, or a program of the target that is started by us could do what it could not before. */
+struct powers {
+    uint64_t capabilities;
+    bool no_new_privileges, filtered;
+    char oom_score[16];
+};
+
+static bool read_powers(pid_t process, struct powers *powers) {
+    char path[64], line[256];
+    unsigned long long allowed = 0, flag;
+    *powers = (struct powers){.capabilities = 0};
+    snprintf(path, sizeof path, "/proc/%d/status", process);
+    cleanup_file FILE *status = fopen(path, "re");
+    while (status != NULL && fgets(line, sizeof line, status) != NULL) {
+        if (sscanf(line, "CapBnd: %llx", &allowed) == 1)
+            powers->capabilities = allowed;
+        else if (sscanf(line, "NoNewPrivs: %llu", &flag) == 1)
+            powers->no_new_privileges = flag != 0;
+        else if (sscanf(line, "Seccomp: %llu", &flag) == 1)
+            powers->filtered = flag != 0;
+    }
+    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", process);
+    cleanup_file FILE *score = fopen(path, "re");
+    return status != NULL && score != NULL && fgets(powers->oom_score, sizeof powers->oom_score, score) != NULL;
+}
+
+/* All of them together. False: none runs. */
+static bool collect_powers(const struct target *target, struct powers *powers) {
+    bool found = false, every = true;
+    DIR *directory = opendir("/proc");
+    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
+        struct powers its;
+        pid_t process = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (process <= 0 || !target_has(target, process) || !read_powers(process, &its))
+            continue;
+        found = true;
+        every = every && its.no_new_privileges;
+        powers->capabilities |= its.capabilities;
+    }
+    if (directory != NULL)
+        closedir(directory);
+    powers->no_new_privileges = found && every;
+    return found;
+}
+
 /* ---- which root ---- */
 
 static bool identify(struct target *target) {
@@ -166,6 +213,10 @@ bool target_of_directory(struct target *target, const char *directory, struct mi
     }
     if (strcmp(target->root, "/") == 0)
         target->root[0] = '\0';
+    struct powers powers = {.capabilities = 0};
+    target->was_inhabited = target->root[0] != '\0' && collect_powers(target, &powers);
+    target->no_new_privileges = powers.no_new_privileges;
+    target->capabilities = powers.capabilities;
     return true;
 }
 
@@ -208,14 +259,6 @@ bool capabilities_limit(uint64_t allowed) {
     return syscall(SYS_capset, &header, sets) == 0;
 }
 
-/* What the target's own processes have. A command gets no more, or a program of the target that is started by us could
- * do what it could not before. */
-struct powers {
-    uint64_t capabilities;
-    bool no_new_privileges, filtered;
-    char oom_score[16];
-};
-
 #define GROUPS_MOST 32
 
 struct entered {
@@ -225,46 +268,16 @@ struct entered {
     size_t group_count;
 };
 
-static bool read_powers(pid_t process, struct powers *powers) {
-    char path[64], line[256];
-    unsigned long long allowed = 0, flag;
-    *powers = (struct powers){.capabilities = 0};
-    snprintf(path, sizeof path, "/proc/%d/status", process);
-    cleanup_file FILE *status = fopen(path, "re");
-    while (status != NULL && fgets(line, sizeof line, status) != NULL) {
-        if (sscanf(line, "CapBnd: %llx", &allowed) == 1)
-            powers->capabilities = allowed;
-        else if (sscanf(line, "NoNewPrivs: %llu", &flag) == 1)
-            powers->no_new_privileges = flag != 0;
-        else if (sscanf(line, "Seccomp: %llu", &flag) == 1)
-            powers->filtered = flag != 0;
-    }
-    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", process);
-    cleanup_file FILE *score = fopen(path, "re");
-    return status != NULL && score != NULL && fgets(powers->oom_score, sizeof powers->oom_score, score) != NULL;
-}
-
-/* A root directory without namespaces holds nobody who may do everything: its commands may do what its processes may.
- * Where none runs, what a service needs, without what leads out of a root directory. */
+/* A root directory without namespaces holds nobody who may do everything: its commands may do what its processes may, or
+ * could when it was opened, as the only one may have been stopped since to be started again. Where none ran, what a service
+ * needs, without what leads out of a root directory. */
 static void read_powers_of_directory(const struct target *target, struct powers *powers) {
     static const int plain[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,           CAP_FSETID,      CAP_KILL,
                                 CAP_SETGID, CAP_SETUID,       CAP_NET_BIND_SERVICE, CAP_AUDIT_WRITE, CAP_SETFCAP};
-    *powers = (struct powers){.no_new_privileges = true};
-    bool found = false;
-    DIR *directory = opendir("/proc");
-    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
-        struct powers its;
-        pid_t process = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (process <= 0 || !target_has(target, process) || !read_powers(process, &its))
-            continue;
-        found = true;
-        powers->capabilities |= its.capabilities;
-        powers->no_new_privileges = powers->no_new_privileges && its.no_new_privileges;
-    }
-    if (directory != NULL)
-        closedir(directory);
-    powers->no_new_privileges = powers->no_new_privileges && found;
-    for (size_t i = 0; i < sizeof plain / sizeof *plain && !found; i++)
+    *powers = (struct powers){.no_new_privileges = target->no_new_privileges, .capabilities = target->capabilities};
+    if (target->was_inhabited || collect_powers(target, powers))
+        return;
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         powers->capabilities |= UINT64_C(1) << plain[i];
 }
 

@@ -15,6 +15,9 @@ struct target {
     pid_t process;  /* whose namespaces commands enter; 0: none to enter */
     int handle;     /* descriptor of that process: its number may come to be another's; -1 without one */
     uint64_t device, inode; /* of the root directory: processes that share it belong to the target */
+    bool was_inhabited;     /* a directory: processes ran in it when it was opened, and could have no more than */
+    bool no_new_privileges;
+    uint64_t capabilities; /* bits by number */
 };
 
 /* The root of a running process, which keeps being reachable while `process` lives; the process itself is chosen by the
