@@ -223,6 +223,7 @@ static void begin_incident(struct session *session, const struct recipe *recipe,
     incident->detail = xstrdup("by hand");
     incident->recipe = xstrdup(recipe->name);
     incident->serial = recipe->serial;
+    incident->digest = xstrdup(recipe->digest);
     incident->package = recipe->package != NULL ? xstrdup(recipe->package) : NULL;
     incident->cve = recipe->cves != NULL && recipe->cves[0] != NULL ? xstrdup(recipe->cves[0]) : NULL;
     incident->to = recipe->fixed != NULL ? xstrdup(recipe->fixed) : NULL;
@@ -261,51 +262,74 @@ static int action_apply(struct session *session, const char *word) {
 
 /* ---- answering the helper ---- */
 
-static int answer(struct session *session, const char *word, enum incident_state to, const char *detail) {
-    static const enum incident_state answerable[] = {INCIDENT_WAITING, INCIDENT_NOTIFIED, INCIDENT_REFUSED};
-    struct incident incident;
-    bool moved = false;
+/* The incident, which a person answers. */
+static void answerable_or_die(struct session *session, const char *word, struct incident *incident) {
     open_journal(session);
-    incident_or_die(session, word, &incident);
-    if (to == INCIDENT_APPROVED && incident.root == NULL)
-        die("which container incident %lld was in is not known: apply recipe \"%s\" with --root or --pid",
-            (long long)incident.id, incident.recipe != NULL ? incident.recipe : "");
-    if (incident.recipe == NULL)
-        die("incident %lld waits for no answer: no recipe answers it", (long long)incident.id);
-    for (size_t i = 0; !moved && i < sizeof answerable / sizeof answerable[0]; i++)
-        moved = journal_move(session->journal, incident.id, answerable[i], to, detail);
+    incident_or_die(session, word, incident);
+    if (incident->recipe == NULL)
+        die("incident %lld waits for no answer: no recipe answers it", (long long)incident->id);
+    if (incident->state != INCIDENT_WAITING && incident->state != INCIDENT_NOTIFIED &&
+        incident->state != INCIDENT_REFUSED)
+        die("incident %lld waits for no answer: it is %s", (long long)incident->id,
+            incident_state_word(incident->state));
+}
+
+static void answered(struct session *session, const struct incident *incident, bool moved, enum incident_state to) {
     if (!moved)
-        die("incident %lld waits for no answer: it is %s", (long long)incident.id, incident_state_word(incident.state));
-    note_person(session, incident.id, incident_state_word(to));
+        die("incident %lld was answered, or is taken up, in this moment: look at it again", (long long)incident->id);
+    note_person(session, incident->id, incident_state_word(to));
     if (settings.json)
-        json_print(json_pack("{s:I, s:s}", "id", (json_int_t)incident.id, "state", incident_state_word(to)));
+        json_print(json_pack("{s:I, s:s}", "id", (json_int_t)incident->id, "state", incident_state_word(to)));
     else
-        printf("incident %lld: %s\n", (long long)incident.id, incident_state_word(to));
-    if (to == INCIDENT_REJECTED)
-        report_incident(&session->config, session->journal, &incident, NULL);
+        printf("incident %lld: %s\n", (long long)incident->id, incident_state_word(to));
+}
+
+static int action_approve(struct session *session, const char *word) {
+    struct incident incident;
+    struct mistake mistake = {0};
+    answerable_or_die(session, word, &incident);
+    if (incident.root == NULL)
+        die("which container incident %lld was in is not known: apply recipe \"%s\" with --root or --pid",
+            (long long)incident.id, incident.recipe);
+    cleanup_free char *before = incident.digest != NULL ? xstrdup(incident.digest) : NULL;
+    if (!decide_approve(&session->config, session->journal, &incident, &mistake))
+        die("incident %lld cannot be approved: %s", (long long)incident.id, mistake.text);
+    if (before != NULL && strcmp(before, incident.digest) != 0)
+        warn("recipe \"%s\" is another text now than when it was decided on; approved is serial %lld, text %s",
+             incident.recipe, (long long)incident.serial, incident.digest);
+    answered(session, &incident, journal_approve(session->journal, &incident, "approved by a person"),
+             INCIDENT_APPROVED);
     incident_free(&incident);
     return EXIT_FINE;
 }
 
-static int action_approve(struct session *session, const char *word) {
-    return answer(session, word, INCIDENT_APPROVED, "approved by a person");
-}
-
 static int action_reject(struct session *session, const char *word) {
-    return answer(session, word, INCIDENT_REJECTED, "rejected by a person");
+    struct incident incident;
+    answerable_or_die(session, word, &incident);
+    bool moved = journal_move(session->journal, incident.id, incident.state, INCIDENT_REJECTED, "rejected by a person");
+    answered(session, &incident, moved, INCIDENT_REJECTED);
+    report_incident(&session->config, session->journal, &incident, NULL);
+    incident_free(&incident);
+    return EXIT_FINE;
 }
 
 /* ---- the helper's worker and reporter ---- */
 
+static void note_refusal(struct session *session, struct incident *incident, const char *why) {
+    int64_t step = journal_step_begin(session->journal, incident->id, "recipe", NULL);
+    journal_step_end(session->journal, step, false, why, 0, 0);
+    free(incident->detail);
+    incident->detail = xstrdup(why);
+    journal_update(session->journal, incident);
+    report_incident(&session->config, session->journal, incident, NULL);
+}
+
 static void apply_approved(struct session *session, struct incident *incident) {
     struct recipe recipe;
     struct mistake mistake = {0};
-    if (!decide_recipe(&session->config, session->journal, incident, &recipe, &mistake)) {
-        free(incident->detail);
-        incident->detail = xstrdup(mistake.text);
-        incident->state = INCIDENT_REFUSED;
-        journal_update(session->journal, incident);
-        report_incident(&session->config, session->journal, incident, NULL);
+    incident->state = decide_recipe(&session->config, session->journal, incident, &recipe, &mistake);
+    if (incident->state != INCIDENT_APPROVED) {
+        note_refusal(session, incident, mistake.text);
         return;
     }
     incident->state = INCIDENT_APPLYING;

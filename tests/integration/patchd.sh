@@ -182,6 +182,17 @@ start
 until_true are '[.incidents[] | [.state, .recipe]]' '[["waiting","fix"]]'
 report patchd/decides-what-was-left $? "$(incidents .)"
 
+# Between a person's approval and the execution the recipe is replaced, under the same serial: he is asked again.
+stop
+expect patchd/approve-while-it-is-away 0 'approved' "$pinion" patch approve --config conf 1
+sed -i 's/^summary = .*/summary = "Another fix";/' recipes/fix.recipe
+"$pinion" recipe sign --key key.pem recipes/fix.recipe 2>/dev/null
+start
+until_true are '[.incidents[] | [.state, (.detail | test("another text .serial [0-9]*. than was approved"))]]' '[["waiting",true]]'
+report patchd/approved-was-another-text $? "$(incidents .)"
+"$pinion" incidents --config conf show 1 | grep 'recipe .*failed.*another text' >/dev/null
+report patchd/another-text-stands-in-the-journal $?
+
 # Approved beside it: the package is not on this machine, so there is nothing to do.
 expect patchd/approve 0 'approved' "$pinion" patch approve --config conf 1
 until_true are '[.incidents[] | [.state, .detail != null]]' '[["ignored",true]]'

@@ -204,19 +204,53 @@ static void once_is_all(void **state) {
     expect_decision(scene, violation(CLAIM_GOOD), INCIDENT_WAITING, "once");
 }
 
-/* Between a person's approval and its execution the recipe may have been replaced. */
-static void approval_is_of_one_recipe(void **state) {
+static enum incident_state state_at_execution(const struct scene *scene, const struct incident *incident,
+                                              struct mistake *mistake) {
+    struct recipe recipe;
+    *mistake = (struct mistake){0};
+    enum incident_state state = decide_recipe(&scene->config, scene->journal, incident, &recipe, mistake);
+    if (state == INCIDENT_APPROVED)
+        recipe_free(&recipe);
+    return state;
+}
+
+/* Between approval and execution the recipe may have been replaced, also by one of the same serial. */
+static void approval_is_of_one_text(void **state) {
     struct scene *scene = *state;
     struct incident incident = violation(CLAIM_GOOD);
-    struct recipe recipe;
+    struct mistake mistake;
+    put_recipe(scene, "fix", 3, "2090-01-01", "x509", true);
+    decide(&scene->decider, &incident);
+    assert_int_equal(strlen(incident.digest), 64);
+    assert_int_equal(state_at_execution(scene, &incident, &mistake), INCIDENT_APPROVED);
+    put_recipe(scene, "fix", 3, "2090-01-02", "x509", true);
+    assert_int_equal(state_at_execution(scene, &incident, &mistake), INCIDENT_WAITING);
+    assert_non_null(strstr(mistake.text, "another text (serial 3) than was approved"));
+    assert_true(decide_approve(&scene->config, scene->journal, &incident, &mistake));
+    assert_int_equal(state_at_execution(scene, &incident, &mistake), INCIDENT_APPROVED);
+    put_recipe(scene, "fix", 4, "2090-01-02", "x509", true);
+    assert_int_equal(state_at_execution(scene, &incident, &mistake), INCIDENT_WAITING);
+    assert_non_null(strstr(mistake.text, "(serial 4) than was approved (serial 3)"));
+    put_recipe(scene, "fix", 3, "2090-01-02", "x509", true);
+    assert_int_equal(state_at_execution(scene, &incident, &mistake), INCIDENT_APPROVED);
+    free(steal_pointer(&incident.digest)); /* as of an incident that says nothing of the text */
+    assert_int_equal(state_at_execution(scene, &incident, &mistake), INCIDENT_WAITING);
+    incident_free(&incident);
+}
+
+static void what_may_not_be_applied_cannot_be_approved(void **state) {
+    struct scene *scene = *state;
+    struct incident incident = violation(CLAIM_GOOD);
     struct mistake mistake = {0};
     put_recipe(scene, "fix", 3, "2090-01-01", "x509", true);
     decide(&scene->decider, &incident);
-    assert_true(decide_recipe(&scene->config, scene->journal, &incident, &recipe, &mistake));
-    recipe_free(&recipe);
-    put_recipe(scene, "fix", 4, "2090-01-01", "x509", true);
-    assert_false(decide_recipe(&scene->config, scene->journal, &incident, &recipe, &mistake));
-    assert_non_null(strstr(mistake.text, "serial 4"));
+    put_recipe(scene, "fix", 3, "2026-01-03", "x509", true);
+    assert_false(decide_approve(&scene->config, scene->journal, &incident, &mistake));
+    assert_non_null(strstr(mistake.text, "expired"));
+    put_recipe(scene, "fix", 3, "2090-01-02", "x509", false);
+    assert_false(decide_approve(&scene->config, scene->journal, &incident, &mistake));
+    assert_non_null(strstr(mistake.text, "not signed"));
+    assert_int_equal(state_at_execution(scene, &incident, &mistake), INCIDENT_REFUSED);
     incident_free(&incident);
 }
 
@@ -241,7 +275,8 @@ int main(void) {
         TEST(keys_are_pinned),
         TEST(two_recipes_are_none),
         TEST(once_is_all),
-        TEST(approval_is_of_one_recipe),
+        TEST(approval_is_of_one_text),
+        TEST(what_may_not_be_applied_cannot_be_approved),
         TEST(anomaly_without_database_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -346,6 +346,25 @@ static void test_of_two_who_move_one_incident_one_succeeds(void **state) {
     journal_close(person);
 }
 
+static void test_an_approval_is_of_one_text(void **state) {
+    (void)state;
+    struct incident incident = full_incident(), read;
+    struct journal *journal = opened(true);
+    incident.state = INCIDENT_WAITING;
+    incident.id = journal_add(journal, &incident);
+    incident.serial = 8;
+    incident.digest = (char *)"fedc";
+    assert_true(journal_approve(journal, &incident, "approved by a person"));
+    assert_false(journal_approve(journal, &incident, "once more"));
+    assert_true(journal_read(journal, incident.id, &read));
+    assert_int_equal(read.state, INCIDENT_APPROVED);
+    assert_int_equal(read.serial, 8);
+    assert_string_equal(read.digest, "fedc");
+    assert_string_equal(read.detail, "approved by a person");
+    incident_free(&read);
+    journal_close(journal);
+}
+
 static void test_attempts_are_of_one_recipe_version_and_root(void **state) {
     (void)state;
     struct incident incident = full_incident();
@@ -1007,6 +1026,7 @@ int main(void) {
         TEST(test_steps_are_kept_in_their_order),
         TEST(test_all_are_visited_in_either_order_until_told_to_stop),
         TEST(test_of_two_who_move_one_incident_one_succeeds),
+        TEST(test_an_approval_is_of_one_text),
         TEST(test_attempts_are_of_one_recipe_version_and_root),
         TEST(test_serials_never_sink),
         TEST(test_restarts_are_counted_for_some_time),

@@ -562,7 +562,7 @@ static bool recover_incident(const struct config *config, struct journal *journa
     struct recipe recipe;
     struct mistake unreadable = {0};
     struct work work;
-    if (!decide_recipe(config, journal, incident, &recipe, &unreadable))
+    if (decide_recipe(config, journal, incident, &recipe, &unreadable) != INCIDENT_APPROVED)
         recipe = (struct recipe){.timeout = 30};
     bool good = work_begin(&work, config, journal, incident, &recipe, mistake);
     clean_up(&work);

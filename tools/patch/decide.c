@@ -200,19 +200,49 @@ void decide_note_serial(struct journal *journal, const struct recipe *recipe) {
         journal_saw_serial(journal, recipe->name, recipe->serial);
 }
 
-bool decide_recipe(const struct config *config, struct journal *journal, const struct incident *incident,
-                   struct recipe *recipe, struct mistake *mistake) {
+static bool read_recipe(const struct config *config, const struct incident *incident, struct recipe *recipe,
+                        struct mistake *mistake) {
     cleanup_free char *path =
         xasprintf("%s/%s" RECIPE_SUFFIX, config->recipes, incident->recipe != NULL ? incident->recipe : "");
-    if (!recipe_read(path, config->keys, config->key_count, recipe, NULL, mistake))
-        return false;
-    if (recipe->serial == incident->serial && decide_may_apply(journal, recipe, mistake))
-        return true;
-    if (recipe->serial != incident->serial)
-        text_mistake(mistake, 0, "recipe \"%s\" has the serial %lld now, decided was on %lld", recipe->name,
-                     (long long)recipe->serial, (long long)incident->serial);
+    return recipe_read(path, config->keys, config->key_count, recipe, NULL, mistake);
+}
+
+enum incident_state decide_recipe(const struct config *config, struct journal *journal, const struct incident *incident,
+                                  struct recipe *recipe, struct mistake *mistake) {
+    enum incident_state state = INCIDENT_REFUSED;
+    if (!read_recipe(config, incident, recipe, mistake))
+        return state;
+    if (incident->digest == NULL || strcmp(incident->digest, recipe->digest) != 0) {
+        text_mistake(
+            mistake, 0,
+            "recipe \"%s\" is another text (serial %lld) than was approved (serial %lld): read it, then pinion "
+            "patch approve %lld",
+            recipe->name, (long long)recipe->serial, (long long)incident->serial, (long long)incident->id);
+        state = INCIDENT_WAITING;
+    } else if (decide_may_apply(journal, recipe, mistake)) {
+        return INCIDENT_APPROVED;
+    }
     recipe_free(recipe);
-    return false;
+    return state;
+}
+
+static void bind(struct incident *incident, const struct recipe *recipe) {
+    incident->serial = recipe->serial;
+    set_text(&incident->digest, recipe->digest);
+}
+
+bool decide_approve(const struct config *config, struct journal *journal, struct incident *incident,
+                    struct mistake *mistake) {
+    struct recipe recipe;
+    if (!read_recipe(config, incident, &recipe, mistake))
+        return false;
+    bool good = decide_may_apply(journal, &recipe, mistake);
+    if (good) {
+        bind(incident, &recipe);
+        decide_note_serial(journal, &recipe);
+    }
+    recipe_free(&recipe);
+    return good;
 }
 
 static void choose_by_mode(struct decider *decider, struct incident *incident) {
@@ -240,7 +270,7 @@ static void take_recipe(struct decider *decider, struct incident *incident, cons
     set_text(&incident->to, recipe->fixed);
     if (incident->cve == NULL && recipe->cves != NULL && recipe->cves[0] != NULL)
         set_text(&incident->cve, recipe->cves[0]);
-    incident->serial = recipe->serial;
+    bind(incident, recipe);
     if (!decide_may_apply(decider->journal, recipe, &mistake)) {
         settle(incident, INCIDENT_REFUSED, "%s", mistake.text);
         return;

@@ -216,7 +216,12 @@ static void put_remedy(const struct incident *incident, FILE *out) {
     if (incident->recipe != NULL) {
         fputs("  recipe     ", out);
         put_text(incident->recipe, out);
-        fprintf(out, ", serial %" PRId64 "\n", incident->serial);
+        fprintf(out, ", serial %" PRId64, incident->serial);
+        if (incident->digest != NULL) {
+            fputs(", text ", out);
+            put_text(incident->digest, out);
+        }
+        fputc('\n', out);
     }
     if (incident->package != NULL) {
         fputs("  package    ", out);

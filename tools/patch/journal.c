@@ -53,6 +53,7 @@ enum statement {
     INCIDENT_ADD,
     INCIDENT_UPDATE,
     INCIDENT_MOVE,
+    INCIDENT_APPROVE,
     INCIDENT_REPEAT,
     INCIDENT_READ,
     INCIDENT_NEXT,
@@ -85,6 +86,8 @@ static const char *const statement_texts[] = {
     [INCIDENT_ADD] = "INSERT INTO incident ({incident}) VALUES ({incident?})",
     [INCIDENT_UPDATE] = "UPDATE incident SET {incident=} WHERE id = ?1",
     [INCIDENT_MOVE] = "UPDATE incident SET state = ?3, detail = ?4, changed = ?5 WHERE id = ?1 AND state = ?2",
+    [INCIDENT_APPROVE] = "UPDATE incident SET state = ?3, detail = ?4, changed = ?5, serial = ?6, digest = ?7 "
+                         "WHERE id = ?1 AND state = ?2",
     [INCIDENT_REPEAT] = "UPDATE incident SET repeats = min(repeats + 1, 4294967295), changed = ?2 WHERE id = ?1",
     [INCIDENT_READ] = "SELECT {incident} FROM incident WHERE id = ?1",
     [INCIDENT_NEXT] = "SELECT {incident} FROM incident WHERE id > ?1 ORDER BY id LIMIT 1",
@@ -676,6 +679,13 @@ bool journal_move(struct journal *journal, int64_t id, enum incident_state from,
                   const char *detail) {
     finish(journal, start(journal, INCIDENT_MOVE, "ittti", id, incident_state_word(from), incident_state_word(to),
                           detail, now(journal)));
+    return sqlite3_changes(journal->database) == 1;
+}
+
+bool journal_approve(struct journal *journal, const struct incident *incident, const char *detail) {
+    finish(journal,
+           start(journal, INCIDENT_APPROVE, "itttiit", incident->id, incident_state_word(incident->state),
+                 incident_state_word(INCIDENT_APPROVED), detail, now(journal), incident->serial, incident->digest));
     return sqlite3_changes(journal->database) == 1;
 }
 

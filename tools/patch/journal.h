@@ -91,6 +91,8 @@ void journal_update(struct journal *journal, const struct incident *incident);
 /* Changes the state only if it is still `from`: false when somebody else was faster. */
 bool journal_move(struct journal *journal, int64_t id, enum incident_state from, enum incident_state to,
                   const char *detail);
+/* The same, from its state to INCIDENT_APPROVED, with its serial and digest. */
+bool journal_approve(struct journal *journal, const struct incident *incident, const char *detail);
 void journal_repeat(struct journal *journal, int64_t id); /* counts one more repeat */
 /* Removes the oldest incidents, with their steps, of those that were ignored, beyond so many; likewise of those that were
  * refused, notified and rejected. What was applied stays for ever. */

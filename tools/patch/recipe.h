@@ -94,6 +94,8 @@ struct recipe {
     struct recipe_health *health;
     size_t health_count;
     unsigned timeout; /* seconds for the health check, 30 unless told otherwise */
+
+    char digest[65]; /* SHA-256 of the text that is signed, as recipe_read found it; else "" */
 };
 
 void recipe_free(struct recipe *recipe);

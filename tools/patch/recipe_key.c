@@ -41,14 +41,19 @@ static bool decode(const char *text, size_t length, uint8_t *bytes, size_t size)
     return true;
 }
 
-static void name_key(struct recipe_key *key) {
+/* So many digits of the SHA-256, and a NUL. */
+static void digest_text(const void *bytes, size_t size, char *text, size_t digits) {
     struct sha256 hash;
     uint8_t digest[SHA256_BYTES];
     sha256_begin(&hash);
-    sha256_add(&hash, key->public, sizeof key->public);
+    sha256_add(&hash, bytes, size);
     sha256_end(&hash, digest);
-    for (size_t i = 0; i < NAME_TEXT / 2; i++)
-        snprintf(key->name + 2 * i, 3, "%02x", digest[i]);
+    for (size_t i = 0; i < digits / 2; i++)
+        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+}
+
+static void name_key(struct recipe_key *key) {
+    digest_text(key->public, sizeof key->public, key->name, NAME_TEXT);
 }
 
 bool recipe_key_parse(const char *text, struct recipe_key *key) {
@@ -318,10 +323,12 @@ bool recipe_name_fits(const struct recipe *recipe, const char *path, struct mist
 
 bool recipe_read(const char *path, const struct recipe_key *keys, size_t key_count, struct recipe *recipe,
                  const struct recipe_key **signer, struct mistake *mistake) {
+    struct seal seal;
     cleanup_free char *text = recipe_load(path, mistake);
     if (text == NULL || recipe_seal(text, keys, key_count, signer, mistake) != SEAL_GOOD ||
-        !recipe_parse(text, recipe, mistake))
+        !find_seal(text, &seal, mistake) || !recipe_parse(text, recipe, mistake))
         return false;
+    digest_text(seal.body, strlen(seal.body), recipe->digest, sizeof recipe->digest - 1);
     if (recipe_name_fits(recipe, path, mistake))
         return true;
     recipe_free(recipe);

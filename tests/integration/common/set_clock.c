@@ -11,14 +11,16 @@
 
 static time_t ahead(void) {
     char text[32] = "";
-    int before = errno, file = open(getenv("CLOCK_AHEAD"), O_RDONLY | O_CLOEXEC);
-    if (file >= 0 && read(file, text, sizeof text - 1) < 0)
+    const char *path = getenv("CLOCK_AHEAD");
+    int before = errno, file = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (file < 0 || read(file, text, sizeof text - 1) < 0)
         abort();
     close(file);
     errno = before;
     return strtol(text, NULL, 10);
 }
 
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name)
 int clock_gettime(clockid_t clock, struct timespec *now) {
     int result = (int)syscall(SYS_clock_gettime, clock, now);
     if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
@@ -26,6 +28,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     return result;
 }
 
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name)
 int gettimeofday(struct timeval *restrict now, void *restrict zone) {
     struct timespec precise;
     (void)zone;
@@ -34,6 +37,7 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone) {
     return 0;
 }
 
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name)
 time_t time(time_t *where) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
