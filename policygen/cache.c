@@ -17,6 +17,7 @@
 
 #define CACHE_MAGIC "PINCACHE"
 #define READ_BYTES (256u << 10)
+#define KEPT_BYTES (4 << 20) /* of a file in the page cache: larger ones are mostly data, not looked at again */
 #define NAMED_DIGEST_BYTES 6
 
 struct cache_header {
@@ -74,6 +75,8 @@ static bool digest_file(EVP_MD_CTX *context, int fd, uint8_t *digest) {
             return got == 0 && EVP_DigestFinal_ex(context, digest, NULL) == 1;
         EVP_DigestUpdate(context, buffer, (size_t)got);
         at += got;
+        if (at > KEPT_BYTES)
+            posix_fadvise(fd, KEPT_BYTES, at - KEPT_BYTES, POSIX_FADV_DONTNEED);
     }
 }
 

@@ -585,6 +585,8 @@ enum object_problem object_map(int fd, const char *path, enum object_extent exte
     uint8_t *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (bytes == MAP_FAILED)
         return OBJECT_UNREADABLE;
+    if (extent == OBJECT_HEADERS)
+        madvise(bytes, size, MADV_RANDOM); /* some pages are looked at, not what lies around them */
     enum object_problem problem = parse(path, bytes, size, extent, object);
     if (problem != OBJECT_FINE)
         munmap(bytes, size);
