@@ -8,8 +8,8 @@ set -uo pipefail
 shim=$PWD/build/libpinion.so
 root=$work/root
 port=$((20000 + $$ % 20000))
-server=
-trap 'touch "$work/stop"; [ -z "$server" ] || kill -KILL "$server" $(cat "$root/srv/pid" 2>/dev/null) 2>/dev/null; wait; rm -rf "$work"' EXIT
+server= group=
+trap 'touch "$work/stop"; [ -z "$server" ] || kill -KILL "$server" $(cat "$root/srv/pid" 2>/dev/null) 2>/dev/null; wait; [ -z "$group" ] || rmdir "$group"; rm -rf "$work"' EXIT
 mkdir -p "$root"/{usr/bin,usr/lib,lib/x86_64-linux-gnu,lib64,etc/pinion,srv/union,dev,tmp,run,proc,sys,var/lib} "$work/state"
 cd "$work" || exit 2
 
@@ -313,6 +313,15 @@ server=$!
 for ((i = 0; i < 200; i++)); do (ask) >/dev/null 2>&1 && break; sleep 0.05; done
 protected && ! grep -q LD_PRELOAD "/proc/$running/environ" && [ "$( (ask) 2>/dev/null)" = three ]
 report environment-is-overwritten $?
+# It is accounted for, and limited, in a group of its own, and the helper is in another.
+place=/sys/fs/cgroup/$(sed -n 's|^[0-9]*:\(memory\):\(.*\)|\1\2|p; s|^0::/\(.*\)|\1|p' /proc/self/cgroup | head -1)
+group=$place/pinion-restart-$$
+if mkdir "$group" 2>/dev/null; then
+    echo "$running" >"$group/cgroup.procs"
+else
+    echo "skip restart/server-stays-in-its-control-group: no group can be made in $place"
+    group=
+fi
 recipe title 'restart = ( { program = "/usr/bin/server"; how = "upgrade"; signal = "HUP"; } );' \
     libgreet.two=/usr/lib/libgreet.so
 way='/usr/bin/server: service, /etc/init.d/server restart: it runs in the foreground'
@@ -326,6 +335,10 @@ report journal-tells-the-way-that-was-taken $? "$(cat shown)"
 report time-between-stop-and-start-is-an-outage $? "$(cat newest.json)"
 protected && [ "$(cat "$root/srv/actions")" = restart ] && [ "$( (ask) 2>/dev/null)" = two ]
 report server-with-a-title-stays-protected $?
+if [ -n "$group" ]; then
+    [ "$(cat "$group/cgroup.procs")" = "$running" ]
+    report server-stays-in-its-control-group $? "$(cat "$group/cgroup.procs"), not $running"
+fi
 [ -n "$(find "/proc/$running/fd" -lname "*/srv/log")" ]
 report its-log-stays-the-same $? "$(ls -l "/proc/$running/fd")"
 recipe reload 'restart = ( { program = "/usr/bin/server"; how = "reload"; signal = "HUP"; } );' server.broken=/usr/bin/server

@@ -22,6 +22,7 @@
 
 #include "runtime/text.h"
 #include "runtime/util.h"
+#include "tools/patch/groups.h"
 #include "tools/patch/proc.h"
 
 #define HALF (COMMAND_OUTPUT_MOST / 2)
@@ -172,6 +173,10 @@ _Noreturn static void child_run(const struct start *start) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != start->parent)
         _exit(127);
+    if (command->groups != NULL && !groups_join(command->groups)) {
+        text_mistake(&mistake, 0, "cannot join the control groups of its place: %s", strerror(errno));
+        child_fail(start->report, &mistake);
+    }
     child_reset();
     dup2(start->input, STDIN_FILENO);
     dup2(start->output, STDOUT_FILENO);
@@ -313,6 +318,8 @@ static void finish(const struct command *command, pid_t process, uint64_t starte
     while (wait4(process, &result->status, 0, &usage) < 0 && errno == EINTR)
         continue;
     result->memory = (uint64_t)usage.ru_maxrss * 1024;
+    if (command->incident != 0)
+        groups_give_back();
 }
 
 bool command_run(const struct command *command, struct command_result *result, struct mistake *mistake) {

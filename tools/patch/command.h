@@ -14,6 +14,8 @@
 #define COMMAND_OUTPUT_MOST 65536   /* bytes that are kept: the first and the last half of what was written */
 #define COMMAND_MARK "PINION_PATCH" /* in the environment of every command: the incident's number, and whose it is */
 
+struct groups;
+
 /* For a program that runs on by itself: in a session of its own, with nothing more than another process had. */
 struct command_identity {
     uid_t user;
@@ -36,6 +38,7 @@ struct command {
                                      * with the mark would be killed as something left behind */
     bool service;                   /* it starts a service: what it leaves running when it ends in time stays, also a
                                      * daemon that has not left its process group yet */
+    const struct groups *groups;    /* control groups that it joins before all else; NULL: none */
     const struct command_identity *runs_on; /* NULL: as root, and waited for. Else it is only started; `service` */
     /* Called in the child before exec; false ends it with the mistake. For namespaces and roots. It sees to the
      * current directory. NULL: nothing but the root as current directory. */

@@ -86,9 +86,31 @@ static bool configure(const struct stage *stage, struct method_cost *cost, struc
     return run_dpkg(stage, &(struct words){arguments, 2}, cost, mistake);
 }
 
+/* What was triggered is done in a run of its own: ldconfig, which reads all libraries, takes more memory than all before.
+ * What cannot be configured without it, or without a package that had to be deconfigured, is tried again there. */
+static bool configure_all(const struct stage *stage, const struct archives *archives, struct method_cost *cost,
+                          struct mistake *mistake) {
+    struct words words = {0};
+    struct names names = {0};
+    struct mistake ignored;
+    words_add(&words, "--no-triggers");
+    words_add(&words, "--configure");
+    for (size_t i = 0; i < archives->count; i++) {
+        const struct archive *archive = &archives->items[i];
+        bool any = archive->architecture == NULL || strcmp(archive->architecture, "all") == 0;
+        char *name = any ? xstrdup(archive->name) : xasprintf("%s:%s", archive->name, archive->architecture);
+        words_add(&words, *array_append(names.items, names.count) = name);
+    }
+    run_dpkg(stage, &words, cost, &ignored);
+    names_free(&names);
+    free(words.items);
+    return configure(stage, cost, mistake);
+}
+
 static bool unpack_missing(const struct stage *stage, const struct target *view, const struct archives *archives,
                            struct method_cost *cost, struct mistake *mistake) {
     struct words words = {0};
+    words_add(&words, "--no-triggers"); /* as apt does: they wait for the end */
     words_add(&words, "--unpack");
     for (size_t i = 0; i < archives->count; i++) {
         if (!is_unpacked(view, &archives->items[i]))
@@ -174,7 +196,7 @@ bool debian_install(const struct stage *stage, const struct archives *archives, 
     struct target view;
     if (!method_view(stage, &view, mistake))
         return false;
-    bool good = unpack(stage, &view, archives, cost, mistake) && configure(stage, cost, mistake) &&
+    bool good = unpack(stage, &view, archives, cost, mistake) && configure_all(stage, archives, cost, mistake) &&
                 check_installed(&view, archives, mistake) && check_removed(stage->target, &view, mistake);
     target_close(&view);
     return good;

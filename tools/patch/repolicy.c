@@ -13,6 +13,7 @@
 #include "runtime/text.h"
 #include "runtime/util.h"
 #include "tools/patch/confine.h"
+#include "tools/patch/groups.h"
 #include "tools/policy_file.h"
 
 #define POLICYGEN_SECONDS 900
@@ -282,42 +283,64 @@ static void take_all_as_learned(struct document *document) {
         }
 }
 
-static bool make_policy(struct work *work, const char *name, const struct policy_file *old, struct mistake *mistake) {
-    struct document fresh;
-    if (!is_in_stage(work, old->document.program)) {
-        fprintf(work->notes, "%s is not there any more: its policy is left as it is\n", old->document.program);
+/* Brings the old policy's values into the fresh one, and writes it. */
+static bool finish_policy(const struct work *work, const char *name, struct document *fresh, struct mistake *mistake) {
+    struct policy_file old = {0};
+    struct mistake why = {.line = 0};
+    if (!read_policy(work, name, &old, &why))
+        return text_mistake(mistake, 0, "%s/%s could be read and cannot any more: %s", work->directory, name, why.text);
+    if (old.compiled)
+        take_all_as_learned(&old.document);
+    cleanup_free char *stem = xstrndup(name, strlen(name) - (strlen(strrchr(name, '.'))));
+    repolicy_carry(fresh, &old.document, work->notes);
+    document_sort(fresh);
+    bool good = write_policy(work, stem, fresh, !old.compiled, write_final, mistake);
+    if (good) {
+        repolicy_unite(fresh, &old.document);
+        good = write_policy(work, stem, fresh, !old.compiled, write_staged, mistake);
+    }
+    policy_unload(&old);
+    return good;
+}
+
+static bool make_policy(struct work *work, const char *name, const struct document *outline, struct mistake *mistake) {
+    if (!is_in_stage(work, outline->program)) {
+        fprintf(work->notes, "%s is not there any more: its policy is left as it is\n", outline->program);
         return true;
     }
+    struct document fresh;
     struct mistake why = {.line = 0};
-    bool good = analyse(work, &old->document, &fresh, &why);
-    if (!good) {
-        document_free(&fresh);
-        return text_mistake(mistake, 0, "cannot make the policy of \"%s\" anew: %s", old->document.program, why.text);
-    }
-    cleanup_free char *stem = xstrndup(name, strlen(name) - (strlen(strrchr(name, '.'))));
-    repolicy_carry(&fresh, &old->document, work->notes);
-    document_sort(&fresh);
-    good = write_policy(work, stem, &fresh, !old->compiled, write_final, mistake);
-    if (good) {
-        repolicy_unite(&fresh, &old->document);
-        good = write_policy(work, stem, &fresh, !old->compiled, write_staged, mistake);
-    }
+    groups_give_back();
+    bool good = analyse(work, outline, &fresh, &why)
+                    ? finish_policy(work, name, &fresh, mistake)
+                    : text_mistake(mistake, 0, "cannot make the policy of \"%s\" anew: %s", outline->program, why.text);
     document_free(&fresh);
     work->made += good;
     return good;
 }
 
+/* Program and modules, without what is allowed to them: the whole takes ten times its file, and is not kept while
+ * policygen runs. */
+static void take_outline(struct document *outline, const struct document *document) {
+    document_init(outline);
+    outline->program = xstrdup(document->program);
+    for (size_t i = 0; i < document->module_count; i++)
+        *array_append(outline->modules, outline->module_count) =
+            (struct module){.path = xstrdup(document->modules[i].path), .identity = document->modules[i].identity};
+}
+
 static bool look_at(struct work *work, const char *name, struct mistake *mistake) {
     struct policy_file old = {0};
+    struct document outline;
     struct mistake why = {.line = 0};
     if (!read_policy(work, name, &old, &why)) {
         fprintf(work->notes, "%s/%s cannot be read and is left as it is: %s\n", work->directory, name, why.text);
         return true;
     }
-    if (old.compiled)
-        take_all_as_learned(&old.document);
-    bool good = !is_concerned(work, &old.document) || make_policy(work, name, &old, mistake);
+    take_outline(&outline, &old.document);
     policy_unload(&old);
+    bool good = !is_concerned(work, &outline) || make_policy(work, name, &outline, mistake);
+    document_free(&outline);
     return good;
 }
 

@@ -15,6 +15,7 @@
 
 #include "runtime/text.h"
 #include "runtime/util.h"
+#include "tools/patch/groups.h"
 #include "tools/patch/proc.h"
 #include "tools/patch/restart_memory.h"
 #include "tools/patch/service.h"
@@ -60,10 +61,11 @@ struct instance {
     char *const *command;          /* of the recipe */
     const struct restart_row *row; /* or NULL */
     struct service service;
-    char **environment; /* for commands that start it: as long as it runs it can be asked */
-    bool named;         /* by the recipe */
-    bool serves;        /* or its parent or one of its children does */
-    bool protected;     /* by libpinion.so */
+    struct groups groups; /* where the first process is, and what takes its place belongs */
+    char **environment;   /* for commands that start it: as long as it runs it can be asked */
+    bool named;           /* by the recipe */
+    bool serves;          /* or its parent or one of its children does */
+    bool protected;       /* by libpinion.so */
 };
 
 struct work {
@@ -206,6 +208,7 @@ static void find_instances(struct work *work, const struct stale_process *proces
 static void work_free(struct work *work) {
     for (size_t i = 0; i < work->count; i++) {
         service_free(&work->instances[i].service);
+        groups_close(&work->instances[i].groups);
         texts_free(work->instances[i].environment);
         free(work->instances[i].stale);
     }
@@ -530,11 +533,12 @@ static bool wait_for_successor(const struct work *work, const struct instance *i
     return false;
 }
 
-static bool run_in_target(const struct work *work, char *const *arguments, char *const *environment,
+static bool run_in_target(const struct work *work, const struct instance *instance, char *const *arguments,
                           struct mistake *mistake) {
     uint64_t time = clock_nanoseconds(CLOCK_MONOTONIC);
     struct command command = {.arguments = (const char *const *)arguments,
-                              .environment = (const char *const *)environment,
+                              .environment = (const char *const *)instance->environment,
+                              .groups = &instance->groups,
                               .service = true,
                               .timeout_seconds =
                                   time < work->deadline ? (unsigned)((work->deadline - time) / 1000000000u) + 1 : 1};
@@ -548,8 +552,8 @@ static bool run_given(const struct work *work, const struct instance *instance, 
     char *const line[] = {"/bin/sh", "-c", instance->row != NULL ? (char *)(uintptr_t)instance->row->command : NULL,
                           NULL};
     if (instance->command == NULL && line[2] != NULL)
-        return run_in_target(work, line, instance->environment, mistake);
-    return run_in_target(work, instance->command, instance->environment, mistake);
+        return run_in_target(work, instance, line, mistake);
+    return run_in_target(work, instance, instance->command, mistake);
 }
 
 static bool do_upgrade(const struct work *work, const struct instance *instance, struct mistake *mistake) {
@@ -574,13 +578,13 @@ static bool stop_and_start(const struct work *work, const struct instance *insta
     if (!wait_for_end(work, instance))
         return text_mistake(mistake, 0, "\"%s\" did not end in time at %s", instance->first->program,
                             instance->service.stop);
-    return run_in_target(work, instance->service.arguments, instance->environment, mistake);
+    return run_in_target(work, instance, instance->service.arguments, mistake);
 }
 
 static bool do_service(const struct work *work, const struct instance *instance, struct mistake *mistake) {
     if (instance->service.stop != NULL)
         return stop_and_start(work, instance, mistake);
-    return run_in_target(work, instance->service.arguments, instance->environment, mistake);
+    return run_in_target(work, instance, instance->service.arguments, mistake);
 }
 
 static bool do_signal(const struct work *work, const struct instance *instance, struct mistake *mistake) {
@@ -588,8 +592,17 @@ static bool do_signal(const struct work *work, const struct instance *instance, 
     return send_signal(instance->first, instance->signal, mistake);
 }
 
-static bool do_restart(const struct work *work, const struct instance *instance, struct mistake *mistake) {
+/* A service stays accounted for, and limited, as it was; where its groups cannot be joined, it is among ours. systemd
+ * does this by itself, and ends whoever is in the group of what it stops. */
+static void find_groups(const struct work *work, struct instance *instance) {
+    struct mistake ignored = {.line = 0};
+    if (!service_has_unit(work->target, instance->first))
+        groups_open(&instance->groups, instance->first->process, &ignored);
+}
+
+static bool do_restart(const struct work *work, struct instance *instance, struct mistake *mistake) {
     bool hands_on = (instance->how == RESTART_UPGRADE || instance->how == RESTART_RELOAD) && instance->command == NULL;
+    find_groups(work, instance);
     restart_memory_touches(work->memory, !hands_on);
     switch (instance->how) {
     case RESTART_UPGRADE: return do_upgrade(work, instance, mistake);

@@ -67,10 +67,18 @@ static char *unit_of(pid_t process) {
     return NULL;
 }
 
+static char *find_name(const struct target *target, const struct process_facts *process) {
+    bool runs = is_there(target, "/run/systemd/system") && is_there(target, "/bin/systemctl");
+    return runs ? unit_of(process->process) : NULL;
+}
+
+bool service_has_unit(const struct target *target, const struct process_facts *process) {
+    cleanup_free char *unit = find_name(target, process);
+    return unit != NULL;
+}
+
 static bool find_unit(const struct target *target, const struct process_facts *process, struct service *service) {
-    cleanup_free char *unit = is_there(target, "/run/systemd/system") && is_there(target, "/bin/systemctl")
-                                  ? unit_of(process->process)
-                                  : NULL;
+    cleanup_free char *unit = find_name(target, process);
     if (unit == NULL)
         return false;
     set_arguments(service, (const char *const[]){"/bin/systemctl", "try-restart", unit, NULL});

@@ -21,6 +21,8 @@ struct service_hint {
 bool service_find(const struct target *target, const struct process_facts *process, const struct service_hint *hint,
                   struct service *service, struct mistake *mistake);
 void service_free(struct service *service);
+/* Whether it is one of systemd's. */
+bool service_has_unit(const struct target *target, const struct process_facts *process);
 
 /* The command line that the process was started with, or NULL where it has put a title in its place. It is the process's
  * own word: good for starting it again with no more than it has. */

@@ -22,6 +22,7 @@
 #include "runtime/text.h"
 #include "runtime/util.h"
 #include "tools/patch/confine.h"
+#include "tools/patch/groups.h"
 #include "tools/patch/proc.h"
 
 /* ---- paths ---- */
@@ -259,13 +260,11 @@ bool capabilities_limit(uint64_t allowed) {
     return syscall(SYS_capset, &header, sets) == 0;
 }
 
-#define GROUPS_MOST 32
-
 struct entered {
     const struct target *target;
     struct powers powers;
-    int groups[GROUPS_MOST]; /* the files that take a process into the target's control groups */
-    size_t group_count;
+    struct groups groups; /* devices are withheld from a container by these, not by its namespaces: without them,
+                           * whatever device nodes its root has made would open */
 };
 
 /* A root directory without namespaces holds nobody who may do everything: its commands may do what its processes may, or
@@ -279,60 +278,6 @@ static void read_powers_of_directory(const struct target *target, struct powers 
         return;
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         powers->capabilities |= UINT64_C(1) << plain[i];
-}
-
-/* ---- control groups ---- */
-
-/* "4:memory,x:/path", "0::/path" */
-static char *group_file(char *line) {
-    char *controllers = strchr(line, ':'), *path = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
-    if (path == NULL || strstr(path, "/..") != NULL)
-        return NULL;
-    *path++ = '\0';
-    if (strncmp(++controllers, "name=", 5) == 0)
-        controllers += 5;
-    if (*controllers != '\0')
-        return xasprintf("/sys/fs/cgroup/%s%s/cgroup.procs", controllers, path);
-    const char *unified = access("/sys/fs/cgroup/unified", F_OK) == 0 ? "/unified" : "";
-    return xasprintf("/sys/fs/cgroup%s%s/cgroup.procs", unified, path);
-}
-
-/* Devices are withheld from a container by its control groups, not by its namespaces: without them, whatever device
- * nodes its root has made would open. */
-static bool open_groups(struct entered *entered, struct mistake *mistake) {
-    pid_t process = entered->target->process;
-    char path[64], line[4096];
-    size_t size = 0;
-    cleanup_fd int own = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
-    cleanup_free char *ours = own >= 0 ? xcalloc(1, 65536) : NULL;
-    for (ssize_t got = 1; ours != NULL && got > 0 && size<65535; size += got> 0 ? (size_t)got : 0)
-        got = read(own, ours + size, 65535 - size);
-    snprintf(path, sizeof path, "/proc/%d/cgroup", process);
-    cleanup_file FILE *groups = fopen(path, "re");
-    while (groups != NULL && fgets(line, sizeof line, groups) != NULL && entered->group_count < GROUPS_MOST) {
-        if (ours != NULL && strstr(ours, line) != NULL)
-            continue;
-        bool needed = strncmp(line, "0::", 3) == 0 || strstr(line, ":devices:") != NULL;
-        line[strcspn(line, "\n")] = '\0';
-        cleanup_free char *file = group_file(line);
-        int fd = file != NULL ? open(file, O_WRONLY | O_CLOEXEC) : -1;
-        if (fd >= 0)
-            entered->groups[entered->group_count++] = fd;
-        else if (needed)
-            return text_mistake(mistake, 0,
-                                "no command can be run in the container of process %d, whose control group cannot be "
-                                "joined from here: run the helper on the host, or have it restarted by a signal",
-                                process);
-    }
-    return groups != NULL || text_mistake(mistake, 0, "process %d has ended", process);
-}
-
-static bool join_groups(const struct entered *entered, struct mistake *mistake) {
-    for (size_t i = 0; i < entered->group_count; i++)
-        if (write(entered->groups[i], "0", 1) != 1)
-            return text_mistake(mistake, 0, "cannot join a control group of process %d: %s", entered->target->process,
-                                strerror(errno));
-    return true;
 }
 
 /* ---- going in ---- */
@@ -383,8 +328,7 @@ static bool enter(void *context, struct mistake *mistake) {
     const struct entered *entered = context;
     const struct target *target = entered->target;
     set_oom_score(entered->powers.oom_score);
-    if (!join_groups(entered, mistake) ||
-        !(target->process != 0 ? enter_namespaces(target, mistake) : leave_stage(target, mistake)))
+    if (!(target->process != 0 ? enter_namespaces(target, mistake) : leave_stage(target, mistake)))
         return false;
     if (fchdir(target->descriptor) != 0 || chroot(".") != 0)
         return text_mistake(mistake, 0, "cannot make \"%s\" the root directory: %s", target->root, strerror(errno));
@@ -400,7 +344,7 @@ static bool look_at_target(struct entered *entered, struct mistake *mistake) {
             read_powers_of_directory(target, &entered->powers);
         return true;
     }
-    if (!open_groups(entered, mistake))
+    if (!groups_open(&entered->groups, target->process, mistake))
         return false;
     return (read_powers(target->process, &entered->powers) && is_alive(target)) ||
            text_mistake(mistake, 0, "process %d, by which the container is entered, has ended", target->process);
@@ -409,17 +353,18 @@ static bool look_at_target(struct entered *entered, struct mistake *mistake) {
 bool target_run(const struct target *target, const struct command *command, struct command_result *result,
                 struct mistake *mistake) {
     struct command inside = *command;
-    struct entered entered = {.target = target, .group_count = 0};
+    struct entered entered = {.target = target, .groups = {.count = 0}};
     *result = (struct command_result){.output = xstrdup("")};
     bool good = look_at_target(&entered, mistake);
     if (good) {
         inside.enter = enter;
         inside.context = &entered;
+        if (target->process != 0)
+            inside.groups = &entered.groups;
         command_result_free(result);
         good = command_run(&inside, result, mistake);
     }
-    for (size_t i = 0; i < entered.group_count; i++)
-        close(entered.groups[i]);
+    groups_close(&entered.groups);
     return good;
 }
 
