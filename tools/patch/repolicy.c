@@ -374,6 +374,7 @@ bool repolicy_stage(const struct stage *stage, const struct changes *changes, co
     for (size_t i = 0; i < policies.count && good; i++)
         good = look_at(&work, policies.items[i], mistake);
     path_list_free(&policies);
+    groups_give_back();
     fclose(work.notes);
     *made = work.made;
     *notes = finish_notes(text);
