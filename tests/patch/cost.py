@@ -6,6 +6,7 @@ for the first time, and the kernel's objects on its behalf. Caches are dropped b
 somebody else do not come for free. Beside it the peak of its anonymous memory alone, sampled.
 """
 import errno
+import fcntl
 import os
 import subprocess
 import tempfile
@@ -38,6 +39,12 @@ class Groups:
         self.root = os.path.join(self.place, NAME)
 
     def __enter__(self):
+        # Another one's groups would be taken for what an earlier run has left, and its caches dropped.
+        self.lock = open("/run/lock/pinion-patch-bench", "w", encoding="utf-8")  # held to the end
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit("patch-bench: another one runs on this machine: wait for it") from None
         self.remove_all()
         os.mkdir(self.root)
         if self.peak_file == "memory.peak":
