@@ -3,6 +3,7 @@
  */
 #include "tools/patch/apply.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -44,6 +45,8 @@ struct work {
     struct listener *listeners;
     size_t listener_count, answering; /* so many answered, and stand first */
     struct restart_memory *memory;    /* how to start again what the patch may end */
+    char *memory_path;
+    char *lost; /* why that is not known any more, after a helper was killed; or NULL */
     struct method_cost cost;
     char *note; /* what the step that just ended has to say; owned */
 };
@@ -175,7 +178,9 @@ static bool restarts_allowed(const struct work *work, struct mistake *mistake) {
 static bool step_ready(struct work *work, struct mistake *mistake) {
     find_stale(work);
     if (!restarts_allowed(work, mistake) ||
-        !restart_possible(&work->target, work->recipe, work->stale, work->stale_count, &work->memory, mistake))
+        !restart_possible(&work->target, work->recipe, work->stale, work->stale_count, &work->memory, mistake) ||
+        !restart_memory_keep(work->memory, work->memory_path, work->incident->id, work->listeners, work->answering,
+                             mistake))
         return false;
     const char *ways = restart_ways(work->memory);
     note(work, "%zu processes run what changes%s%s", work->stale_count, *ways != '\0' ? "; " : "", ways);
@@ -216,18 +221,22 @@ static void count_outage(struct work *work) {
         work->incident->outage = clock_nanoseconds(CLOCK_MONOTONIC) - stopped;
 }
 
+static void note_restart(struct work *work, const char *left) {
+    const char *ways = restart_ways(work->memory), *started = restart_started(work->memory);
+    note(work, "%zu processes%s%s%s%s%s%s", work->stale_count, *ways != '\0' ? "; " : "", ways,
+         left != NULL ? "; left to end by themselves: " : "", left != NULL ? left : "",
+         *started != '\0' ? "; started again: " : "", started);
+}
+
 static bool step_restart(struct work *work, struct mistake *mistake) {
     cleanup_free char *left = NULL;
     count_restarts(work);
     bool good = restart_stale(&work->target, work->recipe, work->stale, work->stale_count, work->memory,
                               RESTART_SECONDS, &left, mistake);
     count_outage(work);
-    if (!good)
-        return false;
-    const char *ways = restart_ways(work->memory);
-    note(work, "%zu processes%s%s%s%s", work->stale_count, *ways != '\0' ? "; " : "", ways,
-         left != NULL ? "; left to end by themselves: " : "", left != NULL ? left : "");
-    return true;
+    if (good)
+        note_restart(work, left);
+    return good;
 }
 
 static bool step_health(struct work *work, struct mistake *mistake) {
@@ -277,7 +286,11 @@ static bool undo_restart(struct work *work, struct mistake *mistake) {
     if (!restart_missing(work->memory, &work->target, RESTART_SECONDS, mistake))
         return false;
     work->stale_count = processes_mapping(&work->target, NULL, 0, &work->stale);
-    return step_restart(work, mistake);
+    if (!step_restart(work, mistake))
+        return false;
+    return work->lost == NULL ||
+           text_mistake(mistake, 0, "which programs ran is not known any more (%s): start those that do not run",
+                        work->lost);
 }
 
 /* A check of the recipe may hold for the fixed version alone: here it is asked whether all is as it was. */
@@ -312,6 +325,7 @@ static bool run_step(struct work *work, const char *name, bool (*make)(struct wo
     return good;
 }
 
+/* From here on nobody needs to know how programs are started again. */
 static void settle(struct work *work, enum incident_state state, const char *detail) {
     struct incident *incident = work->incident;
     char *copy = xstrdup(detail);
@@ -319,6 +333,7 @@ static void settle(struct work *work, enum incident_state state, const char *det
     incident->detail = copy;
     incident->state = state;
     journal_update(work->journal, incident);
+    unlink(work->memory_path);
 }
 
 /* Brings the target back after `why`; the old programs serve again, or a person is told. */
@@ -378,6 +393,7 @@ static bool work_begin(struct work *work, const struct config *config, struct jo
                           .incident = incident,
                           .recipe = recipe,
                           .method = method_of(recipe->method),
+                          .memory_path = configuration_memory(config, incident->id),
                           .scratch = configuration_scratch(config, incident->id)};
     return claim_open_target(incident, &work->target, mistake);
 }
@@ -391,6 +407,8 @@ static void work_end(struct work *work) {
     target_unlock_packages(&work->packages);
     target_close(&work->target);
     free(work->old_files);
+    free(work->memory_path);
+    free(work->lost);
     free(work->scratch);
     free(work->note);
 }
@@ -532,6 +550,17 @@ static bool finish(struct work *work) {
     return true;
 }
 
+/* Before the first program was stopped all that is needed was written down. */
+static void remember(struct work *work) {
+    struct mistake mistake = {0};
+    work->memory = restart_memory_read(work->memory_path, work->incident->id, &mistake);
+    if (work->memory == NULL)
+        work->lost = xstrdup(mistake.text);
+    else
+        work->listener_count = work->answering =
+            restart_memory_listeners(work->memory, &work->target, &work->listeners);
+}
+
 /* A patch that was being kept is complete; one that had begun to touch the target is taken back, which does nothing
  * twice; any other is begun anew. */
 static bool recover_work(struct work *work) {
@@ -539,8 +568,10 @@ static bool recover_work(struct work *work) {
     struct progress progress = look_at_steps(work->journal, work->incident->id);
     if (strcmp(progress.last, "keep") == 0)
         return finish(work);
-    if (progress.touched || commit_is_under_way(&work->target, work->incident->id))
+    if (progress.touched || commit_is_under_way(&work->target, work->incident->id)) {
+        remember(work);
         return roll_back(work, &why) == APPLY_ROLLED_BACK;
+    }
     if (progress.plans <= RESUMED_MOST)
         settle(work, INCIDENT_APPROVED, "the helper was ended before anything was touched: it is begun anew");
     else
@@ -576,6 +607,24 @@ static bool recover_incident(const struct config *config, struct journal *journa
     return good && locked; /* whoever is at it with the packages ends, and then it goes on */
 }
 
+/* A helper that was killed just then has left what it knew of an incident that has ended, or a part of it. */
+static void remove_memories(const struct config *config, struct journal *journal) {
+    DIR *directory = opendir(config->state);
+    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
+        struct incident incident = {0};
+        char *end;
+        if (strncmp(entry->d_name, CONFIG_MEMORY, strlen(CONFIG_MEMORY)) != 0)
+            continue;
+        int64_t id = strtoll(entry->d_name + strlen(CONFIG_MEMORY), &end, 10);
+        bool known = *end == '\0' && id > 0 && journal_read(journal, id, &incident);
+        if (!known || incident.state != INCIDENT_APPLYING)
+            unlinkat(dirfd(directory), entry->d_name, 0);
+        incident_free(&incident);
+    }
+    if (directory != NULL)
+        closedir(directory);
+}
+
 bool apply_recover(const struct config *config, struct journal *journal, struct mistake *mistake) {
     struct incident incident;
     bool good = true, busy;
@@ -586,5 +635,6 @@ bool apply_recover(const struct config *config, struct journal *journal, struct 
         good = recover_incident(config, journal, &incident, mistake);
         incident_free(&incident);
     }
+    remove_memories(config, journal);
     return good;
 }

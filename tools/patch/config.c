@@ -102,6 +102,10 @@ char *configuration_scratch(const struct config *config, int64_t incident) {
     return xasprintf("%s/stage-%" PRId64, config->state, incident);
 }
 
+char *configuration_memory(const struct config *config, int64_t incident) {
+    return xasprintf("%s/" CONFIG_MEMORY "%" PRId64, config->state, incident);
+}
+
 /* ---- who may write ---- */
 
 /* NULL, or what is wrong with who may write there. */

@@ -51,5 +51,8 @@ bool configuration_state(const struct config *config, struct mistake *mistake);
 const char *patch_mode_word(enum patch_mode mode);        /* "notify", ... */
 char *configuration_journal(const struct config *config); /* its path; the caller frees */
 char *configuration_scratch(const struct config *config, int64_t incident);
+#define CONFIG_MEMORY \
+    "restart-" /* in the state directory: how programs are started again, of each incident under way */
+char *configuration_memory(const struct config *config, int64_t incident);
 
 #endif

@@ -8,11 +8,14 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "runtime/text.h"
 #include "runtime/util.h"
 
 #define DELETED " (deleted)"
@@ -138,6 +141,30 @@ void process_facts_free(struct process_facts *processes, size_t count) {
     for (size_t i = 0; i < count; i++)
         free(processes[i].program);
     free(processes);
+}
+
+/* ---- telling them ---- */
+
+static const struct {
+    const char *name;
+    int number;
+} signals[] = {{"HUP", SIGHUP},   {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2},
+               {"TERM", SIGTERM}, {"KILL", SIGKILL}, {"CONT", SIGCONT}, {"ALRM", SIGALRM}, {"WINCH", SIGWINCH}};
+
+bool process_signal(const struct process_facts *process, const char *name, struct mistake *mistake) {
+    int number = 0;
+    if (strncmp(name, "SIG", 3) == 0)
+        name += 3;
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        if (strcmp(signals[i].name, name) == 0)
+            number = signals[i].number;
+    if (number == 0)
+        return text_mistake(mistake, 0, "the signal \"%s\" is not known", name);
+    cleanup_fd int handle = pidfd_open(process->process, 0);
+    if (handle < 0 || !process_is(process->process, process->start) || pidfd_send_signal(handle, number, NULL, 0) != 0)
+        return text_mistake(mistake, 0, "cannot send %s to process %d of \"%s\": it has ended", name,
+                            (int)process->process, process->program);
+    return true;
 }
 
 /* ---- what they map ---- */

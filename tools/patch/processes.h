@@ -54,6 +54,9 @@ struct process_facts {
 size_t processes_all(const struct target *target, struct process_facts **processes);
 void process_facts_free(struct process_facts *processes, size_t count);
 
+/* Sends "HUP", "SIGTERM", ... to this very process; false and a mistake where it has ended. */
+bool process_signal(const struct process_facts *process, const char *name, struct mistake *mistake);
+
 /* Whether others reach it at an address: a listening, or an unconnected datagram socket. */
 bool process_serves(pid_t process);
 /* Whether both have the same listening socket open. */

@@ -15,6 +15,7 @@
 
 #include "runtime/text.h"
 #include "runtime/util.h"
+#include "tools/patch/form.h"
 #include "tools/patch/groups.h"
 #include "tools/patch/proc.h"
 #include "tools/patch/restart_memory.h"
@@ -154,12 +155,6 @@ static void choose(const struct work *work, struct instance *instance) {
     if (said->signal != NULL)
         instance->signal = said->signal;
     instance->command = said->command;
-}
-
-static void texts_free(char **texts) {
-    for (size_t i = 0; texts != NULL && texts[i] != NULL; i++)
-        free(texts[i]);
-    free(texts);
 }
 
 /* What has lost its protection since gets it again. */
@@ -412,7 +407,7 @@ char *restart_describe(const struct target *target, const struct recipe *recipe,
 
 /* ---- remembering ---- */
 
-/* How the program is started while nothing of it runs; NULL where somebody else does that. */
+/* How the program is started while nothing of it runs. */
 static void remember(const struct work *work, const struct instance *instance, struct restart_memory *memory) {
     char *const *start = instance->how == RESTART_COMMAND ? instance->command : instance->service.arguments;
     char *const line[] = {"/bin/sh", "-c", instance->row != NULL ? (char *)(uintptr_t)instance->row->command : NULL,
@@ -425,8 +420,11 @@ static void remember(const struct work *work, const struct instance *instance, s
     if (start == NULL && instance->how != RESTART_SIGNAL &&
         service_find(work->target, instance->first, &hint, &service, &ignored))
         start = service.arguments;
-    const struct restart_facts facts = {start, instance->environment, instance->how == RESTART_SIGNAL,
-                                        instance->protected};
+    const struct restart_facts facts = {.command = start,
+                                        .environment = instance->environment,
+                                        .stop = instance->service.stop,
+                                        .supervised = instance->how == RESTART_SIGNAL,
+                                        .protected = instance->protected};
     restart_memory_add(memory, work->target, instance->first, &facts);
     service_free(&service);
 }
@@ -448,28 +446,6 @@ bool restart_possible(const struct target *target, const struct recipe *recipe, 
 }
 
 /* ---- doing it ---- */
-
-static const struct {
-    const char *name;
-    int number;
-} signals[] = {{"HUP", SIGHUP},   {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2},
-               {"TERM", SIGTERM}, {"KILL", SIGKILL}, {"CONT", SIGCONT}, {"ALRM", SIGALRM}, {"WINCH", SIGWINCH}};
-
-static bool send_signal(const struct process_facts *process, const char *name, struct mistake *mistake) {
-    int number = 0;
-    if (strncmp(name, "SIG", 3) == 0)
-        name += 3;
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
-        if (strcmp(signals[i].name, name) == 0)
-            number = signals[i].number;
-    if (number == 0)
-        return text_mistake(mistake, 0, "the signal \"%s\" is not known", name);
-    cleanup_fd int handle = pidfd_open(process->process, 0);
-    if (handle < 0 || !process_is(process->process, process->start) || pidfd_send_signal(handle, number, NULL, 0) != 0)
-        return text_mistake(mistake, 0, "cannot send %s to process %d of \"%s\": it has ended", name,
-                            (int)process->process, process->program);
-    return true;
-}
 
 /* Sleeps until the process ends, or a moment has passed: what else is waited for gives no sign. */
 static void wait_moment(pid_t process) {
@@ -559,21 +535,21 @@ static bool run_given(const struct work *work, const struct instance *instance, 
 static bool do_upgrade(const struct work *work, const struct instance *instance, struct mistake *mistake) {
     if (instance->command != NULL)
         return run_given(work, instance, mistake);
-    if (!send_signal(instance->first, instance->signal, mistake))
+    if (!process_signal(instance->first, instance->signal, mistake))
         return false;
     if (!wait_for_successor(work, instance))
         return text_mistake(mistake, 0, "\"%s\" did not start its new binary at %s: see its log",
                             instance->first->program, instance->signal);
-    return send_signal(instance->first, "QUIT", mistake);
+    return process_signal(instance->first, "QUIT", mistake);
 }
 
 static bool do_reload(const struct work *work, const struct instance *instance, struct mistake *mistake) {
     return instance->command != NULL ? run_given(work, instance, mistake)
-                                     : send_signal(instance->first, instance->signal, mistake);
+                                     : process_signal(instance->first, instance->signal, mistake);
 }
 
 static bool stop_and_start(const struct work *work, const struct instance *instance, struct mistake *mistake) {
-    if (!send_signal(instance->first, instance->service.stop, mistake))
+    if (!process_signal(instance->first, instance->service.stop, mistake))
         return false;
     if (!wait_for_end(work, instance))
         return text_mistake(mistake, 0, "\"%s\" did not end in time at %s", instance->first->program,
@@ -589,7 +565,7 @@ static bool do_service(const struct work *work, const struct instance *instance,
 
 static bool do_signal(const struct work *work, const struct instance *instance, struct mistake *mistake) {
     (void)work;
-    return send_signal(instance->first, instance->signal, mistake);
+    return process_signal(instance->first, instance->signal, mistake);
 }
 
 /* A service stays accounted for, and limited, as it was; where its groups cannot be joined, it is among ours. systemd
@@ -603,7 +579,10 @@ static void find_groups(const struct work *work, struct instance *instance) {
 static bool do_restart(const struct work *work, struct instance *instance, struct mistake *mistake) {
     bool hands_on = (instance->how == RESTART_UPGRADE || instance->how == RESTART_RELOAD) && instance->command == NULL;
     find_groups(work, instance);
-    restart_memory_touches(work->memory, !hands_on);
+    if (work->memory != NULL && restart_memory_find(work->memory, instance->first) == NULL)
+        remember(work, instance, work->memory);
+    if (!restart_memory_touches(work->memory, work->target, instance->first, !hands_on, mistake))
+        return false;
     switch (instance->how) {
     case RESTART_UPGRADE: return do_upgrade(work, instance, mistake);
     case RESTART_RELOAD: return do_reload(work, instance, mistake);
@@ -713,7 +692,7 @@ static void end_draining(const struct work *work) {
             process.program = stale[i].program;
             if ((instance->how == RESTART_UPGRADE || instance->how == RESTART_RELOAD) &&
                 is_stale(instance, stale[i].process) && !may_stay(instance, &stale[i]))
-                send_signal(&process, "TERM", &ignored);
+                process_signal(&process, "TERM", &ignored);
         }
     stale_processes_free(stale, count);
 }

@@ -33,6 +33,18 @@ char *restart_describe(const struct target *target, const struct recipe *recipe,
 
 /* What is needed to start programs again that a patch has ended: taken down before anything is touched. */
 struct restart_memory;
+void restart_memory_free(struct restart_memory *memory); /* NULL: nothing */
+
+/* Writes it to a file that root alone can read, and again before each program is ended, so that a helper that comes after
+ * this one was killed finds it; with it the addresses that answered. Environments hold secrets: whoever ends the incident
+ * removes the file. */
+bool restart_memory_keep(struct restart_memory *memory, const char *path, int64_t incident,
+                         const struct listener *listeners, size_t count, struct mistake *mistake);
+/* What a helper that was killed has kept of this incident, or NULL and a mistake. */
+struct restart_memory *restart_memory_read(const char *path, int64_t incident, struct mistake *mistake);
+/* The addresses that answered, to be asked again; the caller frees with listeners_free. */
+size_t restart_memory_listeners(const struct restart_memory *memory, const struct target *target,
+                                struct listener **listeners);
 
 /* Whether restart_stale knows a way for all of them; else the mistake says what the recipe has to give. Changes
  * nothing. `memory` (may be NULL) gets what restart_missing needs. */
@@ -40,14 +52,15 @@ bool restart_possible(const struct target *target, const struct recipe *recipe, 
                       size_t count, struct restart_memory **memory, struct mistake *mistake);
 
 /* In a roll-back, before restart_stale: starts the programs of which nothing runs any more, as their services do, or with
- * the command line, environment, user and directory that they had. */
+ * the command line, environment, user and directory that they had; and ends and starts those that a helper that was killed
+ * may have told to end. Where that memory was on disk, what they write to standard output goes nowhere. */
 bool restart_missing(struct restart_memory *memory, const struct target *target, unsigned timeout_seconds,
                      struct mistake *mistake);
+const char *restart_started(const struct restart_memory *memory); /* what it started, for people; "": nothing */
 /* "PROGRAM: how, by what: why; ...", of the last restart, or as it will be; "" without a memory. */
 const char *restart_ways(const struct restart_memory *memory);
 /* CLOCK_MONOTONIC, nanoseconds: when the first program was stopped; 0: none was, or sockets were handed on. */
 uint64_t restart_stopped(const struct restart_memory *memory);
-void restart_memory_free(struct restart_memory *memory); /* NULL: nothing */
 
 /* Restarts what runs old code, one program after the other, and waits until none of these processes maps the old files
  * and a new one runs. What is protected by libpinion.so, or was so before the patch, has to be so again, or it is a

@@ -14,56 +14,45 @@
 
 #include "runtime/text.h"
 #include "runtime/util.h"
+#include "tools/patch/form.h"
 #include "tools/patch/proc.h"
 #include "tools/patch/service.h"
 #include "tools/process.h"
 
 #define POLL_MILLISECONDS 20
 
-struct remembered {
-    char *program;
-    char **start; /* NULL: it is not known how */
-    char **environment;
-    char **given; /* for commands that restart it */
-    bool supervised, as_itself, protected;
-    struct command_identity identity;
-};
-
-struct restart_memory {
-    struct remembered *items;
-    size_t count;
-    bool last;
-    char *ways;
-    uint64_t touched, stopped; /* when the first program was told to restart, and the first one ended; or 0 */
-};
-
 struct restart_memory *restart_memory_make(void) {
     return xcalloc(1, sizeof(struct restart_memory));
 }
 
-static void texts_free(char **texts) {
-    for (size_t i = 0; texts != NULL && texts[i] != NULL; i++)
-        free(texts[i]);
-    free(texts);
+static void remembered_free(struct remembered *item) {
+    for (size_t i = 0; i < 2; i++)
+        if (item->identity.outputs[i] >= 0)
+            close(item->identity.outputs[i]);
+    texts_free(item->command);
+    texts_free(item->environment);
+    texts_free(item->given);
+    free(item->identity.groups);
+    free(item->identity.directory);
+    free(item->stop);
+    free(item->old);
+    free(item->program);
 }
 
 void restart_memory_free(struct restart_memory *memory) {
-    for (size_t i = 0; memory != NULL && i < memory->count; i++) {
-        struct remembered *item = &memory->items[i];
-        for (size_t j = 0; j < 2; j++)
-            if (item->identity.outputs[j] >= 0)
-                close(item->identity.outputs[j]);
-        texts_free(item->start);
-        texts_free(item->environment);
-        texts_free(item->given);
-        free(item->identity.groups);
-        free(item->identity.directory);
-        free(item->program);
+    if (memory == NULL)
+        return;
+    for (size_t i = 0; i < memory->count; i++)
+        remembered_free(&memory->items[i]);
+    for (size_t i = 0; i < memory->listener_count; i++) {
+        free(memory->listeners[i].program);
+        free(memory->listeners[i].address);
     }
-    if (memory != NULL) {
-        free(memory->items);
-        free(memory->ways);
-    }
+    free(memory->items);
+    free(memory->listeners);
+    free(memory->path);
+    free(memory->ways);
+    free(memory->started);
     free(memory);
 }
 
@@ -80,26 +69,11 @@ uint64_t restart_stopped(const struct restart_memory *memory) {
     return memory != NULL ? memory->stopped : 0;
 }
 
-void restart_memory_touches(struct restart_memory *memory, bool stops) {
-    if (memory != NULL && memory->touched == 0)
-        memory->touched = clock_nanoseconds(CLOCK_MONOTONIC);
-    if (memory != NULL && memory->stopped == 0 && stops)
-        memory->stopped = clock_nanoseconds(CLOCK_MONOTONIC);
+const char *restart_started(const struct restart_memory *memory) {
+    return memory != NULL && memory->started != NULL ? memory->started : "";
 }
 
 /* ---- taking down ---- */
-
-/* What restarts it starts it as well, but for these words, which may want it running. */
-static char **copy_start(char *const *texts) {
-    char **copy = NULL;
-    size_t count = 0;
-    for (; *texts != NULL; texts++) {
-        bool verb = count == 1 && (strcmp(*texts, "restart") == 0 || strcmp(*texts, "try-restart") == 0);
-        *array_append(copy, count) = xstrdup(verb ? "start" : *texts);
-    }
-    *array_append(copy, count) = NULL;
-    return copy;
-}
 
 static char **copy_texts(char *const *texts) {
     char **copy = NULL;
@@ -110,7 +84,7 @@ static char **copy_texts(char *const *texts) {
     return copy;
 }
 
-static void read_groups(const char *line, struct command_identity *identity) {
+static void read_all_groups(const char *line, struct command_identity *identity) {
     for (;;) {
         char *end;
         unsigned long group = strtoul(line, &end, 10);
@@ -150,7 +124,7 @@ static bool read_identity(const struct target *target, pid_t process, struct com
     identity->user = users[0] == users[1] && users[1] == users[2] ? users[1] : users[users[0] == 0];
     identity->group = groups[1];
     identity->no_new_privileges = strtoul(process_status(status, "\nNoNewPrivs:"), NULL, 10) == 1;
-    read_groups(process_status(status, "\nGroups:"), identity);
+    read_all_groups(process_status(status, "\nGroups:"), identity);
     read_directory(target, process, identity);
     return true;
 }
@@ -161,18 +135,67 @@ void restart_memory_add(struct restart_memory *memory, const struct target *targ
     *item = (struct remembered){.program = xstrdup(process->program),
                                 .given = copy_texts(facts->environment),
                                 .supervised = facts->supervised,
+                                .as_itself = facts->command == NULL,
                                 .protected = facts->protected,
-                                .as_itself = facts->start == NULL,
-                                .identity.outputs = {-1, -1}};
+                                .identity.outputs = {-1, -1},
+                                .first = {process->process, process->start}};
     if (facts->supervised)
         return;
-    if (facts->start != NULL) {
-        item->start = copy_start(facts->start);
+    if (facts->command != NULL) {
+        item->command = copy_texts(facts->command);
         item->environment = copy_texts(facts->environment);
+        item->stop = facts->stop != NULL ? xstrdup(facts->stop) : NULL;
     } else if (process->inner != 1 && read_identity(target, process->process, &item->identity)) {
-        item->start = service_arguments(target, process);
+        item->command = service_arguments(target, process);
         item->environment = service_own_environment(target, process->process);
     }
+}
+
+/* ---- telling ---- */
+
+static bool is_identity(const struct process_identity *identity, const struct process_facts *process) {
+    return identity->process == process->process && identity->start == process->start;
+}
+
+/* Of several that run one program, the very one, or one that has another process now. */
+struct remembered *restart_memory_find(struct restart_memory *memory, const struct process_facts *process) {
+    struct remembered *found = NULL;
+    for (size_t i = 0; i < memory->count; i++) {
+        struct remembered *item = &memory->items[i];
+        if (is_identity(&item->first, process))
+            return item;
+        if (found == NULL && strcmp(item->program, process->program) == 0 &&
+            !process_is(item->first.process, item->first.start))
+            found = item;
+    }
+    return found;
+}
+
+/* What is there of the program before it is told to end: whatever comes later is new. */
+static void note_old(struct remembered *item, const struct target *target, const struct process_facts *process) {
+    struct process_facts *all;
+    size_t count = processes_all(target, &all);
+    item->first = (struct process_identity){process->process, process->start};
+    item->old_count = 0;
+    *array_append(item->old, item->old_count) = item->first;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(all[i].program, item->program) == 0 && !is_identity(&item->first, &all[i]))
+            *array_append(item->old, item->old_count) = (struct process_identity){all[i].process, all[i].start};
+    process_facts_free(all, count);
+}
+
+bool restart_memory_touches(struct restart_memory *memory, const struct target *target,
+                            const struct process_facts *process, bool stops, struct mistake *mistake) {
+    if (memory == NULL)
+        return true;
+    if (memory->touched == 0)
+        memory->touched = clock_nanoseconds(CLOCK_MONOTONIC);
+    struct remembered *item = stops ? restart_memory_find(memory, process) : NULL;
+    if (item != NULL)
+        note_old(item, target, process);
+    if (stops && memory->stopped == 0)
+        memory->stopped = clock_nanoseconds(CLOCK_MONOTONIC);
+    return restart_memory_save(memory, mistake);
 }
 
 /* ---- protection ---- */
@@ -218,23 +241,33 @@ char *restart_memory_unprotected(const struct restart_memory *memory, const stru
 
 /* ---- starting ---- */
 
-static bool runs(const struct target *target, const char *program) {
-    struct process_facts *all;
-    bool found = false;
-    size_t count = processes_all(target, &all);
-    for (size_t i = 0; i < count; i++)
-        found = found || strcmp(all[i].program, program) == 0;
-    process_facts_free(all, count);
-    return found;
+static bool is_old(const struct remembered *item, const struct process_facts *process) {
+    for (size_t i = 0; i < item->old_count; i++)
+        if (is_identity(&item->old[i], process))
+            return true;
+    return false;
 }
 
-static bool start_again(const struct remembered *item, const struct target *target, unsigned timeout_seconds,
-                        struct mistake *mistake) {
-    uint64_t deadline = clock_nanoseconds(CLOCK_MONOTONIC) + timeout_seconds * 1000000000ull;
-    if (item->start == NULL)
-        return text_mistake(mistake, 0, "\"%s\" does not run any more, and nothing tells how it was started: start it",
-                            item->program);
-    struct command command = {.arguments = (const char *const *)item->start,
+static bool still_runs(const struct remembered *item) {
+    return process_is(item->first.process, item->first.start);
+}
+
+/* Of what was told to end workers may go on for a while: that is not it. */
+static bool is_missing(const struct remembered *item, const struct target *target) {
+    struct process_facts *all;
+    if (item->old_count > 0 && still_runs(item))
+        return false;
+    size_t count = processes_all(target, &all);
+    bool found = false;
+    for (size_t i = 0; i < count; i++)
+        found = found || (strcmp(all[i].program, item->program) == 0 && !is_old(item, &all[i]));
+    process_facts_free(all, count);
+    return !found;
+}
+
+static bool run(const struct remembered *item, const struct target *target, char *const *arguments,
+                unsigned timeout_seconds, struct mistake *mistake) {
+    struct command command = {.arguments = (const char *const *)arguments,
                               .environment = (const char *const *)item->environment,
                               .timeout_seconds = timeout_seconds,
                               .service = true,
@@ -242,23 +275,91 @@ static bool start_again(const struct remembered *item, const struct target *targ
     struct command_result result;
     bool good = target_run(target, &command, &result, mistake);
     command_result_free(&result);
-    while (good && !runs(target, item->program)) {
+    return good;
+}
+
+/* What restarts it starts it as well, but for these words, which may want it running. */
+static char **start_of(const struct remembered *item) {
+    char **start = copy_texts(item->command);
+    if (item->as_itself || start[0] == NULL || start[1] == NULL ||
+        (strcmp(start[1], "restart") != 0 && strcmp(start[1], "try-restart") != 0))
+        return start;
+    free(start[1]);
+    start[1] = xstrdup("start");
+    return start;
+}
+
+static void note_started(struct restart_memory *memory, const struct remembered *item) {
+    char *text = xasprintf("%s%s%s%s", restart_started(memory), memory->started != NULL ? ", " : "", item->program,
+                           memory->found && item->as_itself ? " (what it writes to standard output goes nowhere)" : "");
+    free(memory->started);
+    memory->started = text;
+}
+
+/* Two may be at it, where what a helper that was killed had begun goes on: what counts is that it runs. */
+static bool start_again(struct restart_memory *memory, const struct remembered *item, const struct target *target,
+                        unsigned timeout_seconds, struct mistake *mistake) {
+    uint64_t deadline = clock_nanoseconds(CLOCK_MONOTONIC) + timeout_seconds * 1000000000ull;
+    if (item->command == NULL)
+        return text_mistake(mistake, 0, "\"%s\" does not run any more, and nothing tells how it was started: start it",
+                            item->program);
+    char **start = start_of(item);
+    bool good = run(item, target, start, timeout_seconds, mistake);
+    texts_free(start);
+    while (good && is_missing(item, target)) {
         if (clock_nanoseconds(CLOCK_MONOTONIC) > deadline)
             return text_mistake(mistake, 0, "\"%s\" did not start again: see its log", item->program);
         poll(NULL, 0, POLL_MILLISECONDS);
     }
-    return good;
+    if (!good && is_missing(item, target))
+        return false;
+    note_started(memory, item);
+    return true;
 }
 
+/* A helper was killed when it had told the program to end, or was about to: it is told once more. What does not end in
+ * time serves on. */
+static bool end_again(struct restart_memory *memory, const struct remembered *item, const struct target *target,
+                      unsigned timeout_seconds, struct mistake *mistake) {
+    uint64_t deadline = clock_nanoseconds(CLOCK_MONOTONIC) + timeout_seconds * 1000000000ull;
+    const struct process_facts first = {
+        .process = item->first.process, .start = item->first.start, .program = item->program};
+    struct mistake ended;
+    if (item->stop == NULL && (item->as_itself || item->command == NULL))
+        return true;
+    if (item->stop == NULL) {
+        note_started(memory, item);
+        return run(item, target, item->command, timeout_seconds, mistake);
+    }
+    process_signal(&first, item->stop, &ended);
+    while (still_runs(item) && clock_nanoseconds(CLOCK_MONOTONIC) < deadline)
+        poll(NULL, 0, POLL_MILLISECONDS);
+    return true;
+}
+
+static bool bring_back(struct restart_memory *memory, const struct remembered *item, const struct target *target,
+                       unsigned timeout_seconds, struct mistake *mistake) {
+    if (item->supervised)
+        return true;
+    if (memory->found && item->old_count > 0 && still_runs(item) &&
+        !end_again(memory, item, target, timeout_seconds, mistake))
+        return false;
+    if (!is_missing(item, target))
+        return true;
+    memory->stopped = memory->stopped != 0 ? memory->stopped : memory->touched;
+    return start_again(memory, item, target, timeout_seconds, mistake);
+}
+
+/* One that does not come back keeps no other from it. */
 bool restart_missing(struct restart_memory *memory, const struct target *target, unsigned timeout_seconds,
                      struct mistake *mistake) {
+    struct mistake first = {.line = 0};
     bool good = true;
     if (memory != NULL)
         memory->last = true;
-    for (size_t i = 0; memory != NULL && i < memory->count && good; i++)
-        if (!memory->items[i].supervised && !runs(target, memory->items[i].program)) {
-            memory->stopped = memory->stopped != 0 ? memory->stopped : memory->touched;
-            good = start_again(&memory->items[i], target, timeout_seconds, mistake);
-        }
-    return good;
+    for (size_t i = 0; memory != NULL && i < memory->count; i++)
+        if (!bring_back(memory, &memory->items[i], target, timeout_seconds,
+                        good ? &first : &(struct mistake){.line = 0}))
+            good = false;
+    return good || text_mistake(mistake, 0, "%s", first.text);
 }
