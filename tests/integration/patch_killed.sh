@@ -152,13 +152,6 @@ end_between() {
     server=/usr/sbin/sample-server
 }
 
-# recipes_with NAME EXPRESSION: a directory with the recipe, changed by sed and signed again; sets $recipes.
-recipes_with() {
-    recipes=$work/$1.recipes
-    mkdir "$recipes" && sed "$2" "$work/drafts/sample-lookup.recipe" >"$recipes/sample-lookup.recipe" &&
-        "$pinion" recipe sign --key "$work/key" "$recipes/sample-lookup.recipe" >/dev/null
-}
-
 # A daemon that no service and no script starts: the same command line does. It goes by the name of one that is known to
 # end at SIGTERM.
 new_daemon() {
@@ -217,7 +210,7 @@ end_between
 # Another user's, which nothing but its own command line starts, and which ends where it should have reloaded.
 echo "# user-ended"
 new_tree user-ended
-recipes_with user 's/signal = "HUP"/signal = "TERM"/'
+recipe_with user 's/signal = "HUP"/signal = "TERM"/'
 write_init 'cd /srv' "KEPT=for-ever LD_PRELOAD=/usr/local/lib/libpinion.so \\
     setpriv --reuid 33 --regid 34 --groups 35,36 --no-new-privs $server ${address#*:} &"
 write_configuration auto
@@ -238,7 +231,7 @@ end_between
 service_ended() {
     echo "# service-ended-$1"
     new_tree "service-ended-$1"
-    recipes_with "service-$1" 's/how = "reload"; signal = "HUP";/how = "service";/'
+    recipe_with "service-$1" 's/how = "reload"; signal = "HUP";/how = "service";/'
     cat >"$tree/etc/init.d/sample" <<END
 #!/bin/sh
 # Starts $server.
