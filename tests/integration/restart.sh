@@ -298,7 +298,13 @@ expect first-process-of-a-container-is-not-stopped 2 'stopping it ends the conta
 [ "$( (ask) 2>/dev/null)" = two ] && kill -0 "$server" && [ ! -e "$root/srv/actions" ]
 report container-is-left-alone $?
 recipe none 'restart = ( { program = "/usr/bin/server"; how = "none"; } );' libgreet.three=/usr/lib/libgreet.so
+mkdir -p "$root/run/systemd/system"
+printf '#!/bin/sh\necho "$*" >>/srv/units\n' >"$root/bin/systemctl"
+chmod 755 "$root/bin/systemctl"
 expect container-is-patched-without-a-restart 0 patched "$pinion" patch apply none.recipe --config conf --root "$root"
+[ "$(cat "$root/srv/units")" = daemon-reload ]
+report systemd-is-told-of-new-units $?
+rm -r "$root/run/systemd"
 [ "$( (ask) 2>/dev/null)" = two ] && kill -0 "$server"
 report container-goes-on $?
 kill -KILL "$server" && { wait; } 2>/dev/null

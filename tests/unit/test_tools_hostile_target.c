@@ -144,7 +144,7 @@ static bool check_one_container(void) {
         return false;
     pid_t container = fork();
     if (container == 0) {
-        if (unshare(CLONE_NEWNS) != 0)
+        if (unshare(CLONE_NEWNS) != 0 || chroot("/tmp") != 0)
             _exit(1);
         pid_t middle = fork();
         if (middle == 0) {
@@ -153,7 +153,7 @@ static bool check_one_container(void) {
                 pid_t self = getpid();
                 while (getppid() != 1)
                     usleep(1000);
-                if (chroot(work) == 0 && write(told[1], &self, sizeof self) == sizeof self)
+                if (chroot(work + strlen("/tmp")) == 0 && write(told[1], &self, sizeof self) == sizeof self)
                     for (;;)
                         pause();
             }
@@ -180,6 +180,31 @@ static bool check_one_container(void) {
 static void test_a_container_is_one_target(void **state) {
     (void)state;
     apart(check_one_container);
+}
+
+/* A service to which its manager has given a mount namespace with less in it is of the system all the same. */
+static bool check_service(void) {
+    struct incident incident = {.id = 1};
+    pid_t service = fork();
+    if (service == 0) {
+        if (unshare(CLONE_NEWNS) != 0 || mount(work, "/usr", NULL, MS_BIND, NULL) != 0)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    incident.sender = service;
+    while (waitpid(service, NULL, WNOHANG) == 0 && process_shares(service, PROCESS_OURS, "ns/mnt"))
+        usleep(1000);
+    bool good = HOLDS(claim_target(&incident)) && HOLDS(incident.target == 0) && HOLDS(strcmp(incident.root, "") == 0);
+    free(incident.root);
+    kill(service, SIGKILL);
+    waitpid(service, NULL, 0);
+    return good;
+}
+
+static void test_a_service_with_less_in_sight_is_of_the_system(void **state) {
+    (void)state;
+    apart(check_service);
 }
 
 /* Open to all by no second call, which would name what somebody has put there meanwhile. */
@@ -525,6 +550,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number_of_another_process_is_not_entered),
         cmocka_unit_test(test_a_container_is_one_target),
+        cmocka_unit_test(test_a_service_with_less_in_sight_is_of_the_system),
         cmocka_unit_test(test_the_socket_is_open_from_the_start),
         cmocka_unit_test(test_words_of_the_target_command_no_terminal),
         cmocka_unit_test(test_commands_have_what_the_container_has),

@@ -100,6 +100,13 @@ void claim_check(struct incident *incident, const struct ucred *sender) {
 
 /* ---- the target ---- */
 
+/* A service manager gives its services mount namespaces, in which less can be written or seen: with the same root directory
+ * as the first process they are of the same system, which only that one sees as it is. */
+static bool has_system_of(pid_t process, pid_t other) {
+    cleanup_free char *status = process_shares(process, other, "root") ? process_text(other, "status") : NULL;
+    return status != NULL && process_inner(status) == 1;
+}
+
 /* A container is its mount namespace, and is named by the process that has been there longest. Its programs may change
  * their root once more, or leave their parents: they would be as many targets as they like, each with its own first
  * attempt. A process that came in from outside, with more power, came later. */
@@ -109,7 +116,8 @@ static pid_t first_there(pid_t process) {
     pid_t first = process_start(process, &oldest) ? process : 0;
     for (struct dirent *entry; first != 0 && directory != NULL && (entry = readdir(directory)) != NULL;) {
         pid_t each = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (each <= 0 || !process_shares(each, process, "ns/mnt") || !process_shares(each, process, "ns/pid") ||
+        if (each <= 0 || !process_shares(each, process, "ns/pid") ||
+            (!process_shares(each, process, "ns/mnt") && !has_system_of(process, each)) ||
             !process_start(each, &start) || start > oldest || (start == oldest && each > first))
             continue;
         first = each;
@@ -135,17 +143,19 @@ bool claim_target(struct incident *incident) {
     char root[PATH_MAX];
     if (is_foreign(incident->sender))
         return false;
-    cleanup_free char *link = xasprintf("/proc/%d/root", (int)incident->sender);
+    pid_t first = first_there(incident->sender);
+    pid_t seen_by = process_shares(incident->sender, PROCESS_OURS, "ns/mnt") ? incident->sender : first;
+    cleanup_free char *link = xasprintf("/proc/%d/root", (int)seen_by);
     ssize_t length = readlink(link, root, sizeof root - 1);
     if (length < 0)
         return false;
     root[length] = '\0';
     free(incident->root);
-    if (process_shares(incident->sender, PROCESS_OURS, "ns/mnt")) {
-        incident->root = xstrdup(process_shares(incident->sender, PROCESS_OURS, "root") ? "" : root);
+    if (process_shares(seen_by, PROCESS_OURS, "ns/mnt")) {
+        incident->root = xstrdup(process_shares(seen_by, PROCESS_OURS, "root") ? "" : root);
         return is_same(incident);
     }
-    incident->target = first_there(incident->sender);
+    incident->target = first;
     incident->root = xasprintf("/proc/%d/root", (int)incident->target);
     return process_start(incident->target, &incident->target_start) && is_same(incident);
 }

@@ -744,6 +744,8 @@ bool restart_stale(const struct target *target, const struct recipe *recipe, con
     bool good = check_ways(&work, mistake);
     if (good && memory != NULL)
         restart_memory_set_ways(memory, tell_ways(&work));
+    if (good && work.count > 0)
+        service_read_units(target);
     for (size_t i = 0; i < work.count && good; i++)
         good = is_left(&work.instances[i]) || do_restart(&work, &work.instances[i], mistake);
     good = good && wait_for_new(&work, mistake);

@@ -347,6 +347,7 @@ static bool bring_back(struct restart_memory *memory, const struct remembered *i
     if (!is_missing(item, target))
         return true;
     memory->stopped = memory->stopped != 0 ? memory->stopped : memory->touched;
+    service_read_units(target);
     return start_again(memory, item, target, timeout_seconds, mistake);
 }
 

@@ -67,9 +67,14 @@ static char *unit_of(pid_t process) {
     return NULL;
 }
 
+static const char manager[] = "/bin/systemctl";
+
+static bool has_manager(const struct target *target) {
+    return is_there(target, "/run/systemd/system") && is_there(target, manager);
+}
+
 static char *find_name(const struct target *target, const struct process_facts *process) {
-    bool runs = is_there(target, "/run/systemd/system") && is_there(target, "/bin/systemctl");
-    return runs ? unit_of(process->process) : NULL;
+    return has_manager(target) ? unit_of(process->process) : NULL;
 }
 
 bool service_has_unit(const struct target *target, const struct process_facts *process) {
@@ -81,8 +86,13 @@ static bool find_unit(const struct target *target, const struct process_facts *p
     cleanup_free char *unit = find_name(target, process);
     if (unit == NULL)
         return false;
-    set_arguments(service, (const char *const[]){"/bin/systemctl", "try-restart", unit, NULL});
+    set_arguments(service, (const char *const[]){manager, "try-restart", unit, NULL});
     return true;
+}
+
+void service_read_units(const struct target *target) {
+    if (has_manager(target))
+        (void)ask(target, (const char *const[]){manager, "daemon-reload", NULL});
 }
 
 /* ---- scripts ---- */

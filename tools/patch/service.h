@@ -24,6 +24,9 @@ void service_free(struct service *service);
 /* Whether it is one of systemd's. */
 bool service_has_unit(const struct target *target, const struct process_facts *process);
 
+/* Where systemd runs the target: units that changed count from now on, as after the installation of a package. */
+void service_read_units(const struct target *target);
+
 /* The command line that the process was started with, or NULL where it has put a title in its place. It is the process's
  * own word: good for starting it again with no more than it has. */
 char **service_arguments(const struct target *target, const struct process_facts *process);
