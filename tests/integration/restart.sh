@@ -341,10 +341,13 @@ report journal-tells-the-way-that-was-taken $? "$(cat shown)"
 report time-between-stop-and-start-is-an-outage $? "$(cat newest.json)"
 protected && [ "$(cat "$root/srv/actions")" = restart ] && [ "$( (ask) 2>/dev/null)" = two ]
 report server-with-a-title-stays-protected $?
-if [ -n "$group" ]; then
-    [ "$(cat "$group/cgroup.procs")" = "$running" ]
-    report server-stays-in-its-control-group $? "$(cat "$group/cgroup.procs"), not $running"
-fi
+stays_in_its_group() {
+    if [ -n "$group" ]; then
+        [ "$(cat "$group/cgroup.procs")" = "$running" ]
+        report "$1" $? "$(cat "$group/cgroup.procs"), not $running"
+    fi
+}
+stays_in_its_group server-stays-in-its-control-group
 [ -n "$(find "/proc/$running/fd" -lname "*/srv/log")" ]
 report its-log-stays-the-same $? "$(ls -l "/proc/$running/fd")"
 recipe reload 'restart = ( { program = "/usr/bin/server"; how = "reload"; signal = "HUP"; } );' server.broken=/usr/bin/server
@@ -352,6 +355,7 @@ expect service-that-ends-is-rolled-back 1 'did not start again|no longer serves'
     "$pinion" patch apply reload.recipe --config conf --root "$root"
 protected && [ "$(tail -n 1 "$root/srv/actions")" = start ] && [ "$( (ask) 2>/dev/null)" = two ]
 report service-that-ended-is-started-by-its-script $? "$(cat "$root/srv/actions")"
+stays_in_its_group service-that-ended-is-started-in-its-control-group
 recipe again '' libgreet.three=/usr/lib/libgreet.so
 echo once >"$root/srv/bare"
 expect script-that-drops-the-protection-is-rolled-back 1 'came back without libpinion.so' \

@@ -58,6 +58,7 @@ static struct restart_memory *make(void) {
                                    .environment = texts("LD_PRELOAD=/x.so", "PASSWORD=two words", "EMPTY="),
                                    .given = texts("LD_PRELOAD=/x.so", NULL, NULL),
                                    .stop = xstrdup("TERM"),
+                                   .groups = xstrdup("0::/service"),
                                    .protected = true,
                                    .identity.outputs = {-1, -1},
                                    .first = {100, 5000}};
@@ -103,6 +104,8 @@ static void test_comes_back_as_it_was(void **state) {
     assert_int_equal(memory->count, 2);
     assert_string_equal(memory->items[0].environment[1], "PASSWORD=two words");
     assert_string_equal(memory->items[0].stop, "TERM");
+    assert_string_equal(memory->items[0].groups, "0::/service");
+    assert_null(memory->items[1].groups);
     assert_true(memory->items[0].protected && !memory->items[0].as_itself && !memory->items[0].supervised);
     assert_int_equal(memory->items[0].old[1].process, 101);
     assert_string_equal(memory->items[1].command[1], "");

@@ -62,10 +62,10 @@ static bool is_line_of(const char *line, const char *text) {
     return false;
 }
 
-bool groups_open(struct groups *groups, pid_t process, struct mistake *mistake) {
+bool groups_open_told(struct groups *groups, const char *told, struct mistake *mistake) {
     *groups = (struct groups){.count = 0};
     cleanup_free char *ours = process_text(PROCESS_OURS, "cgroup");
-    cleanup_free char *text = process_text(process, "cgroup");
+    cleanup_free char *text = xstrdup(told);
     char *rest = text;
     for (const char *line; (line = next_line(&rest)) != NULL && groups->count < GROUPS_MOST;) {
         if (is_line_of(line, ours))
@@ -74,12 +74,21 @@ bool groups_open(struct groups *groups, pid_t process, struct mistake *mistake) 
         if (fd >= 0)
             groups->files[groups->count++] = fd;
         else if (strncmp(line, "0::", 3) == 0 || has_controller(line, "devices"))
-            return text_mistake(mistake, 0,
-                                "no command can be run in the container of process %d, whose control group cannot be "
-                                "joined from here: run the helper on the host, or have it restarted by a signal",
-                                (int)process);
+            return text_mistake(mistake, 0, "the control group \"%s\" cannot be joined from here", line);
     }
-    return text != NULL || text_mistake(mistake, 0, "process %d has ended", (int)process);
+    return true;
+}
+
+bool groups_open(struct groups *groups, pid_t process, struct mistake *mistake) {
+    cleanup_free char *text = process_text(process, "cgroup");
+    *groups = (struct groups){.count = 0};
+    if (text == NULL)
+        return text_mistake(mistake, 0, "process %d has ended", (int)process);
+    return groups_open_told(groups, text, mistake) ||
+           text_mistake(mistake, 0,
+                        "no command can be run in the container of process %d, whose control group cannot be joined "
+                        "from here: run the helper on the host, or have it restarted by a signal",
+                        (int)process);
 }
 
 void groups_close(struct groups *groups) {

@@ -20,6 +20,8 @@ struct groups {
 /* False and a mistake when one cannot be joined from here that stands between its members and the machine's devices, or
  * accounts for all that they take. Those that could be opened are to be closed in both cases. */
 bool groups_open(struct groups *groups, pid_t process, struct mistake *mistake);
+/* The same of what /proc/PID/cgroup was. */
+bool groups_open_told(struct groups *groups, const char *told, struct mistake *mistake);
 void groups_close(struct groups *groups);
 
 /* For this process. False and errno. */

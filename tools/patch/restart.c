@@ -423,6 +423,7 @@ static void remember(const struct work *work, const struct instance *instance, s
     const struct restart_facts facts = {.command = start,
                                         .environment = instance->environment,
                                         .stop = instance->service.stop,
+                                        .has_unit = service_has_unit(work->target, instance->first),
                                         .supervised = instance->how == RESTART_SIGNAL,
                                         .protected = instance->protected};
     restart_memory_add(memory, work->target, instance->first, &facts);

@@ -15,6 +15,7 @@
 #include "runtime/text.h"
 #include "runtime/util.h"
 #include "tools/patch/form.h"
+#include "tools/patch/groups.h"
 #include "tools/patch/proc.h"
 #include "tools/patch/service.h"
 #include "tools/process.h"
@@ -35,6 +36,7 @@ static void remembered_free(struct remembered *item) {
     free(item->identity.groups);
     free(item->identity.directory);
     free(item->stop);
+    free(item->groups);
     free(item->old);
     free(item->program);
 }
@@ -141,6 +143,7 @@ void restart_memory_add(struct restart_memory *memory, const struct target *targ
                                 .first = {process->process, process->start}};
     if (facts->supervised)
         return;
+    item->groups = facts->has_unit ? NULL : process_text(process->process, "cgroup");
     if (facts->command != NULL) {
         item->command = copy_texts(facts->command);
         item->environment = copy_texts(facts->environment);
@@ -265,16 +268,23 @@ static bool is_missing(const struct remembered *item, const struct target *targe
     return !found;
 }
 
+/* Where its groups cannot be joined any more, it is among ours. */
 static bool run(const struct remembered *item, const struct target *target, char *const *arguments,
                 unsigned timeout_seconds, struct mistake *mistake) {
+    struct groups groups = {.count = 0};
+    struct mistake ignored;
+    if (item->groups != NULL)
+        groups_open_told(&groups, item->groups, &ignored);
     struct command command = {.arguments = (const char *const *)arguments,
                               .environment = (const char *const *)item->environment,
                               .timeout_seconds = timeout_seconds,
+                              .groups = &groups,
                               .service = true,
                               .runs_on = item->as_itself ? &item->identity : NULL};
     struct command_result result;
     bool good = target_run(target, &command, &result, mistake);
     command_result_free(&result);
+    groups_close(&groups);
     return good;
 }
 

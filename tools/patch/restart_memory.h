@@ -21,6 +21,7 @@ struct remembered {
     char **environment; /* for `command` */
     char **given;       /* for whatever else restarts it */
     char *stop;         /* the signal that ends it before `command` starts it, or NULL: `command` does both */
+    char *groups;       /* its control groups, as /proc/PID/cgroup tells them, or NULL: systemd sees to that */
     bool supervised;    /* somebody else starts it */
     bool as_itself;
     bool protected; /* by libpinion.so */
@@ -59,6 +60,7 @@ struct restart_facts {
     char *const *command;     /* as in struct remembered; NULL: its own command line */
     char *const *environment; /* for commands that restart it */
     const char *stop;
+    bool has_unit; /* of systemd */
     bool supervised;
     bool protected;
 };

@@ -75,6 +75,7 @@ static void put_item(struct packed_writer *out, const struct remembered *item) {
     put_texts(out, item->environment);
     put_texts(out, item->given);
     packed_put_text(out, item->stop);
+    packed_put_text(out, item->groups);
     put_identity(out, &item->identity);
     put_process(out, &item->first);
     packed_put(out, item->old_count);
@@ -184,6 +185,7 @@ static void take_item(struct packed_reader *reader, struct remembered *item) {
     item->given = take_environment(reader);
     item->stop = take_optional(reader, WORD_MOST);
     require(reader, item->stop == NULL || form_matches(&form_signal, item->stop));
+    item->groups = take_optional(reader, TEXT_MOST);
     take_identity(reader, &item->identity);
     require(reader, !item->as_itself || item->command == NULL || item->identity.directory != NULL);
     take_process(reader, &item->first);
