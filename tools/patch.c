@@ -344,7 +344,7 @@ static int action_run(struct session *session, const char *word) {
         options_mistake(&session->usage, "run takes no argument");
     open_journal(session);
     recover_first(session);
-    while (journal_first(session->journal, INCIDENT_APPROVED, &incident)) {
+    while (journal_next(session->journal, session->config.time_limit, &incident)) {
         if (journal_move(session->journal, incident.id, INCIDENT_APPROVED, INCIDENT_APPLYING, "under way")) {
             apply_approved(session, &incident);
             warn("incident %lld: %s: %s", (long long)incident.id, incident_state_word(incident.state),

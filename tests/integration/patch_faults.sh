@@ -140,6 +140,51 @@ ends_in layered-unhealthy "rolled back" "8080"
 as_before layered-unhealthy
 end_layered_case
 
+# ---- two containers, one of which holds the helper up ----
+
+# states STATE...: of the incidents, in their order.
+states() {
+    [ "$(incidents '[.incidents | sort_by(.id)[].state] | join(", ")')" = "$1" ]
+}
+
+# planned INCIDENT: the number of the step with which it was begun.
+planned() {
+    incident_of "$1" | jq '[.steps[] | select(.name == "plan").id][0]'
+}
+
+begin_case patient
+patient=$tree patient_container=$container patient_outer=$outer
+begin_case greedy
+greedy_container=$container
+recipe_of 1.0-6 'sleep 1000'
+raise_alarm "time_limit = 15;"
+until_true states applying
+# Another recipe is the answer from now on: first for the one that is at it already, then for the other.
+rm "$recipes/sample-lookup.recipe"
+sed 's/^recipe = .*/recipe = "another";/' "$work/drafts/sample-lookup.recipe" >"$recipes/another.recipe"
+"$pinion" recipe sign --key "$work/key" "$recipes/another.recipe" >/dev/null
+kill -HUP "$helper"
+until_true grep -q "was read anew" "$work/helper"
+attack refused
+until_true states "applying, approved"
+container=$patient_container
+attack refused
+until_true states "applying, approved, approved"
+report greedy/all-wait $? "$(incidents -c '.incidents[] | {id, state, detail}')"
+until_true states "rolled back, done, done"
+report greedy/all-end $? "$(incidents -c '.incidents[] | {id, state, detail}')"
+incident_of 1 | jq --exit-status '.detail | test("all the time that one may .time_limit")' >/dev/null
+report greedy/has-its-time $? "$(incident_of 1 | jq .detail)"
+[ "$(planned 3)" -lt "$(planned 2)" ]
+report greedy/who-had-less-is-next $? "$(planned 3) $(planned 2)"
+[ "$(installed "$tree") $(installed "$patient")" = "1.0-2 1.0-2" ]
+report greedy/both-are-patched $? "$(installed "$tree") $(installed "$patient")"
+container=$greedy_container
+end_case
+container=$patient_container outer=$patient_outer
+stop_container
+rm -rf --one-file-system "$patient"
+
 # ---- no room ----
 
 # The package says that it is small; what it writes is more than there is room for.

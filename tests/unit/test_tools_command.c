@@ -176,6 +176,24 @@ static void test_daemons_live_on(void **state) {
 }
 
 /* Another helper's incident of the same number is nobody's business. */
+/* However much time each of them may take for itself. */
+static void test_all_commands_together_have_a_limit(void **state) {
+    (void)state;
+    assert_int_equal(command_seconds(7), 7);
+    command_limit(100);
+    assert_int_equal(command_seconds(7), 7);
+    assert_true(command_seconds(1000) <= 100);
+    command_limit(1);
+    assert_false(run("sleep 1000"));
+    assert_true(result.timed_out);
+    assert_non_null(strstr(mistake.text, "still ran after 1 s: the patch has taken all the time"));
+    assert_int_equal(command_seconds(7), 0);
+    assert_false(run("true"));
+    assert_non_null(strstr(mistake.text, "\"sh\" was not started: the patch has taken all the time"));
+    command_limit(0);
+    assert_true(run("true"));
+}
+
 static void test_marks_of_two_helpers(void **state) {
     (void)state;
     assert_false(command_owner("/nowhere/at/all", &mistake));
@@ -214,17 +232,12 @@ static void test_command_dies_with_helper(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_output_and_cost),
-        cmocka_unit_test(test_failures_are_told),
-        cmocka_unit_test(test_enter_refuses),
-        cmocka_unit_test(test_nothing_of_ours_is_handed_on),
-        cmocka_unit_test(test_environment_and_input),
-        cmocka_unit_test(test_head_and_tail_are_kept),
-        cmocka_unit_test(test_timeout_kills_all),
-        cmocka_unit_test(test_stragglers_of_the_group_end),
-        cmocka_unit_test(test_daemons_live_on),
-        cmocka_unit_test(test_marks_of_two_helpers),
-        cmocka_unit_test(test_command_dies_with_helper),
+        cmocka_unit_test(test_output_and_cost),       cmocka_unit_test(test_failures_are_told),
+        cmocka_unit_test(test_enter_refuses),         cmocka_unit_test(test_nothing_of_ours_is_handed_on),
+        cmocka_unit_test(test_environment_and_input), cmocka_unit_test(test_head_and_tail_are_kept),
+        cmocka_unit_test(test_timeout_kills_all),     cmocka_unit_test(test_stragglers_of_the_group_end),
+        cmocka_unit_test(test_daemons_live_on),       cmocka_unit_test(test_all_commands_together_have_a_limit),
+        cmocka_unit_test(test_marks_of_two_helpers),  cmocka_unit_test(test_command_dies_with_helper),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);
 }

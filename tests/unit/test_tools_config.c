@@ -50,6 +50,7 @@ static void test_what_is_left_out_has_its_default(void **state) {
     assert_non_null(strstr(config.policygen, "/policygen"));
     assert_null(config.root);
     assert_true(config.confidence > 0.59 && config.confidence < 0.61);
+    assert_int_equal(config.time_limit, 1800);
     configuration_free(&config);
 }
 
@@ -59,7 +60,8 @@ static void test_all_of_it_is_read(void **state) {
     cleanup_free char *text = xasprintf(
         "mode = \"auto\"; keys = [ \"" PIN "\" ]; socket = \"/s\"; state = \"%s/state\"; recipes = \"/r\";\n"
         "signatures = \"/d\"; confidence = 0.75; hook = \"/h\"; metrics = \"/m\"; vex = \"/v\"; policygen = \"/p\";\n"
-        "policies = \"/q\"; root = \"/t\"; events_per_minute = 1; restarts_per_hour = 2; queue = 3; step_timeout = 4;",
+        "policies = \"/q\"; root = \"/t\"; events_per_minute = 1; restarts_per_hour = 2; queue = 3; step_timeout = 4;\n"
+        "time_limit = 10;",
         (const char *)*state);
     assert_true(read_text_of(*state, text, 0644, &config, &mistake));
     assert_int_equal(config.mode, PATCH_AUTO);
@@ -68,6 +70,7 @@ static void test_all_of_it_is_read(void **state) {
     assert_string_equal(config.root, "/t");
     assert_true(config.confidence == 0.75);
     assert_int_equal(config.step_timeout, 4);
+    assert_int_equal(config.time_limit, 10);
     assert_true(configuration_state(&config, &mistake));
     assert_true(configuration_state(&config, &mistake)); /* it is there already */
     struct stat status;
@@ -96,6 +99,11 @@ static void test_each_mistake_has_its_line_and_remedy(void **state) {
         {"confidence = \"1\";", 1, "must be a number"},
         {"queue = 0;", 1, "must lie between"},
         {"step_timeout = 99999999;", 1, "must lie between"},
+        {"\n\ntime_limit = 9;", 3, "\"time_limit\" must lie between 10 and 86400, not 9"},
+        {"time_limit = 86401;", 1, "must lie between"},
+        {"root = \"srv\";", 1, "must be \"/\", or an absolute path"},
+        {"root = \"/srv/\";", 1, "without \"..\", \".\" and empty parts"},
+        {"recipes = \"/\";", 1, "an absolute path"},
         {"@include \"/etc/shadow\"", 1, "no other file"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -106,6 +114,18 @@ static void test_each_mistake_has_its_line_and_remedy(void **state) {
         if (mistake.line != rows[i].line || strstr(mistake.text, rows[i].message) == NULL)
             fail_msg("line %u: %s\nfor: %s", mistake.line, mistake.text, rows[i].text);
     }
+}
+
+/* As an incident has it: "" is the root that the helper itself has. */
+static void test_the_root_may_be_our_own(void **state) {
+    struct config config;
+    struct mistake mistake;
+    assert_true(read_text_of(*state, "root = \"/\"; recipes = \"/tmp\";", 0644, &config, &mistake));
+    assert_string_equal(config.root, "");
+    free(config.policygen);
+    config.policygen = xstrdup("/bin/true");
+    assert_int_equal(configuration_check(&config), 0);
+    configuration_free(&config);
 }
 
 static void test_nobody_else_can_write_it(void **state) {
@@ -230,10 +250,10 @@ static void test_what_is_there_must_be_of_use(void **state) {
 
 /* The sample with what it comments out put in force: every key, and what the text calls the default is it. */
 static void test_the_sample_shows_all_keys(void **state) {
-    static const char *const keys[] = {"mode",      "socket",       "state",  "recipes",           "signatures",
-                                       "keys",      "confidence",   "hook",   "metrics",           "vex",
-                                       "policygen", "policies",     "root",   "events_per_minute", "restarts_per_hour",
-                                       "queue",     "step_timeout", "mirrors"};
+    static const char *const keys[] = {"mode",      "socket",       "state",   "recipes",           "signatures",
+                                       "keys",      "confidence",   "hook",    "metrics",           "vex",
+                                       "policygen", "policies",     "root",    "events_per_minute", "restarts_per_hour",
+                                       "queue",     "step_timeout", "mirrors", "time_limit"};
     (void)state;
     struct config sample, config;
     struct mistake mistake;
@@ -262,6 +282,7 @@ static void test_the_sample_shows_all_keys(void **state) {
     assert_int_equal(sample.restarts_per_hour, config.restarts_per_hour);
     assert_int_equal(sample.queue, config.queue);
     assert_int_equal(sample.step_timeout, config.step_timeout);
+    assert_int_equal(sample.time_limit, config.time_limit);
     configuration_free(&sample);
     configuration_free(&config);
 }
@@ -271,6 +292,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_what_is_left_out_has_its_default, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_all_of_it_is_read, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_each_mistake_has_its_line_and_remedy, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_the_root_may_be_our_own, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_nobody_else_can_write_it, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_another_users_file_is_refused, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_a_hook_that_others_may_write_is_refused, make_directory, remove_directory),

@@ -365,6 +365,56 @@ static void test_an_approval_is_of_one_text(void **state) {
     journal_close(journal);
 }
 
+static void add_for(struct journal *journal, enum incident_state state, const char *root, uint64_t start) {
+    struct incident incident = {.state = state, .root = (char *)(uintptr_t)root, .target_start = start};
+    int64_t id = journal_add(journal, &incident);
+    journal_step_end(journal, journal_step_begin(journal, id, "plan", NULL), true, NULL, 0, 0);
+}
+
+static void assert_next(int64_t expected) {
+    struct incident read;
+    struct journal *journal = opened(true);
+    assert_true(journal_next(journal, 1800, &read));
+    assert_int_equal(read.id, expected);
+    incident_free(&read);
+    journal_close(journal);
+}
+
+static void test_who_has_had_the_least_time_is_next(void **state) {
+    (void)state;
+    struct incident none;
+    struct journal *journal = opened(true);
+    assert_false(journal_next(journal, 1800, &none));
+    add_for(journal, INCIDENT_ROLLED_BACK, "/proc/7/root", 5);
+    add_for(journal, INCIDENT_DONE, "/proc/8/root", 6);
+    add_for(journal, INCIDENT_DONE, "/proc/8/root", 6);
+    add_for(journal, INCIDENT_WAITING, "/srv", 0);
+    add_for(journal, INCIDENT_APPROVED, "/proc/7/root", 5);
+    add_for(journal, INCIDENT_APPROVED, "/proc/8/root", 6);
+    journal_close(journal);
+    run_sql("UPDATE step SET ended = begun");
+    assert_next(5); /* nobody has had any: the oldest */
+    run_sql("UPDATE step SET ended = begun + 100000000000 WHERE incident = 1");
+    assert_next(6);
+    run_sql("UPDATE step SET ended = begun + 60000000000 WHERE incident IN (2, 3)");
+    assert_next(5);
+    /* A clock that was set meanwhile counts as no more than a patch may take, and as no less than nothing. */
+    run_sql("UPDATE step SET ended = begun + 4000000000000000000 WHERE incident = 1");
+    assert_next(6);
+    run_sql("UPDATE step SET ended = begun + 1000000000000 WHERE incident IN (2, 3)");
+    assert_next(5);
+    run_sql("UPDATE step SET ended = 1 WHERE incident IN (2, 3)");
+    assert_next(6);
+    /* What did not end when the helper was killed lasted until it was found. */
+    run_sql("UPDATE step SET ended = begun WHERE incident = 1; UPDATE step SET ended = 0 WHERE incident = 2;"
+            "UPDATE incident SET changed = created + 9000000000 WHERE id = 2");
+    assert_next(5);
+    /* Another process of that number is another container. */
+    run_sql("UPDATE step SET ended = begun + 100000000000 WHERE incident = 1;"
+            "UPDATE incident SET target_start = 4 WHERE id = 1");
+    assert_next(5);
+}
+
 static void test_attempts_are_of_one_recipe_version_and_root(void **state) {
     (void)state;
     struct incident incident = full_incident();
@@ -1027,6 +1077,7 @@ int main(void) {
         TEST(test_all_are_visited_in_either_order_until_told_to_stop),
         TEST(test_of_two_who_move_one_incident_one_succeeds),
         TEST(test_an_approval_is_of_one_text),
+        TEST(test_who_has_had_the_least_time_is_next),
         TEST(test_attempts_are_of_one_recipe_version_and_root),
         TEST(test_serials_never_sink),
         TEST(test_restarts_are_counted_for_some_time),

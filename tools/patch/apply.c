@@ -23,8 +23,9 @@
 #include "tools/patch/restart.h"
 #include "tools/policy_file.h"
 
-#define LOCK_SECONDS 300   /* for another package manager to end */
-#define RESTART_SECONDS 60 /* for each program to come back; longer than that and it is rolled back */
+#define LOCK_SECONDS 300      /* for another package manager to end */
+#define ROLL_BACK_SECONDS 600 /* whatever time the patch itself took */
+#define RESTART_SECONDS 60    /* for each program to come back; longer than that and it is rolled back */
 
 /* All that the steps share. */
 struct work {
@@ -142,7 +143,7 @@ static bool step_policy(struct work *work, struct mistake *mistake) {
 
 /* What does not answer before the patch need not answer afterwards: a socket that was given another name, a full queue. */
 static void put_answering_first(struct work *work) {
-    for (size_t i = 0; i < work->listener_count; i++) {
+    for (size_t i = 0; i < work->listener_count && command_seconds(1) > 0; i++) {
         struct listener listener = work->listeners[i];
         if (!listener_answers(&work->target, &listener))
             continue;
@@ -187,13 +188,19 @@ static bool step_ready(struct work *work, struct mistake *mistake) {
     return true;
 }
 
+static bool in_time(const struct work *work, struct mistake *mistake) {
+    return command_seconds(1) > 0 ||
+           text_mistake(mistake, 0, "it took all of the %u s that one patch may take (time_limit)",
+                        work->config->time_limit);
+}
+
 /* Rules first: no process that starts meanwhile meets new code with old rules. */
 static bool is_policy(const char *path) {
     return has_suffix(path, POLICY_COMPILED_SUFFIX);
 }
 
 static bool step_commit(struct work *work, struct mistake *mistake) {
-    if (!commit_make(&work->changes, &work->stage, is_policy, mistake))
+    if (!in_time(work, mistake) || !commit_make(&work->changes, &work->stage, is_policy, mistake))
         return false;
     work->incident->disk_growth = (int64_t)(work->changes.bytes_after - work->changes.bytes_before);
     note(work, "%zu files, %+lld bytes", work->changes.count, (long long)work->incident->disk_growth);
@@ -230,9 +237,11 @@ static void note_restart(struct work *work, const char *left) {
 
 static bool step_restart(struct work *work, struct mistake *mistake) {
     cleanup_free char *left = NULL;
+    if (!in_time(work, mistake))
+        return false;
     count_restarts(work);
     bool good = restart_stale(&work->target, work->recipe, work->stale, work->stale_count, work->memory,
-                              RESTART_SECONDS, &left, mistake);
+                              command_seconds(RESTART_SECONDS), &left, mistake);
     count_outage(work);
     if (good)
         note_restart(work, left);
@@ -240,7 +249,11 @@ static bool step_restart(struct work *work, struct mistake *mistake) {
 }
 
 static bool step_health(struct work *work, struct mistake *mistake) {
-    return health_check(work->recipe, &work->target, work->listeners, work->answering, restart_stopped(work->memory),
+    struct recipe limited = *work->recipe;
+    limited.timeout = command_seconds(work->recipe->timeout);
+    if (!in_time(work, mistake))
+        return false;
+    return health_check(&limited, &work->target, work->listeners, work->answering, restart_stopped(work->memory),
                         &work->incident->outage, mistake);
 }
 
@@ -295,7 +308,7 @@ static bool undo_restart(struct work *work, struct mistake *mistake) {
 
 /* A check of the recipe may hold for the fixed version alone: here it is asked whether all is as it was. */
 static bool undo_health(struct work *work, struct mistake *mistake) {
-    const struct recipe as_before = {.timeout = work->recipe->timeout};
+    const struct recipe as_before = {.timeout = command_seconds(work->recipe->timeout)};
     return health_check(&as_before, &work->target, work->listeners, work->answering, restart_stopped(work->memory),
                         &work->incident->outage, mistake);
 }
@@ -339,6 +352,7 @@ static void settle(struct work *work, enum incident_state state, const char *det
 /* Brings the target back after `why`; the old programs serve again, or a person is told. */
 static enum apply_status roll_back(struct work *work, const struct mistake *why) {
     struct mistake mistake = {0};
+    command_limit(ROLL_BACK_SECONDS);
     for (size_t i = 0; i < sizeof undo_steps / sizeof undo_steps[0]; i++)
         if (!run_step(work, undo_steps[i].name, undo_steps[i].make, &mistake)) {
             cleanup_free char *text =
@@ -395,10 +409,12 @@ static bool work_begin(struct work *work, const struct config *config, struct jo
                           .method = method_of(recipe->method),
                           .memory_path = configuration_memory(config, incident->id),
                           .scratch = configuration_scratch(config, incident->id)};
+    command_limit(config->time_limit);
     return claim_open_target(incident, &work->target, mistake);
 }
 
 static void work_end(struct work *work) {
+    command_limit(0);
     stage_close(&work->stage);
     changes_free(&work->changes);
     stale_processes_free(work->stale, work->stale_count);
@@ -424,7 +440,7 @@ static void take_versions(struct incident *incident, const struct method_plan *p
 /* Nobody waits for what an alarm began: whoever is at it with the packages is given some minutes. */
 static bool lock_packages(struct work *work, struct mistake *mistake) {
     const struct timespec second = {.tv_sec = 1};
-    unsigned left = work->incident->claim == CLAIM_NONE ? 0 : LOCK_SECONDS;
+    unsigned left = work->incident->claim == CLAIM_NONE ? 0 : command_seconds(LOCK_SECONDS);
     while (!target_lock_packages(&work->target, &work->packages, mistake)) {
         if (left-- == 0)
             return false;

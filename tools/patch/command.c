@@ -97,6 +97,18 @@ bool command_owner(const char *state, struct mistake *mistake) {
     return true;
 }
 
+static uint64_t limit; /* nanoseconds of the monotonic clock; 0: none */
+
+void command_limit(unsigned seconds) {
+    limit = seconds != 0 ? clock_nanoseconds(CLOCK_MONOTONIC) + seconds * UINT64_C(1000000000) : 0;
+}
+
+unsigned command_seconds(unsigned most) {
+    uint64_t time = clock_nanoseconds(CLOCK_MONOTONIC);
+    uint64_t left = limit == 0 ? most : time < limit ? (limit - time + 999999999) / 1000000000 : 0;
+    return left < most ? (unsigned)left : most;
+}
+
 static char *mark_of(int64_t incident) {
     return xasprintf("%s=%lld%s", COMMAND_MARK, (long long)incident, owner);
 }
@@ -322,7 +334,7 @@ static void finish(const struct command *command, pid_t process, uint64_t starte
         groups_give_back();
 }
 
-bool command_run(const struct command *command, struct command_result *result, struct mistake *mistake) {
+static bool run(const struct command *command, struct command_result *result, struct mistake *mistake) {
     *result = (struct command_result){.output = xstrdup("")};
     int output[2], report[2];
     if (pipe2(output, O_CLOEXEC) != 0)
@@ -365,6 +377,25 @@ bool command_run(const struct command *command, struct command_result *result, s
     text[got > 0 ? got : 0] = '\0';
     return stopped.text[0] != '\0' ? text_mistake(mistake, 0, "%s", stopped.text)
                                    : judge(command, result, text, mistake);
+}
+
+/* What the last mistake was cut short by is said with it. */
+static bool cut_short(struct mistake *mistake) {
+    const struct mistake why = *mistake;
+    return text_mistake(mistake, 0, "%s: the patch has taken all the time that one may (time_limit)", why.text);
+}
+
+bool command_run(const struct command *command, struct command_result *result, struct mistake *mistake) {
+    struct command limited = *command;
+    limited.timeout_seconds = command_seconds(command->timeout_seconds);
+    if (limited.timeout_seconds == 0) {
+        *result = (struct command_result){.output = xstrdup(""), .timed_out = true};
+        text_mistake(mistake, 0, "\"%s\" was not started", command->arguments[0]);
+        return cut_short(mistake);
+    }
+    if (run(&limited, result, mistake))
+        return true;
+    return result->timed_out && limited.timeout_seconds < command->timeout_seconds ? cut_short(mistake) : false;
 }
 
 void command_result_free(struct command_result *result) {

@@ -63,6 +63,11 @@ struct command_result {
 bool command_run(const struct command *command, struct command_result *result, struct mistake *mistake);
 void command_result_free(struct command_result *result);
 
+/* From now on all commands of this process together have so many seconds, whatever each of them may take for itself; 0:
+ * no such limit. What is left of that for whatever else takes time, no more than `most`; 0: nothing. */
+void command_limit(unsigned seconds);
+unsigned command_seconds(unsigned most);
+
 /* For `enter`, after it has unshared or entered a namespace of process numbers: goes on in a child, which is in it.
  * Closes every descriptor but the three first: who is in that namespace may look at the child. */
 bool command_continue_in_child(struct mistake *mistake);

@@ -40,6 +40,7 @@ static const struct key root_keys[] = {
     {"restarts_per_hour", TYPE_NUMBER, false},
     {"queue", TYPE_NUMBER, false},
     {"step_timeout", TYPE_NUMBER, false},
+    {"time_limit", TYPE_NUMBER, false},
     {0},
 };
 
@@ -75,6 +76,7 @@ void configuration_default(struct config *config) {
         .restarts_per_hour = 4,
         .queue = 64,
         .step_timeout = 600,
+        .time_limit = 1800,
     };
 }
 
@@ -201,6 +203,7 @@ static const char *program_problem(const char *path) {
 }
 
 unsigned configuration_check(const struct config *config) {
+    bool own_root = config->root != NULL && *config->root == '\0';
     const struct {
         const char *name, *path;
         const char *(*problem_of)(const char *path);
@@ -211,7 +214,7 @@ unsigned configuration_check(const struct config *config) {
         {"metrics", config->metrics, parent_problem, "the file cannot be written, for its directory is not there"},
         {"vex", config->vex, made_directory_problem, "no VEX document is written"},
         {"policygen", config->policygen, program_problem, "no program that has a policy can be patched"},
-        {"root", config->root, directory_problem, "nothing can be patched"},
+        {"root", own_root ? "/" : config->root, directory_problem, "nothing can be patched"},
     };
     unsigned count = 0;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -239,9 +242,10 @@ static bool read_keys(struct mistake *mistake, const config_setting_t *root, str
 }
 
 /* A path replaces the default. */
-static bool read_path(struct mistake *mistake, const config_setting_t *root, const char *name, char **path) {
+static bool read_path(struct mistake *mistake, const config_setting_t *root, const char *name, const struct form *form,
+                      char **path) {
     char *given = NULL;
-    if (!read_text(mistake, root, name, &form_absolute_path, &given))
+    if (!read_text(mistake, root, name, form, &given))
         return false;
     if (given != NULL) {
         free(*path);
@@ -259,11 +263,15 @@ static bool read_paths(struct mistake *mistake, const config_setting_t *root, st
         {"recipes", &config->recipes},   {"signatures", &config->signatures},
         {"hook", &config->hook},         {"metrics", &config->metrics},
         {"vex", &config->vex},           {"policygen", &config->policygen},
-        {"policies", &config->policies}, {"root", &config->root},
+        {"policies", &config->policies},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (!read_path(mistake, root, rows[i].name, rows[i].path))
+        if (!read_path(mistake, root, rows[i].name, &form_absolute_path, rows[i].path))
             return false;
+    if (!read_path(mistake, root, "root", &form_root_path, &config->root))
+        return false;
+    if (config->root != NULL && strcmp(config->root, "/") == 0)
+        *config->root = '\0';
     if (strlen(config->socket) < EVENT_SOCKET_BYTES)
         return true;
     return fail(mistake, root, "\"socket\" is longer than the %d bytes that a socket's path may have",
@@ -274,16 +282,17 @@ static bool read_limits(struct mistake *mistake, const config_setting_t *root, s
     const struct {
         const char *name;
         unsigned *limit;
-        int64_t most;
+        int64_t least, most;
     } rows[] = {
-        {"events_per_minute", &config->events_per_minute, 100000},
-        {"restarts_per_hour", &config->restarts_per_hour, 1000},
-        {"queue", &config->queue, 10000},
-        {"step_timeout", &config->step_timeout, 86400},
+        {"events_per_minute", &config->events_per_minute, 1, 100000},
+        {"restarts_per_hour", &config->restarts_per_hour, 1, 1000},
+        {"queue", &config->queue, 1, 10000},
+        {"step_timeout", &config->step_timeout, 1, 86400},
+        {"time_limit", &config->time_limit, 10, 86400},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         int64_t number = *rows[i].limit;
-        if (!read_number(mistake, root, rows[i].name, 1, rows[i].most, &number))
+        if (!read_number(mistake, root, rows[i].name, rows[i].least, rows[i].most, &number))
             return false;
         *rows[i].limit = (unsigned)number;
     }

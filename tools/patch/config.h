@@ -31,11 +31,12 @@ struct config {
     char *vex;         /* directory of OpenVEX documents, or NULL */
     char *policygen;   /* default: beside this command */
     char *policies;    /* directory in the target, /etc/pinion */
-    char *root;        /* a directory that is the target of all incidents; NULL: that of the sender */
+    char *root;        /* a directory that is the target of all incidents, "" our own; NULL: that of the sender */
     unsigned events_per_minute; /* of one sender */
     unsigned restarts_per_hour; /* of one program */
     unsigned queue;             /* incidents that may wait; further ones are counted as repeats */
     unsigned step_timeout;      /* seconds for one command */
+    unsigned time_limit;        /* seconds for one patch, before it is rolled back */
 };
 
 /* Also a mistake: a state directory that others may write in, and a mode that acts without a key that is pinned. */

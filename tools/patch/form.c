@@ -107,6 +107,10 @@ static bool is_absolute_path(const char *text) {
     return *text == '/' && is_line(text) && has_plain_parts(text + 1);
 }
 
+static bool is_root_path(const char *text) {
+    return strcmp(text, "/") == 0 || is_absolute_path(text);
+}
+
 static bool is_below(const char *path, const char *directory) {
     size_t length = strlen(directory);
     return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
@@ -167,6 +171,8 @@ const struct form form_archive_path = {"a path in the archive, as \"pool/main/x/
                                        1000, is_archive_path};
 const struct form form_absolute_path = {"an absolute path without \"..\", \".\" and empty parts", 4000,
                                         is_absolute_path};
+const struct form form_root_path = {"\"/\", or an absolute path without \"..\", \".\" and empty parts", 4000,
+                                    is_root_path};
 const struct form form_changeable_path = {"an absolute path without \"..\", \".\" and empty parts, and not below "
                                           "/proc, /sys, /dev, /run, /tmp, /var/lib/pinion or /var/cache/pinion",
                                           4000, is_changeable_path};

@@ -28,6 +28,7 @@ extern const struct form form_version;         /* likewise */
 extern const struct form form_architecture;    /* "amd64" */
 extern const struct form form_archive_path;    /* below a source's address: "pool/main/..." */
 extern const struct form form_absolute_path;   /* without "..", "." and empty parts */
+extern const struct form form_root_path;       /* likewise, or "/" */
 extern const struct form form_changeable_path; /* likewise, and where a change would last */
 extern const struct form form_url;             /* https, http, file */
 extern const struct form form_health_url;      /* https, http */

@@ -139,6 +139,8 @@ static bool check_url(const struct check *check, const struct recipe_health *hea
 static bool check_serving(const struct check *check, struct mistake *mistake) {
     for (size_t i = 0; i < check->listener_count; i++) {
         const struct listener *listener = &check->listeners[i];
+        if (clock_nanoseconds(CLOCK_MONOTONIC) > check->deadline)
+            return text_mistake(mistake, 0, "not all addresses were served again within %u s", check->recipe->timeout);
         if (listener_answers(check->target, listener))
             continue;
         if (listener->family == AF_UNIX)

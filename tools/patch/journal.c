@@ -59,6 +59,7 @@ enum statement {
     INCIDENT_NEXT,
     INCIDENT_BEFORE,
     INCIDENT_FIRST,
+    INCIDENT_DUE,
     TRIM_STEPS,
     TRIM_INCIDENTS,
     STEP_ADD,
@@ -93,6 +94,12 @@ static const char *const statement_texts[] = {
     [INCIDENT_NEXT] = "SELECT {incident} FROM incident WHERE id > ?1 ORDER BY id LIMIT 1",
     [INCIDENT_BEFORE] = "SELECT {incident} FROM incident WHERE id < ?1 ORDER BY id DESC LIMIT 1",
     [INCIDENT_FIRST] = "SELECT {incident} FROM incident WHERE id = (SELECT min(id) FROM incident WHERE state = ?1)",
+    [INCIDENT_DUE] = "SELECT {incident} FROM incident WHERE id = (SELECT one.id FROM incident AS one LEFT JOIN "
+                     "(SELECT root, target_start, sum(max(0, min(?2, CASE ended WHEN 0 THEN changed ELSE ended END - "
+                     "begun))) AS used "
+                     "FROM step JOIN incident ON incident.id = step.incident GROUP BY root, target_start) AS spent "
+                     "ON spent.root IS one.root AND spent.target_start = one.target_start "
+                     "WHERE one.state = ?1 ORDER BY coalesce(used, 0), one.id LIMIT 1)",
     [TRIM_STEPS] = "DELETE FROM step WHERE incident IN (" TRIMMED ")",
     [TRIM_INCIDENTS] = "DELETE FROM incident WHERE id IN (" TRIMMED ")",
     [STEP_ADD] = "INSERT INTO step ({step}) VALUES ({step?})",
@@ -725,6 +732,13 @@ void journal_each(struct journal *journal, bool newest_first, journal_visit *vis
 
 bool journal_first(struct journal *journal, enum incident_state state, struct incident *incident) {
     return read_one(journal, start(journal, INCIDENT_FIRST, "t", incident_state_word(state)), incident);
+}
+
+bool journal_next(struct journal *journal, unsigned seconds, struct incident *incident) {
+    return read_one(
+        journal,
+        start(journal, INCIDENT_DUE, "ti", incident_state_word(INCIDENT_APPROVED), (int64_t)seconds * 1000000000),
+        incident);
 }
 
 bool journal_read(struct journal *journal, int64_t id, struct incident *incident) {

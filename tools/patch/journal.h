@@ -130,6 +130,9 @@ typedef bool journal_visit(const struct incident *incident, void *context);
 void journal_each(struct journal *journal, bool newest_first, journal_visit *visit, void *context);
 /* The oldest incident in this state; false: none. The caller frees its texts. */
 bool journal_first(struct journal *journal, enum incident_state state, struct incident *incident);
+/* Likewise the approved incident that is next: of the target that has had the least time so far, the oldest. A step
+ * counts `seconds` at most, whatever the clock did meanwhile. */
+bool journal_next(struct journal *journal, unsigned seconds, struct incident *incident);
 bool journal_read(struct journal *journal, int64_t id, struct incident *incident);
 /* Steps in their order; the caller frees with steps_free. */
 size_t journal_steps(struct journal *journal, int64_t incident, struct step **steps);

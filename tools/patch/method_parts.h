@@ -8,7 +8,8 @@
 
 /* For a command or download. */
 static inline unsigned method_seconds(const struct stage *stage) {
-    return stage->timeout != 0 ? stage->timeout : 1800;
+    unsigned left = command_seconds(stage->timeout != 0 ? stage->timeout : 1800);
+    return left > 0 ? left : 1;
 }
 
 /* The words of a command line, as they grow; ends with NULL. The words themselves are the caller's. */

@@ -369,7 +369,7 @@ bool restart_missing(struct restart_memory *memory, const struct target *target,
     if (memory != NULL)
         memory->last = true;
     for (size_t i = 0; memory != NULL && i < memory->count; i++)
-        if (!bring_back(memory, &memory->items[i], target, timeout_seconds,
+        if (!bring_back(memory, &memory->items[i], target, command_seconds(timeout_seconds),
                         good ? &first : &(struct mistake){.line = 0}))
             good = false;
     return good || text_mistake(mistake, 0, "%s", first.text);

@@ -292,18 +292,9 @@ static bool make_stage(struct stage *stage, const char *scratch, struct mistake 
            stage_prepare_tools(stage, mistake);
 }
 
-#define STAGE_SECONDS_MOST 7200
-
-unsigned stage_seconds(const struct stage *stage, unsigned wanted) {
-    uint64_t gone = (clock_nanoseconds(CLOCK_BOOTTIME) - stage->begun) / 1000000000u;
-    uint64_t left = gone < STAGE_SECONDS_MOST ? STAGE_SECONDS_MOST - gone : 0;
-    return left < wanted ? (unsigned)left : wanted;
-}
-
 bool stage_open(struct stage *stage, const struct target *target, const char *scratch, int64_t incident,
                 struct mistake *mistake) {
-    *stage =
-        (struct stage){.target = target, .root = -1, .incident = incident, .begun = clock_nanoseconds(CLOCK_BOOTTIME)};
+    *stage = (struct stage){.target = target, .root = -1, .incident = incident};
     cleanup_free char *problem = stage_problem(target, scratch);
     if (problem != NULL)
         return text_mistake(mistake, 0, "%s", problem);

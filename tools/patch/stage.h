@@ -15,7 +15,6 @@ struct stage {
     char *merged;  /* how the target would look: visible to this process and its children alone */
     int root;      /* descriptor of `merged`, O_PATH */
     int64_t incident;
-    uint64_t begun;       /* nanoseconds since boot */
     char *const *mirrors; /* see config.h; not owned */
     unsigned timeout;     /* seconds for one command of a method, or one download; 0: half an hour */
 };
@@ -33,10 +32,6 @@ enum stage_network {
     STAGE_OFFLINE, /* loopback only */
     STAGE_ONLINE,  /* the network of this process: for downloads */
 };
-
-/* What is left for one command: no more than it wants, and all of a stage's commands together have two hours, however
- * many there are that each end in time. 0: nothing. */
-unsigned stage_seconds(const struct stage *stage, unsigned wanted);
 
 /* Runs a command inside: /proc of its own, a /dev with the harmless devices, empty /run and /tmp, services are neither
  * started nor stopped (policy-rc.d says 101), no LD_PRELOAD. `command->enter` must be NULL. */

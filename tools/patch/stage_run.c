@@ -297,11 +297,6 @@ bool stage_run(const struct stage *stage, const struct command *command, enum st
                struct command_result *result, struct mistake *mistake) {
     struct inside inside = {.stage = stage, .network = network};
     struct command entering = *command;
-    entering.timeout_seconds = stage_seconds(stage, command->timeout_seconds);
-    if (entering.timeout_seconds == 0) {
-        *result = (struct command_result){.output = xstrdup("")};
-        return text_mistake(mistake, 0, "the patch was not ready after two hours");
-    }
     entering.enter = enter;
     entering.context = &inside;
     entering.may_go_on = leaves_room;
