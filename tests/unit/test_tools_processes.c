@@ -239,6 +239,39 @@ static void test_listeners_are_found_and_asked(void **state) {
     listeners_free(list, count);
 }
 
+static struct listener at_port(unsigned port) {
+    static char program[] = "server";
+    return (struct listener){
+        .program = program, .family = AF_INET, .address = "127.0.0.1", .port = port, .network = -1};
+}
+
+/* Connections are waiting to be accepted, as many as may. */
+static void fill_queue(int fd, unsigned port, int clients[4]) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(listen(fd, 0), 0);
+    for (int i = 0; i < 4; i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)connect(clients[i], (struct sockaddr *)&address, sizeof address);
+    }
+}
+
+static void test_who_never_answers_holds_nobody_up(void **state) {
+    (void)state;
+    unsigned port = 0, silent_port = 0;
+    int fd = listen_internet(AF_INET, &port), silent = listen_internet(AF_INET, &silent_port), clients[4];
+    fill_queue(silent, silent_port, clients);
+    struct listener listeners[] = {at_port(silent_port), at_port(port)};
+    assert_int_equal(listeners_answering(&target, listeners, 2, 1),
+                     0); /* it takes longer to find out about the first */
+    assert_int_equal(listeners_answering(&target, listeners, 2, 60), 1);
+    assert_true(listeners[0].port == port && listeners[1].port == silent_port);
+    for (int i = 0; i < 4; i++)
+        close(clients[i]);
+    close(silent);
+    close(fd);
+}
+
 /* As haproxy does: the kernel goes on telling the name that it was bound to. */
 static void test_a_renamed_socket_is_no_address(void **state) {
     (void)state;
@@ -286,8 +319,7 @@ static void test_health_of_listener(void **state) {
     struct mistake mistake = {.line = 0};
     unsigned port = 0;
     int fd = listen_internet(AF_INET, &port);
-    struct listener listener = {
-        .program = (char[]){"server"}, .family = AF_INET, .address = "127.0.0.1", .port = port, .network = -1};
+    struct listener listener = at_port(port);
     assert_true(check("", &listener, 1, &mistake));
     close(fd);
     assert_false(check("", &listener, 1, &mistake));
@@ -428,6 +460,7 @@ int main(void) {
         cmocka_unit_test(test_deleted_code_is_found_without_a_list),
         cmocka_unit_test(test_file_that_came_back_is_not_old),
         cmocka_unit_test(test_listeners_are_found_and_asked),
+        cmocka_unit_test(test_who_never_answers_holds_nobody_up),
         cmocka_unit_test(test_a_renamed_socket_is_no_address),
         cmocka_unit_test(test_health_of_command),
         cmocka_unit_test(test_health_of_listener),

@@ -24,6 +24,7 @@
 #include "tools/policy_file.h"
 
 #define LOCK_SECONDS 300      /* for another package manager to end */
+#define ASK_SECONDS 30        /* for all addresses to answer, before anything is changed */
 #define ROLL_BACK_SECONDS 600 /* whatever time the patch itself took */
 #define RESTART_SECONDS 60    /* for each program to come back; longer than that and it is rolled back */
 
@@ -141,17 +142,6 @@ static bool step_policy(struct work *work, struct mistake *mistake) {
     return changes_read(&work->changes, &work->stage, mistake);
 }
 
-/* What does not answer before the patch need not answer afterwards: a socket that was given another name, a full queue. */
-static void put_answering_first(struct work *work) {
-    for (size_t i = 0; i < work->listener_count && command_seconds(1) > 0; i++) {
-        struct listener listener = work->listeners[i];
-        if (!listener_answers(&work->target, &listener))
-            continue;
-        work->listeners[i] = work->listeners[work->answering];
-        work->listeners[work->answering++] = listener;
-    }
-}
-
 static void find_stale(struct work *work) {
     work->old_files = xcalloc(work->changes.count + 1, sizeof *work->old_files);
     for (size_t i = 0; i < work->changes.count; i++) {
@@ -162,7 +152,9 @@ static void find_stale(struct work *work) {
     }
     work->stale_count = processes_mapping(&work->target, work->old_files, work->old_file_count, &work->stale);
     work->listener_count = processes_listeners(&work->target, work->stale, work->stale_count, &work->listeners);
-    put_answering_first(work);
+    /* What does not answer before the patch need not afterwards: a socket that was given another name, a full queue. */
+    work->answering =
+        listeners_answering(&work->target, work->listeners, work->listener_count, command_seconds(ASK_SECONDS));
 }
 
 /* A program that is restarted too often is attacked through its restarts. */

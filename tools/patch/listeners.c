@@ -335,3 +335,16 @@ bool listener_answers(const struct target *target, const struct listener *listen
         continue;
     return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
+
+size_t listeners_answering(const struct target *target, struct listener *listeners, size_t count, unsigned seconds) {
+    uint64_t deadline = clock_nanoseconds(CLOCK_MONOTONIC) + seconds * UINT64_C(1000000000);
+    size_t answering = 0;
+    for (size_t i = 0; i < count && clock_nanoseconds(CLOCK_MONOTONIC) < deadline; i++) {
+        struct listener listener = listeners[i];
+        if (!listener_answers(target, &listener))
+            continue;
+        listeners[i] = listeners[answering];
+        listeners[answering++] = listener;
+    }
+    return answering;
+}

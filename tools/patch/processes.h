@@ -41,6 +41,9 @@ void listeners_free(struct listener *listeners, size_t count);
 
 /* Accepts a connection, in the network namespace that it was found in. */
 bool listener_answers(const struct target *target, const struct listener *listener);
+/* Asks one after the other while there is time: so many answer, and stand first. A program may have as many as it likes
+ * that never do. */
+size_t listeners_answering(const struct target *target, struct listener *listeners, size_t count, unsigned seconds);
 
 /* A process of the target, whatever it maps. */
 struct process_facts {
