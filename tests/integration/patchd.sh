@@ -187,11 +187,18 @@ stop
 expect patchd/approve-while-it-is-away 0 'approved' "$pinion" patch approve --config conf 1
 sed -i 's/^summary = .*/summary = "Another fix";/' recipes/fix.recipe
 "$pinion" recipe sign --key key.pem recipes/fix.recipe 2>/dev/null
+approved=$(incidents '.incidents[0].digest' | tr -d '"')
 start
 until_true are '[.incidents[] | [.state, (.detail | test("another text .serial [0-9]*. than was approved"))]]' '[["waiting",true]]'
 report patchd/approved-was-another-text $? "$(incidents .)"
 "$pinion" incidents --config conf show 1 | grep 'recipe .*failed.*another text' >/dev/null
 report patchd/another-text-stands-in-the-journal $?
+expect patchd/approve-anew 0 'approved' "$pinion" patch approve --config conf 1
+until_true are '[.incidents[].state]' '["ignored"]'
+now=$(incidents '.incidents[0].digest' | tr -d '"')
+[ "$now" != "$approved" ] && [ "$now" = "$(tail -n +2 recipes/fix.recipe | sha256sum | cut -d' ' -f1)" ]
+report patchd/the-text-is-named $? "$now"
+sqlite3 state/journal 'UPDATE incident SET state = "waiting"'
 
 # Approved beside it: the package is not on this machine, so there is nothing to do.
 expect patchd/approve 0 'approved' "$pinion" patch approve --config conf 1
