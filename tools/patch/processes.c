@@ -59,6 +59,40 @@ static char *read_program(pid_t process, const char *prefix) {
     return xstrdup(inside(path, prefix));
 }
 
+/* Of a program that a service manager has mounted by itself no name is left when its file is replaced: the kernel then
+ * takes that mount away. It is still the one that was seen before. */
+static struct {
+    struct process_facts *items;
+    size_t count;
+} seen;
+
+static char *seen_program(const struct process_facts *process) {
+    for (size_t i = 0; i < seen.count; i++)
+        if (seen.items[i].process == process->process && seen.items[i].start == process->start)
+            return xstrdup(seen.items[i].program);
+    return NULL;
+}
+
+static void see(const struct process_facts *processes, size_t count) {
+    process_facts_free(seen.items, seen.count);
+    seen.items = NULL;
+    seen.count = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct process_facts *item = array_append(seen.items, seen.count);
+        *item = processes[i];
+        item->program = xstrdup(processes[i].program);
+    }
+}
+
+static char *name_program(const struct process_facts *process, const char *prefix) {
+    char *program = read_program(process->process, prefix);
+    char *known = program != NULL && strcmp(program, "/") == 0 ? seen_program(process) : NULL;
+    if (known == NULL)
+        return program;
+    free(program);
+    return known;
+}
+
 static pid_t inner_number(pid_t process) {
     cleanup_free char *status = process_text(process, "status");
     return status != NULL ? process_inner(status) : 0;
@@ -112,7 +146,7 @@ static size_t keep_those_of_target(const struct target *target, struct process_f
     for (size_t i = 0; i < count; i++) {
         struct process_facts facts = processes[i];
         if ((!target_has(target, facts.process) && !is_child_of_any(processes, kept, &facts)) ||
-            (facts.program = read_program(facts.process, prefix)) == NULL)
+            (facts.program = name_program(&facts, prefix)) == NULL)
             continue;
         facts.inner = inner_number(facts.process);
         processes[kept++] = facts;
@@ -134,7 +168,9 @@ size_t processes_all(const struct target *target, struct process_facts **process
     if (directory != NULL)
         closedir(directory);
     put_parents_first(*processes, count);
-    return keep_those_of_target(target, *processes, count);
+    count = keep_those_of_target(target, *processes, count);
+    see(*processes, count);
+    return count;
 }
 
 void process_facts_free(struct process_facts *processes, size_t count) {
