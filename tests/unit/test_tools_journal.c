@@ -415,9 +415,16 @@ static void test_who_has_had_the_least_time_is_next(void **state) {
     assert_next(5);
 }
 
+static unsigned attempts(struct journal *journal, const char *recipe, const char *version, const char *root) {
+    const struct incident incident = {
+        .recipe = (char *)(uintptr_t)recipe, .to = (char *)(uintptr_t)version, .root = (char *)(uintptr_t)root};
+    return journal_attempts(journal, &incident);
+}
+
 static void test_attempts_are_of_one_recipe_version_and_root(void **state) {
     (void)state;
     struct incident incident = full_incident();
+    incident.target_start = 0;
     struct journal *journal = opened(true);
     static const enum incident_state tried[] = {INCIDENT_APPLYING, INCIDENT_DONE, INCIDENT_ROLLED_BACK,
                                                 INCIDENT_FAILED};
@@ -426,17 +433,27 @@ static void test_attempts_are_of_one_recipe_version_and_root(void **state) {
         incident.state = untried[i];
         journal_add(journal, &incident);
     }
-    assert_int_equal(journal_attempts(journal, "bash-shellshock", "5.2", ""), 0);
+    assert_int_equal(attempts(journal, "bash-shellshock", "5.2", ""), 0);
     for (size_t i = 0; i < 4; i++) {
         incident.state = tried[i];
         journal_add(journal, &incident);
     }
-    assert_int_equal(journal_attempts(journal, "bash-shellshock", "5.2", ""), 4);
-    assert_int_equal(journal_attempts(journal, "bash-shellshock", "5.2", NULL), 4);
-    assert_int_equal(journal_attempts(journal, "bash-shellshock", "5.3", ""), 0);
-    assert_int_equal(journal_attempts(journal, "bash-shellshock", NULL, ""), 0);
-    assert_int_equal(journal_attempts(journal, "bash", "5.2", ""), 0);
-    assert_int_equal(journal_attempts(journal, "bash-shellshock", "5.2", "/srv/root"), 0);
+    assert_int_equal(attempts(journal, "bash-shellshock", "5.2", ""), 4);
+    assert_int_equal(attempts(journal, "bash-shellshock", "5.2", NULL), 4);
+    assert_int_equal(attempts(journal, "bash-shellshock", "5.3", ""), 0);
+    assert_int_equal(attempts(journal, "bash-shellshock", NULL, ""), 0);
+    assert_int_equal(attempts(journal, "bash", "5.2", ""), 0);
+    assert_int_equal(attempts(journal, "bash-shellshock", "5.2", "/srv/root"), 0);
+    /* Refused when all was made ready: that took as much. Refused by the plan: nothing was done. */
+    incident.state = INCIDENT_REFUSED;
+    int64_t refused = journal_add(journal, &incident);
+    journal_step_end(journal, journal_step_begin(journal, refused, "plan", NULL), false, NULL, 0, 0);
+    assert_int_equal(attempts(journal, "bash-shellshock", "5.2", ""), 4);
+    journal_step_begin(journal, refused, "fetch", NULL);
+    assert_int_equal(attempts(journal, "bash-shellshock", "5.2", ""), 5);
+    /* Another container whose first process has the same number. */
+    struct incident other = {.recipe = incident.recipe, .to = incident.to, .root = incident.root, .target_start = 77};
+    assert_int_equal(journal_attempts(journal, &other), 0);
     journal_close(journal);
 }
 

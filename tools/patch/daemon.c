@@ -211,7 +211,7 @@ static bool compare_incident(const struct incident *other, void *context) {
     const struct incident *incident = search->incident;
     if (other->id != incident->id && (is_open(other->state) || was_rejected(other, incident)) &&
         other->recipe != NULL && other->root != NULL && strcmp(other->recipe, incident->recipe) == 0 &&
-        strcmp(other->root, incident->root) == 0)
+        strcmp(other->root, incident->root) == 0 && other->target_start == incident->target_start)
         search->found = other->id;
     return search->found == 0;
 }

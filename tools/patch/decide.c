@@ -246,7 +246,6 @@ bool decide_approve(const struct config *config, struct journal *journal, struct
 }
 
 static void choose_by_mode(struct decider *decider, struct incident *incident) {
-    const char *root = incident->root != NULL ? incident->root : "";
     enum patch_mode mode = decider->config->mode;
     if (incident->claim == CLAIM_GONE)
         settle(incident, INCIDENT_NOTIFIED, "recipe \"%s\" answers it, but %s", incident->recipe,
@@ -256,8 +255,9 @@ static void choose_by_mode(struct decider *decider, struct incident *incident) {
     else if (mode == PATCH_ASK)
         settle(incident, INCIDENT_WAITING, "recipe \"%s\" answers it: pinion patch approve %lld", incident->recipe,
                (long long)incident->id);
-    else if (journal_attempts(decider->journal, incident->recipe, incident->to, root) > 0)
-        settle(incident, INCIDENT_WAITING, "it was applied by itself before, once is all: pinion patch approve %lld",
+    else if (journal_attempts(decider->journal, incident) > 0)
+        settle(incident, INCIDENT_WAITING,
+               "it was tried here before, and once is all that is done by itself: pinion patch approve %lld",
                (long long)incident->id);
     else
         settle(incident, INCIDENT_APPROVED, "recipe \"%s\" answers it", incident->recipe);

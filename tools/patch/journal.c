@@ -107,7 +107,9 @@ static const char *const statement_texts[] = {
                  "WHERE id = ?1",
     [STEP_EACH] = "SELECT {step} FROM step WHERE incident = ?1 ORDER BY id",
     [ATTEMPTS] = "SELECT count(*) FROM incident WHERE recipe IS ?1 AND \"to\" IS ?2 AND "
-                 "coalesce(root, '') = coalesce(?3, '') AND state IN ('applying', 'done', 'rolled back', 'failed')",
+                 "coalesce(root, '') = coalesce(?3, '') AND target_start = ?4 AND "
+                 "(state IN ('applying', 'done', 'rolled back', 'failed') OR (state = 'refused' AND "
+                 "EXISTS (SELECT 1 FROM step WHERE step.incident = incident.id AND step.name = 'fetch')))",
     [SERIAL_HIGHEST] = "SELECT highest FROM serial WHERE recipe = ?1",
     [SERIAL_SAW] = "INSERT INTO serial (recipe, highest) VALUES (?1, ?2) "
                    "ON CONFLICT (recipe) DO UPDATE SET highest = max(highest, excluded.highest)",
@@ -779,8 +781,11 @@ static unsigned count_of(int64_t number) {
     return number < 0 ? 0 : number > UINT32_MAX ? UINT32_MAX : (unsigned)number;
 }
 
-unsigned journal_attempts(struct journal *journal, const char *recipe, const char *version, const char *root) {
-    return count_of(number_of(journal, start(journal, ATTEMPTS, "ttt", recipe, version, root), 0));
+unsigned journal_attempts(struct journal *journal, const struct incident *incident) {
+    return count_of(number_of(journal,
+                              start(journal, ATTEMPTS, "ttti", incident->recipe, incident->to, incident->root,
+                                    limited(incident->target_start)),
+                              0));
 }
 
 int64_t journal_highest_serial(struct journal *journal, const char *recipe) {
