@@ -233,6 +233,12 @@ expect new-build-runs-under-the-policy-of-both 0 '^two$' ./inside new once
 
 # What ends at its reload is started again as it was: same command line, user, environment.
 recipe broken 'restart = ( { program = "/usr/bin/server"; how = "reload"; signal = "HUP"; } );' server.broken=/usr/bin/server
+# Whose library somebody else has replaced before is none of the roll-back's business.
+cp "$(command -v sleep)" "$root/usr/bin/memcached"
+env -i "$(command -v chroot)" "$root" /usr/bin/memcached 300 &
+bystander=$!
+until [ "$(readlink "/proc/$bystander/exe")" = "$root/usr/bin/memcached" ]; do sleep 0.01; done
+rm "$root/usr/bin/memcached"
 # It is noticed as gone, or a moment later as what does not serve.
 expect server-that-ends-is-rolled-back 1 'did not start again|no longer serves' \
     "$pinion" patch apply broken.recipe --config conf --root "$root"
@@ -241,6 +247,8 @@ cmp -s server.two "$root/usr/bin/server" && [ "$( (ask) 2>/dev/null)" = two ] &&
 report server-that-ended-serves-again-protected $?
 grep -qx "$(grep CapBnd /proc/self/status)" "/proc/$running/status"
 report its-capabilities-are-what-they-were $? "$(grep CapBnd "/proc/$running/status")"
+kill $bystander
+report who-had-nothing-of-the-patch-runs-on $?
 
 # Who comes back without the shim is not kept: here a supervisor starts it so.
 (for i in 1 2; do

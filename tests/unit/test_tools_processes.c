@@ -75,7 +75,7 @@ static void end(pid_t child, const struct stale_process *stale, size_t count) {
 static struct file_identity identity_of(const char *path) {
     struct stat status;
     assert_int_equal(stat(path, &status), 0);
-    return (struct file_identity){status.st_dev, status.st_ino};
+    return (struct file_identity){.device = status.st_dev, .inode = status.st_ino};
 }
 
 static void replace(const char *path) {
@@ -107,6 +107,27 @@ static void test_replaced_file_is_found(void **state) {
     stale_processes_free(none, 0);
     end(child, stale, count);
     assert_false(process_is(child, stale[0].start));
+    stale_processes_free(stale, count);
+}
+
+/* Somebody has replaced it before, and not restarted who ran it: still it is a version of what is replaced now. */
+static void test_version_before_the_replaced_one_is_found(void **state) {
+    (void)state;
+    if (identity_of(directory).device != target.device) {
+        puts("# /tmp is not on the root file system");
+        skip();
+    }
+    cleanup_free char *path = xasprintf("%s/libf.so", directory);
+    assert_true(atomic_file_write(path, 0755, "old", 3));
+    pid_t child = start_mapping(path);
+    replace(path);
+    struct file_identity file = identity_of(path);
+    file.path = path;
+    struct stale_process *stale;
+    size_t count = processes_mapping(&target, &file, 1, &stale);
+    assert_int_equal(count, 2);
+    assert_int_equal(stale[0].process, child);
+    end(child, stale, count);
     stale_processes_free(stale, count);
 }
 
@@ -456,6 +477,7 @@ static void test_client_is_left(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replaced_file_is_found),
+        cmocka_unit_test(test_version_before_the_replaced_one_is_found),
         cmocka_unit_test(test_paths_are_the_targets_own),
         cmocka_unit_test(test_deleted_code_is_found_without_a_list),
         cmocka_unit_test(test_file_that_came_back_is_not_old),

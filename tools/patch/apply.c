@@ -112,7 +112,8 @@ void work_end(struct work *work) {
     restart_memory_free(work->memory);
     target_unlock_packages(&work->packages);
     target_close(&work->target);
-    free(work->old_files);
+    file_identities_free(work->old_files, work->old_file_count);
+    file_identities_free(work->new_files, work->new_file_count);
     free(work->memory_path);
     free(work->lost);
     free(work->scratch);

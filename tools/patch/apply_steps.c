@@ -60,13 +60,7 @@ static bool step_policy(struct work *work, struct mistake *mistake) {
 }
 
 static void find_stale(struct work *work) {
-    work->old_files = xcalloc(work->changes.count + 1, sizeof *work->old_files);
-    for (size_t i = 0; i < work->changes.count; i++) {
-        const struct change *change = &work->changes.items[i];
-        if (change->kind == CHANGE_REPLACE || change->kind == CHANGE_REMOVE)
-            work->old_files[work->old_file_count++] =
-                (struct file_identity){change->before.st_dev, change->before.st_ino};
-    }
+    work->old_files = changes_old_files(&work->changes, &work->old_file_count);
     work->stale_count = processes_mapping(&work->target, work->old_files, work->old_file_count, &work->stale);
     work->listener_count = processes_listeners(&work->target, work->stale, work->stale_count, &work->listeners);
     /* What does not answer before the patch need not afterwards: a socket that was given another name, a full queue. */
@@ -191,17 +185,20 @@ const struct work_step work_steps[] = {
 /* ---- back ---- */
 
 static bool undo_files(struct work *work, struct mistake *mistake) {
+    if (work->new_files == NULL)
+        work->new_files = commit_new_files(&work->target, work->incident->id, &work->new_file_count);
     return commit_undo(&work->target, work->incident->id, mistake);
 }
 
-/* What maps the files that the patch had brought, and now are gone. */
+/* What maps the files that the patch had brought, and now are gone; of which none is known any more where a helper was
+ * killed after it had brought the old ones back: then whatever maps what is gone. */
 static bool undo_restart(struct work *work, struct mistake *mistake) {
     stale_processes_free(work->stale, work->stale_count);
     work->stale = NULL;
     work->stale_count = 0;
     if (!restart_missing(work->memory, &work->target, RESTART_SECONDS, mistake))
         return false;
-    work->stale_count = processes_mapping(&work->target, NULL, 0, &work->stale);
+    work->stale_count = processes_mapping(&work->target, work->new_files, work->new_file_count, &work->stale);
     if (!step_restart(work, mistake))
         return false;
     return work->lost == NULL ||

@@ -22,7 +22,8 @@ struct work {
     struct stage stage;
     struct changes changes;
     struct file_identity *old_files; /* what the target had in place of what the patch brings */
-    size_t old_file_count;
+    struct file_identity *new_files; /* what a roll-back takes away again; NULL: not known */
+    size_t old_file_count, new_file_count;
     struct stale_process *stale; /* processes that map them, and what they listen on, from before the commit */
     size_t stale_count;
     struct listener *listeners;

@@ -334,3 +334,15 @@ void changes_free(struct changes *changes) {
     free(changes->items);
     *changes = (struct changes){.count = 0};
 }
+
+struct file_identity *changes_old_files(const struct changes *changes, size_t *count) {
+    struct file_identity *files = xcalloc(changes->count + 1, sizeof *files);
+    *count = 0;
+    for (size_t i = 0; i < changes->count; i++) {
+        const struct change *change = &changes->items[i];
+        if (change->kind == CHANGE_REPLACE || change->kind == CHANGE_REMOVE)
+            files[(*count)++] =
+                (struct file_identity){change->before.st_dev, change->before.st_ino, xstrdup(change->path)};
+    }
+    return files;
+}

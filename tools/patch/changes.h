@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include "tools/patch/processes.h"
 #include "tools/patch/stage.h"
 
 enum change_kind {
@@ -33,5 +34,8 @@ struct changes {
  * /sys, /var/lib/pinion. What the target has on a mount of its own cannot be changed: a mistake. */
 bool changes_read(struct changes *changes, const struct stage *stage, struct mistake *mistake);
 void changes_free(struct changes *changes);
+
+/* What the target has in place of what is replaced or removed; for file_identities_free. */
+struct file_identity *changes_old_files(const struct changes *changes, size_t *count);
 
 #endif

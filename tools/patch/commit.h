@@ -23,6 +23,10 @@ bool commit_make(const struct changes *changes, const struct stage *stage, bool 
  * brought back: that is a mistake too. */
 bool commit_undo(const struct target *target, int64_t incident, struct mistake *mistake);
 
+/* What the commit has put into place, while it can be undone; NULL: nothing, or it cannot be read. For
+ * file_identities_free. */
+struct file_identity *commit_new_files(const struct target *target, int64_t incident, size_t *count);
+
 /* The patch stays: removes manifest and old files. False only if the manifest is still there, so that it can be undone;
  * old files that cannot be removed are left with a warning. */
 bool commit_keep(const struct target *target, int64_t incident, struct mistake *mistake);

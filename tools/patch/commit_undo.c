@@ -165,6 +165,24 @@ bool commit_undo(const struct target *target, int64_t incident, struct mistake *
     return good;
 }
 
+struct file_identity *commit_new_files(const struct target *target, int64_t incident, size_t *count) {
+    struct commit_place place;
+    struct manifest manifest = {0};
+    struct mistake ignored;
+    struct file_identity *files = NULL;
+    bool there;
+    *count = 0;
+    if (!commit_place_open(&place, target, incident, &ignored))
+        return NULL;
+    if (commit_manifest_read(&place, &manifest, &there, &ignored) && there)
+        for (size_t i = 0; i < manifest.entry_count; i++)
+            *array_append(files, *count) =
+                (struct file_identity){target->device, manifest.entries[i].inode, xstrdup(manifest.entries[i].path)};
+    manifest_free(&manifest);
+    commit_place_close(&place);
+    return files;
+}
+
 /* Without the manifest nothing can be undone any more, so that goes first. */
 bool commit_keep(const struct target *target, int64_t incident, struct mistake *mistake) {
     struct commit_place place;

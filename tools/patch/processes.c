@@ -226,7 +226,7 @@ static void ask_mapped_file(pid_t process, const char *line, struct file_identit
 static bool parse_mapping(pid_t process, char *line, struct mapping *mapping) {
     char permissions[5];
     unsigned major_number, minor_number;
-    struct file_identity told;
+    struct file_identity told = {0};
     int path = 0;
     if (sscanf(line, "%*s %4s %*s %x:%x %" SCNu64 " %n", permissions, &major_number, &minor_number, &told.inode,
                &path) != 4 ||
@@ -241,6 +241,12 @@ static bool parse_mapping(pid_t process, char *line, struct mapping *mapping) {
     mapping->told = mapping->file = told;
     ask_mapped_file(process, line, &mapping->file);
     return true;
+}
+
+void file_identities_free(struct file_identity *files, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        free(files[i].path);
+    free(files);
 }
 
 static bool has_file(const struct file_identity *files, size_t count, const struct file_identity *file) {
@@ -265,12 +271,23 @@ static bool is_back(const struct wanted *wanted, const struct mapping *mapping) 
            status.st_dev == mapping->file.device;
 }
 
+/* Of an earlier version than that which is there now, too. */
+static bool has_name(const struct wanted *wanted, const struct mapping *mapping) {
+    const char *path = inside(mapping->path, wanted->prefix);
+    if (wanted->files == NULL)
+        return true;
+    for (size_t i = 0; i < wanted->count; i++)
+        if (wanted->files[i].path != NULL && strcmp(wanted->files[i].path, path) == 0)
+            return true;
+    return false;
+}
+
 static bool is_wanted(const struct wanted *wanted, const struct mapping *mapping) {
     /* On an overlay stat tells a device of the file's layer, and the line that of the overlay. */
     bool of_root = mapping->file.device == wanted->target->device || mapping->told.device == wanted->target->device;
-    if (wanted->files != NULL)
-        return has_file(wanted->files, wanted->count, &mapping->file);
-    return mapping->deleted && mapping->code && of_root && !is_back(wanted, mapping);
+    if (wanted->files != NULL && has_file(wanted->files, wanted->count, &mapping->file))
+        return true;
+    return mapping->deleted && mapping->code && of_root && has_name(wanted, mapping) && !is_back(wanted, mapping);
 }
 
 static bool find_stale(const struct wanted *wanted, const struct process_facts *facts, struct stale_process *stale) {

@@ -8,7 +8,10 @@
 
 struct file_identity {
     uint64_t device, inode;
+    char *path; /* in the target, or NULL */
 };
+/* A list with its paths. */
+void file_identities_free(struct file_identity *files, size_t count);
 
 struct stale_process {
     pid_t process, parent;
@@ -19,9 +22,9 @@ struct stale_process {
     size_t file_count;
 };
 
-/* The target's processes that map one of these files (device and inode of before the commit), parents before their
- * children; or, with `files` NULL, that map any deleted file of the target's root file system as code. Processes that
- * end meanwhile are not in it. */
+/* The target's processes that map one of these files (device and inode of before the commit), or as code what had its path
+ * and is gone, parents before their children; or, with `files` NULL, that map any deleted file of the target's root file
+ * system as code. Processes that end meanwhile are not in it. */
 size_t processes_mapping(const struct target *target, const struct file_identity *files, size_t file_count,
                          struct stale_process **processes);
 void stale_processes_free(struct stale_process *processes, size_t count);

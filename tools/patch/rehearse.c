@@ -28,14 +28,10 @@ void rehearsal_free(struct rehearsal *rehearsal) {
 static bool find_restarts(const struct recipe *recipe, const struct target *target, struct rehearsal *rehearsal,
                           struct mistake *mistake) {
     struct stale_process *stale = NULL;
-    const struct changes *changes = &rehearsal->changes;
-    cleanup_free struct file_identity *files = xcalloc(changes->count + 1, sizeof *files);
-    size_t file_count = 0, size;
-    for (size_t i = 0; i < changes->count; i++)
-        if (changes->items[i].kind == CHANGE_REPLACE || changes->items[i].kind == CHANGE_REMOVE)
-            files[file_count++] =
-                (struct file_identity){changes->items[i].before.st_dev, changes->items[i].before.st_ino};
+    size_t file_count, size;
+    struct file_identity *files = changes_old_files(&rehearsal->changes, &file_count);
     size_t count = processes_mapping(target, files, file_count, &stale);
+    file_identities_free(files, file_count);
     FILE *out = xopen_memstream(&rehearsal->restarts, &size);
     for (size_t i = 0; i < count; i++) {
         size_t first = 0;
