@@ -3,7 +3,6 @@
  */
 #include "tools/patch/restart_way.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
