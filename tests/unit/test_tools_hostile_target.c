@@ -182,20 +182,16 @@ static void test_a_container_is_one_target(void **state) {
     apart(check_one_container);
 }
 
-/* A service to which its manager has given a mount namespace with less in it is of the system all the same. */
+/* A service to which its manager has given namespaces with less in them is of the system all the same. */
+static bool become_service(void) {
+    return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && mount(work, "/usr", NULL, MS_BIND, NULL) == 0;
+}
+
 static bool check_service(void) {
-    struct incident incident = {.id = 1};
-    pid_t service = fork();
-    if (service == 0) {
-        if (unshare(CLONE_NEWNS) != 0 || mount(work, "/usr", NULL, MS_BIND, NULL) != 0)
-            _exit(1);
-        for (;;)
-            pause();
-    }
-    incident.sender = service;
-    while (waitpid(service, NULL, WNOHANG) == 0 && process_shares(service, PROCESS_OURS, "ns/mnt"))
-        usleep(1000);
-    bool good = HOLDS(claim_target(&incident)) && HOLDS(incident.target == 0) && HOLDS(strcmp(incident.root, "") == 0);
+    pid_t service = start_container(become_service);
+    struct incident incident = {.id = 1, .sender = service};
+    bool good = HOLDS(service > 0) && HOLDS(claim_target(&incident)) && HOLDS(incident.target == 0) &&
+                HOLDS(strcmp(incident.root, "") == 0);
     free(incident.root);
     kill(service, SIGKILL);
     waitpid(service, NULL, 0);
@@ -205,6 +201,34 @@ static bool check_service(void) {
 static void test_a_service_with_less_in_sight_is_of_the_system(void **state) {
     (void)state;
     apart(check_service);
+}
+
+/* Any user can have that, and a root directory whose files are all the user's own. */
+static bool check_root_of_a_user(void) {
+    int told[2];
+    char byte;
+    struct incident incident = {.id = 1};
+    if (pipe(told) != 0)
+        return false;
+    incident.sender = fork();
+    if (incident.sender == 0) {
+        if (unshare(CLONE_NEWUSER) == 0 && chroot(work) == 0 && write(told[1], "x", 1) == 1)
+            for (;;)
+                pause();
+        _exit(1);
+    }
+    close(told[1]);
+    bool good = HOLDS(read(told[0], &byte, 1) == 1) && HOLDS(!claim_target(&incident));
+    free(incident.root);
+    close(told[0]);
+    kill(incident.sender, SIGKILL);
+    waitpid(incident.sender, NULL, 0);
+    return good;
+}
+
+static void test_the_root_directory_of_a_user_is_no_target(void **state) {
+    (void)state;
+    apart(check_root_of_a_user);
 }
 
 /* Open to all by no second call, which would name what somebody has put there meanwhile. */
@@ -551,6 +575,7 @@ int main(void) {
         cmocka_unit_test(test_number_of_another_process_is_not_entered),
         cmocka_unit_test(test_a_container_is_one_target),
         cmocka_unit_test(test_a_service_with_less_in_sight_is_of_the_system),
+        cmocka_unit_test(test_the_root_directory_of_a_user_is_no_target),
         cmocka_unit_test(test_the_socket_is_open_from_the_start),
         cmocka_unit_test(test_words_of_the_target_command_no_terminal),
         cmocka_unit_test(test_commands_have_what_the_container_has),

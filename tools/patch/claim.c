@@ -128,7 +128,8 @@ static pid_t first_there(pid_t process) {
     return first;
 }
 
-/* In a user namespace of its own root is nobody, and may have made the file system that we would work on as root. */
+/* In a user namespace of its own root is nobody, and may have made the file system that we would work on as root. A service
+ * that has one is of the system whose root directory it has. */
 static bool is_foreign(pid_t process) {
     return !process_shares(process, PROCESS_OURS, "ns/user");
 }
@@ -141,9 +142,9 @@ static bool is_same(const struct incident *incident) {
 
 bool claim_target(struct incident *incident) {
     char root[PATH_MAX];
-    if (is_foreign(incident->sender))
-        return false;
     pid_t first = first_there(incident->sender);
+    if (is_foreign(first) || (is_foreign(incident->sender) && !process_shares(incident->sender, first, "root")))
+        return false;
     pid_t seen_by = process_shares(incident->sender, PROCESS_OURS, "ns/mnt") ? incident->sender : first;
     cleanup_free char *link = xasprintf("/proc/%d/root", (int)seen_by);
     ssize_t length = readlink(link, root, sizeof root - 1);
