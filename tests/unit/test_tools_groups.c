@@ -26,15 +26,28 @@
 
 static char *group, *large; /* a control group that accounts for memory; a file */
 
-/* The directory of the group that accounts for our memory. */
-static char *own_group(void) {
+static bool accounts_for_memory(const char *directory) {
+    char text[256] = "";
+    cleanup_free char *path = xasprintf("%s/cgroup.subtree_control", directory);
+    cleanup_file FILE *file = fopen(path, "re");
+    return file != NULL && fgets(text, sizeof text, file) != NULL && strstr(text, "memory") != NULL;
+}
+
+/* Where a group can be made that accounts for memory: below our own in version 1; version 2 has none below a group with
+ * members, so the next further up that hands the memory on to its groups. NULL: nowhere. */
+static char *parent_group(void) {
     cleanup_free char *text = process_text(PROCESS_OURS, "cgroup");
     char *at = strstr(text, ":memory:");
     if (at != NULL)
         return xasprintf("/sys/fs/cgroup/memory%.*s", (int)strcspn(at + 8, "\n"), at + 8);
     at = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-    at = at != NULL ? strstr(at, "::") + 2 : NULL;
-    return at != NULL ? xasprintf("/sys/fs/cgroup%.*s", (int)strcspn(at, "\n"), at) : NULL;
+    if (at == NULL)
+        return NULL;
+    at = strstr(at, "::") + 2;
+    char *directory = xasprintf("/sys/fs/cgroup%.*s", (int)strcspn(at, "\n"), at);
+    while (!accounts_for_memory(directory) && strlen(directory) > strlen("/sys/fs/cgroup"))
+        *strrchr(directory, '/') = '\0';
+    return directory;
 }
 
 static bool write_in(const char *name, const char *text) {
@@ -60,10 +73,10 @@ static bool can_give_back(void) {
 
 static int set_up(void **state) {
     (void)state;
-    cleanup_free char *own = own_group();
-    group = xasprintf("%s/pinion-test-%d", own != NULL ? own : "", (int)getpid());
+    cleanup_free char *parent = parent_group();
+    group = xasprintf("%s/pinion-test-%d", parent != NULL ? parent : "", (int)getpid());
     large = xasprintf("/var/tmp/pinion-test-%d", (int)getpid());
-    if (own == NULL || mkdir(group, 0755) != 0)
+    if (parent == NULL || mkdir(group, 0755) != 0)
         free(steal_pointer(&group));
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -21,6 +22,7 @@
 #include "tests/unit/recipes.h"
 #include "tools/patch/health.h"
 #include "tools/patch/restart.h"
+#include "tools/patch/service.h"
 
 static char directory[] = "/tmp/pinion-processes-XXXXXX";
 static struct target target;
@@ -28,7 +30,11 @@ static struct target target;
 static int set_up(void **state) {
     (void)state;
     struct mistake mistake;
-    return mkdtemp(directory) != NULL && target_of_directory(&target, "/", &mistake) ? 0 : -1;
+    size_t size;
+    if (mkdtemp(directory) == NULL || !target_of_directory(&target, "/", &mistake))
+        return -1;
+    cleanup_free char *own = file_read("/proc/self/exe", 1u << 26, &size), *server = xasprintf("%s/server", directory);
+    return atomic_file_write(server, 0755, own, size) ? 0 : -1;
 }
 
 static int tear_down(void **state) {
@@ -38,7 +44,23 @@ static int tear_down(void **state) {
     return system(command); // NOLINT(bugprone-command-processor,cert-env33-c)
 }
 
-/* A child that maps the file, has a child that does so too, and lives until it is told to end. */
+static int map_and_wait(const char *path, int ready) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+        return 1;
+    close(fd);
+    if (fork() == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    else if (write(ready, "", 1) != 1)
+        return 1;
+    close(ready);
+    for (;;)
+        pause();
+}
+
+/* A child that maps the file, has a child that does so too, and lives until it is told to end. It is another program than
+ * this test: what runs the same program as the patch helper is not restarted by it. */
 static pid_t start_mapping(const char *path) {
     int ready[2];
     assert_int_equal(pipe(ready), 0);
@@ -50,19 +72,9 @@ static pid_t start_mapping(const char *path) {
         close(ready[0]);
         return child;
     }
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    int fd = open(path, O_RDONLY);
-    const void *mapped = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
-    if (mapped == MAP_FAILED)
-        _exit(1);
-    close(fd);
-    if (fork() == 0)
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-    else if (write(ready[1], "", 1) != 1)
-        _exit(1);
-    close(ready[1]);
-    for (;;)
-        pause();
+    cleanup_free char *server = xasprintf("%s/server", directory), *number = xasprintf("%d", ready[1]);
+    execl(server, server, path, number, (char *)NULL);
+    _exit(1);
 }
 
 static void end(pid_t child, const struct stale_process *stale, size_t count) {
@@ -409,8 +421,10 @@ static void test_unknown_server_needs_the_recipe(void **state) {
     assert_true(atomic_file_write(path, 0755, "old", 3));
     struct file_identity file = identity_of(path);
     unsigned port = 0;
-    int fd = listen_internet(AF_INET, &port); /* the children have it too */
+    int fd = listen_internet(AF_INET, &port);
+    fcntl(fd, F_SETFD, 0); /* the children's alone */
     pid_t child = start_mapping(path);
+    close(fd);
     struct stale_process *stale;
     struct mistake mistake = {.line = 0};
     size_t count = processes_mapping(&target, &file, 1, &stale);
@@ -427,7 +441,32 @@ static void test_unknown_server_needs_the_recipe(void **state) {
     assert_true(restart_possible(&target, &recipe, stale, count, NULL, &mistake));
     end(child, stale, count);
     stale_processes_free(stale, count);
-    close(fd);
+}
+
+static void test_units(void **state) {
+    (void)state;
+    static const struct {
+        const char *groups, *unit;
+    } rows[] = {
+        {"0::/system.slice/nginx.service\n", "/system.slice/nginx.service"},
+        {"0::/system.slice/systemd-udevd.service/udev\n", "/system.slice/systemd-udevd.service"},
+        {"0::/machine.slice/web.service/payload/system.slice/nginx.service\n",
+         "/machine.slice/web.service/payload/system.slice/nginx.service"},
+        {"1:name=systemd:/x.service\n0::/system.slice/nginx.service\n", "/system.slice/nginx.service"},
+        {"0::/user.slice/user-0.slice/session-1.scope\n", NULL},
+        {"0::/user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service\n", NULL},
+        {"0::/user.slice/user-1000.slice/user@1000.service/init.scope\n", NULL},
+        {"0::/init.scope\n", NULL},
+        {"10::/x.service\n", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cleanup_free char *unit = service_group(rows[i].groups);
+        assert_int_equal(unit == NULL, rows[i].unit == NULL);
+        if (unit != NULL)
+            assert_string_equal(unit, rows[i].unit);
+    }
+    assert_null(service_group(NULL));
 }
 
 /* A daemon that has not left its process group when its parent ends is not killed with what a command leaves behind. */
@@ -474,7 +513,9 @@ static void test_client_is_left(void **state) {
     stale_processes_free(stale, count);
 }
 
-int main(void) {
+int main(int count, char **arguments) {
+    if (count == 3)
+        return map_and_wait(arguments[1], (int)strtol(arguments[2], NULL, 10));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replaced_file_is_found),
         cmocka_unit_test(test_version_before_the_replaced_one_is_found),
@@ -488,6 +529,7 @@ int main(void) {
         cmocka_unit_test(test_health_of_listener),
         cmocka_unit_test(test_health_of_url),
         cmocka_unit_test(test_known_programs),
+        cmocka_unit_test(test_units),
         cmocka_unit_test(test_unknown_server_needs_the_recipe),
         cmocka_unit_test(test_client_is_left),
         cmocka_unit_test(test_what_a_service_command_starts_stays),

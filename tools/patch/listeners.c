@@ -231,7 +231,7 @@ size_t processes_listeners(const struct target *target, const struct stale_proce
         bool wanted = false;
         for (size_t j = 0; j < count; j++)
             wanted = wanted || strcmp(processes[j].program, all[i].program) == 0;
-        if (wanted)
+        if (wanted && !process_is_manager(&all[i])) /* a connection would start the service that it listens for */
             add_listeners(&list, target, &all[i]);
     }
     if (count > 0)

@@ -60,6 +60,9 @@ struct process_facts {
 size_t processes_all(const struct target *target, struct process_facts **processes);
 void process_facts_free(struct process_facts *processes, size_t count);
 
+/* Whether it is systemd, that of the system or a person's: it listens for services that do not run yet, too. */
+bool process_is_manager(const struct process_facts *process);
+
 /* Sends "HUP", "SIGTERM", ... to this very process; false and a mistake where it has ended. */
 bool process_signal(const struct process_facts *process, const char *name, struct mistake *mistake);
 

@@ -44,7 +44,8 @@ static void remember(const struct restart_work *work, const struct restart_insta
                                         .environment = instance->environment,
                                         .stop = instance->service.stop,
                                         .has_unit = service_has_unit(work->target, instance->first),
-                                        .supervised = instance->how == RESTART_SIGNAL,
+                                        .supervised =
+                                            instance->how == RESTART_SIGNAL || process_is_manager(instance->first),
                                         .protected = instance->protected};
     restart_memory_add(memory, work->target, instance->first, &facts);
     service_free(&service);
@@ -231,14 +232,16 @@ static bool may_stay(const struct restart_instance *instance, const struct stale
 
 /* Old processes of what was restarted, also those that were started since. */
 static bool is_awaited(const struct restart_work *work, const struct stale_process *process) {
+    bool awaited = false;
     for (size_t i = 0; i < work->count; i++) {
         const struct restart_instance *instance = &work->instances[i];
-        bool of_instance =
-            instance_is_stale(instance, process->process) || strcmp(process->program, instance->first->program) == 0;
-        if (of_instance && !instance_is_left(instance) && !may_stay(instance, process))
-            return true;
+        bool stale = instance_is_stale(instance, process->process);
+        bool left = instance_is_left(instance) || may_stay(instance, process);
+        if (stale && left)
+            return false;
+        awaited = awaited || ((stale || strcmp(process->program, instance->first->program) == 0) && !left);
     }
-    return false;
+    return awaited;
 }
 
 /* The first awaited process that still maps old files, as a text, or NULL. */
@@ -360,6 +363,17 @@ static void name_left(const struct restart_work *work, const struct stale_proces
         free(steal_pointer(left));
 }
 
+/* Service managers come last: while they execute themselves anew they answer nobody who wants a service restarted. */
+static bool restart_all(struct restart_work *work, bool managers, struct mistake *mistake) {
+    bool good = true;
+    for (size_t i = 0; i < work->count && good; i++) {
+        struct restart_instance *instance = &work->instances[i];
+        bool later = process_is_manager(instance->first) != managers;
+        good = later || instance_is_left(instance) || do_restart(work, instance, mistake);
+    }
+    return good;
+}
+
 bool restart_stale(const struct target *target, const struct recipe *recipe, const struct stale_process *processes,
                    size_t count, struct restart_memory *memory, unsigned timeout_seconds, char **left,
                    struct mistake *mistake) {
@@ -375,8 +389,7 @@ bool restart_stale(const struct target *target, const struct recipe *recipe, con
         restart_memory_set_ways(memory, restart_tell(&work));
     if (good && work.count > 0)
         service_read_units(target);
-    for (size_t i = 0; i < work.count && good; i++)
-        good = instance_is_left(&work.instances[i]) || do_restart(&work, &work.instances[i], mistake);
+    good = good && restart_all(&work, false, mistake) && restart_all(&work, true, mistake);
     good = good && wait_for_new(&work, mistake);
     if (good)
         name_left(&work, processes, count, left);

@@ -42,12 +42,13 @@ struct process_facts *restart_process(const struct restart_work *work, pid_t pro
     return NULL;
 }
 
-/* A service manager holds the sockets of what it starts, and is none of it. A helper that nobody reaches is part of the
- * server that has started it. */
+/* A service manager holds the sockets of what it starts, and is none of it; a person's is none of the system's. A helper
+ * that nobody reaches is part of the server that has started it. */
 static bool belongs_to(const struct process_facts *process, const struct process_facts *parent) {
+    bool manager = process_is_manager(parent);
     if (strcmp(process->program, parent->program) == 0)
-        return true;
-    if (parent->inner == 1 && restart_known(parent->program) == NULL)
+        return !manager || parent->inner != 1;
+    if (manager || (parent->inner == 1 && restart_known(parent->program) == NULL))
         return false;
     return processes_share_listener(process->process, parent->process) ||
            (process_serves(parent->process) && !process_serves(process->process));
@@ -129,8 +130,11 @@ static struct restart_instance *instance_of(struct restart_work *work, struct pr
     choose(work, instance);
     find_protection(work, instance);
     struct process_facts *parent = restart_process(work, first->parent);
+    instance->ours = process_shares(first->process, PROCESS_OURS, "exe");
+    instance->personal = !process_is_manager(first) && service_is_personal(first->process);
     instance->serves =
-        process_serves(first->process) || (parent != NULL && parent->inner != 1 && process_serves(parent->process));
+        process_serves(first->process) ||
+        (parent != NULL && parent->inner != 1 && !process_is_manager(parent) && process_serves(parent->process));
     return instance;
 }
 
@@ -165,8 +169,20 @@ void restart_work_free(struct restart_work *work) {
     process_facts_free(work->all, work->all_count);
 }
 
+/* Why it goes on with its old code, or NULL: it is restarted. What a person runs for himself ends with his session. */
+static const char *why_left(const struct restart_instance *instance) {
+    if (instance->ours)
+        return "the helper runs new code from when it is restarted itself";
+    if (instance->how == RESTART_NONE)
+        return instance->why;
+    if (instance->personal && !instance->named)
+        return "it is a person's own: it is left to end";
+    return !instance->serves && !instance->named && instance->row == NULL ? "nobody reaches it: it is left to end"
+                                                                          : NULL;
+}
+
 bool instance_is_left(const struct restart_instance *instance) {
-    return instance->how == RESTART_NONE || (!instance->serves && !instance->named && instance->row == NULL);
+    return why_left(instance) != NULL;
 }
 
 /* ---- whether there is a way ---- */
@@ -293,7 +309,7 @@ static void put_way(FILE *out, const struct restart_instance *instance) {
     fprintf(out, "%s: %s", instance->first->program,
             restart_how_word(instance_is_left(instance) ? RESTART_NONE : instance->how));
     if (instance_is_left(instance)) {
-        fprintf(out, ": %s", instance->how == RESTART_NONE ? instance->why : "nobody reaches it: it is left to end");
+        fprintf(out, ": %s", why_left(instance));
         return;
     }
     fputs(", ", out);

@@ -22,6 +22,8 @@ struct restart_instance {
     char **environment;   /* for commands that start it: as long as it runs it can be asked */
     bool named;           /* by the recipe */
     bool serves;          /* or its parent or one of its children does */
+    bool ours;            /* a helper */
+    bool personal;        /* started by a person's own service manager */
     bool protected;       /* by libpinion.so */
 };
 

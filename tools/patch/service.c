@@ -52,19 +52,43 @@ static int ask(const struct target *target, const char *const *arguments) {
 
 /* ---- systemd ---- */
 
-/* "0::/system.slice/nginx.service": the innermost unit that is a service. */
-static char *unit_of(pid_t process) {
-    cleanup_free char *groups = process_text(process, "cgroup");
-    char *line = groups != NULL ? strstr(groups, "0::/") : NULL;
+#define PERSONAL "/user@" /* the service in which a person's own service manager runs */
+
+/* The line of the one hierarchy that systemd has, or NULL. */
+static char *own_line(const char *groups) {
+    const char *line = groups != NULL && strncmp(groups, "0::/", 4) != 0 ? strstr(groups, "\n0::/") : groups;
     if (line == NULL)
         return NULL;
-    line[strcspn(line, "\n")] = '\0';
+    line += *line == '\n';
+    return xasprintf("%.*s", (int)strcspn(line, "\n"), line);
+}
+
+char *service_group(const char *groups) {
+    cleanup_free char *line = own_line(groups);
+    if (line == NULL || strstr(line, PERSONAL) != NULL)
+        return NULL;
     for (char *slash = strrchr(line, '/'); slash != NULL; slash = strrchr(line, '/')) {
-        if (has_suffix(slash, ".service") && strncmp(slash, "/user@", 6) != 0)
-            return xstrdup(slash + 1);
+        if (has_suffix(slash, ".service"))
+            return xstrdup(strchr(line, '/'));
         *slash = '\0';
     }
     return NULL;
+}
+
+bool service_is_personal(pid_t process) {
+    cleanup_free char *groups = process_text(process, "cgroup");
+    cleanup_free char *line = own_line(groups);
+    return line != NULL && strstr(line, PERSONAL) != NULL;
+}
+
+/* Ours is none: who restarts it ends us, and is waited for by us. */
+static char *unit_of(pid_t process) {
+    cleanup_free char *groups = process_text(process, "cgroup");
+    cleanup_free char *our_groups = process_text(PROCESS_OURS, "cgroup");
+    cleanup_free char *group = service_group(groups), *ours = service_group(our_groups);
+    if (group == NULL || (ours != NULL && strcmp(group, ours) == 0))
+        return NULL;
+    return xstrdup(strrchr(group, '/') + 1);
 }
 
 static const char manager[] = "/bin/systemctl";

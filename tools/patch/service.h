@@ -21,7 +21,13 @@ struct service_hint {
 bool service_find(const struct target *target, const struct process_facts *process, const struct service_hint *hint,
                   struct service *service, struct mistake *mistake);
 void service_free(struct service *service);
-/* Whether it is one of systemd's. */
+/* Of the text of /proc/PID/cgroup: the group of the innermost unit of systemd's that is a service; NULL: it is in none, or
+ * in one of a person's own service manager, whose units the system's does not know. */
+char *service_group(const char *groups);
+/* Whether that manager has started it, or it is that manager. */
+bool service_is_personal(pid_t process);
+
+/* Whether it is one of systemd's, and not our own. */
 bool service_has_unit(const struct target *target, const struct process_facts *process);
 
 /* Where systemd runs the target: units that changed count from now on, as after the installation of a package. */
