@@ -8,7 +8,7 @@ set -uo pipefail
 shim=$PWD/build/libpinion.so
 root=$work/root
 port=$((20000 + $$ % 20000))
-server= group=
+server='' group=''
 trap 'touch "$work/stop"; [ -z "$server" ] || kill -KILL "$server" $(cat "$root/srv/pid" 2>/dev/null) 2>/dev/null; wait; [ -z "$group" ] || rmdir "$group"; rm -rf "$work"' EXIT
 mkdir -p "$root"/{usr/bin,usr/lib,lib/x86_64-linux-gnu,lib64,etc/pinion,srv/union,dev,tmp,run,proc,sys,var/lib} "$work/state"
 cd "$work" || exit 2
@@ -176,6 +176,7 @@ ask() {
 
 : >"$root/srv/log"
 # As a service manager does it: the program is a mount of its own, which the kernel takes away with the old file.
+# shellcheck disable=SC2016 # it is the inner shell that expands
 unshare --mount sh -c 'mount --bind "$1" "$1" && exec ./inside "$0" serve "$2"' "$root" "$root/usr/bin/server" $port \
     </dev/null >/dev/null 2>&1 &
 server=$!

@@ -98,7 +98,7 @@ static void need(bool condition, const char *what) {
 static bool holds_in_group(bool (*work)(void)) {
     pid_t child = fork();
     if (child == 0)
-        _exit(!write_in("cgroup.procs", "0") || !work());
+        _exit(write_in("cgroup.procs", "0") && work() ? 0 : 1);
     int status = -1;
     waitpid(child, &status, 0);
     return status == 0;
@@ -121,7 +121,7 @@ static void test_what_comes_after_is_where_the_first_was(void **state) {
     if (first == 0) {
         char byte;
         close(tie[1]);
-        _exit(!write_in("cgroup.procs", "0") || read(tie[0], &byte, 1) != 0);
+        _exit(write_in("cgroup.procs", "0") && read(tie[0], &byte, 1) == 0 ? 0 : 1);
     }
     while (same_groups(first))
         continue;
@@ -137,7 +137,7 @@ static void test_what_comes_after_is_where_the_first_was(void **state) {
     if (second == 0) {
         bool joined = groups_join(&groups);
         cleanup_free char *now = process_text(PROCESS_OURS, "cgroup");
-        _exit(!joined || strcmp(now, its) != 0);
+        _exit(joined && strcmp(now, its) == 0 ? 0 : 1);
     }
     int status;
     waitpid(second, &status, 0);
