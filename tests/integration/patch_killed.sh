@@ -89,19 +89,20 @@ has_ended() {
     ! grep -s '^State:[[:space:]]*[^ZX]' "/proc/$1/status" >/dev/null
 }
 
-is_asked_to_end() {
+# is_asked PROCESS SIGNAL: it has not got it yet.
+is_asked() {
     local pending
     pending=$(awk '/^ShdPnd:/ { print $2 }' "/proc/$1/status")
-    [ $((0x$pending & 1 << 14)) != 0 ]
+    [ $((0x$pending >> ($(kill -l "$2") - 1) & 1)) = 1 ]
 }
 
-# begin_apply: by hand. The server cannot end when it is told to, before it is let.
+# begin_apply SIGNAL: by hand. What the server is told it does not get before it is let.
 begin_apply() {
     kill -STOP "$asked"
     begin "$pinion" patch apply --config "$configuration" --pid "$container" "$recipes/sample-lookup.recipe" >"$work/told" 2>&1
     applying=$begun
-    until_true is_asked_to_end "$asked"
-    report "$name/asked-to-end" $? "$(<"$work/told")"
+    until_true is_asked "$asked" "$1"
+    report "$name/asked" $? "$(<"$work/told")"
 }
 
 # kill_between: when the server has ended, and before it is started again.
@@ -171,7 +172,7 @@ has_environment() {
 }
 
 new_daemon daemon-ended
-begin_apply
+begin_apply TERM
 remembered
 kill_between
 start_helper
@@ -182,7 +183,7 @@ end_between
 
 # It ends only when the helper has come back.
 new_daemon daemon-ends-late
-begin_apply
+begin_apply TERM
 kill -KILL "$applying"
 wait "$applying" 2>/dev/null
 start_helper
@@ -195,7 +196,7 @@ serves_again
 end_between
 
 new_daemon memory-damaged
-begin_apply
+begin_apply TERM
 kill_between
 truncate --size=-1 "$state"/restart-1
 start_helper
@@ -215,7 +216,7 @@ write_init 'cd /srv' "KEPT=for-ever LD_PRELOAD=/usr/local/lib/libpinion.so \\
     setpriv --reuid 33 --regid 34 --groups 35,36 --no-new-privs $server ${address#*:} &"
 write_configuration auto
 begin_between user-ended
-begin_apply
+begin_apply TERM
 kill_between
 start_helper
 serves_again
@@ -270,5 +271,116 @@ END
 
 service_ended helper
 service_ended worker
+
+# ---- between a new binary and the end of the old one ----
+
+# begin_nginx NAME: a server that starts its new binary beside the old one. The library is not its own, but it runs it.
+begin_nginx() {
+    local each
+    echo "# $1"
+    new_tree "$1"
+    name=$1 recipes=$work/recipes server=/usr/sbin/nginx
+    mkdir -p "$tree/etc/nginx" "$tree/var/log/nginx" "$tree/var/lib/nginx"
+    cp "$server" "$tree$server"
+    for each in $(ldd "$server" | grep -o '/[^ ]*'); do
+        [ -e "$tree$each" ] || cp --dereference "$each" "$tree$each"
+    done
+    echo "env LD_PRELOAD; worker_processes 2; user root; pid /run/nginx.pid; events {} http { server { listen $address;
+        location / { return 200 \"It serves\\n\"; } } }" >"$tree/etc/nginx/nginx.conf"
+    write_init "LD_PRELOAD=/usr/local/lib/libpinion.so:${library_file%.0} $server"
+    write_configuration auto
+    start_container "$tree" /sbin/init && until_true answers && until_true has_binaries 1
+    report "$1/start" $? "$(tail -n 2 "$tree/tmp/output")"
+    asked=$(binaries)
+    before=$(digest "$tree")
+    start_asking "$work/asked"
+}
+
+binaries() {
+    pgrep --ns "$container" --nslist pid --full '^nginx: master'
+}
+
+has_binaries() {
+    [ "$(binaries | wc -l)" = "$1" ] &&
+        [ "$(pgrep --ns "$container" --nslist pid --full '^nginx: worker process$' | wc -l)" = $((2 * $1)) ]
+}
+
+# new_binary: the helper, by hand, has the new binary started, and then stands still.
+new_binary() {
+    begin_apply USR2
+    kill -STOP "$applying"
+    kill -CONT "$asked"
+    until_true has_binaries 2
+    report "$name/two-binaries" $? "$(<"$work/told")"
+}
+
+# one_serves NAME: one binary is left, on the library that is there now, and no request was lost.
+one_serves() {
+    local gap failures
+    until_true has_binaries 1
+    report "$name/one-binary" $? "$(pgrep --ns "$container" --nslist pid --full --list-full '^nginx')"
+    awk -v wanted="$(stat --format=%i "$tree$library_file")" '/libsample-lookup/ { found++; other += $5 != wanted }
+        END { exit !found || other > 0 }' "/proc/$(binaries)/maps" && is_protected "$(binaries)"
+    report "$name/on-the-right-library" $? "$(grep sample-lookup "/proc/$(binaries)/maps")"
+    read -r gap failures < <(longest_gap "$work/asked")
+    [ "$gap" -lt 1000 ] && [ "$failures" = 0 ]
+    report "$name/never-stops-answering" $? "$gap ms without an answer, $failures requests failed"
+}
+
+rolled_back() {
+    until_true ended >/dev/null
+    [ "$(incident_of 1 | jq -r .state)" = "rolled back" ]
+    report "$name/rolled-back" $? "$(incident_of 1)"
+    [ "$(digest "$tree")" = "$before" ]
+    report "$name/identical-files" $? "$(diff <(echo "$before") <(digest "$tree") | head -n 5)"
+}
+
+begin_nginx old-binary-serves
+new_binary
+kill -KILL "$applying"
+wait "$applying" 2>/dev/null
+start_helper
+rolled_back
+one_serves
+[ "$(binaries)" = "$asked" ]
+report old-binary-serves/the-old-one-stays $?
+ends "$asker"
+end_between
+
+# The old one is busy with somebody who takes his time, so that for a while no newer one can be started.
+begin_nginx old-binary-ends
+nsenter --target "$container" --net bash -c "exec 3<>/dev/tcp/${address/:/\/} && printf 'GET / HTTP/1.1\r\n' >&3 && read -r _ <&3" &
+visitor=$!
+running+=("$visitor")
+new_binary
+kill -STOP "$asked"
+kill -CONT "$applying"
+until_true is_asked "$asked" QUIT
+report old-binary-ends/asked-to-end $?
+kill -KILL "$applying"
+wait "$applying" 2>/dev/null
+kill -CONT "$asked"
+serves_no_more() {
+    [ "$(pgrep --ns "$container" --nslist pid --full '^nginx: worker process is shutting down' | wc -l)" -ge 1 ]
+}
+until_true serves_no_more
+report old-binary-ends/drains $? "$(pgrep --ns "$container" --nslist pid --full --list-full '^nginx')"
+start_helper
+until_true files_are_back
+ends "$visitor"
+rolled_back
+one_serves
+ends "$asker"
+end_between
+
+# Whoever has left two, the next patch makes one of them.
+begin_nginx two-binaries
+kill -USR2 "$asked"
+until_true has_binaries 2
+"$pinion" patch apply --config "$configuration" --pid "$container" "$recipes/sample-lookup.recipe" >"$work/told" 2>&1
+report two-binaries/patched $? "$(<"$work/told")"
+one_serves
+ends "$asker"
+end_between
 
 exit "$failed"

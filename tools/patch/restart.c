@@ -155,10 +155,45 @@ static bool run_given(const struct restart_work *work, const struct restart_inst
     return run_in_target(work, instance, instance->command, mistake);
 }
 
+/* Old connections may take forever. The parent knows of the end when it has waited for it. */
+static void wait_for_drain(const struct restart_work *work, const struct process_facts *process) {
+    uint64_t start, drained = clock_nanoseconds(CLOCK_MONOTONIC) + DRAIN_SECONDS * 1000000000ull;
+    struct mistake ended;
+    while (process_start(process->process, &start) && start == process->start &&
+           clock_nanoseconds(CLOCK_MONOTONIC) < work->deadline) {
+        if (clock_nanoseconds(CLOCK_MONOTONIC) > drained)
+            process_signal(process, "TERM", &ended);
+        poll(NULL, 0, POLL_MILLISECONDS);
+    }
+}
+
+/* As long as there are two, no third one starts. A helper was killed when it had started the new binary: before it had
+ * ended the old one, which serves on, and the new one goes; or after that, and the old one goes. Whether it was the new
+ * one. */
+static bool leave_one_binary(const struct restart_work *work, const struct restart_instance *instance) {
+    const struct process_facts *first = instance->first, *parent = restart_process(work, first->parent);
+    struct mistake ended;
+    bool found = false;
+    if (parent != NULL && restart_is_predecessor(first, parent))
+        wait_for_drain(work, parent);
+    for (size_t i = 0; i < work->all_count; i++) {
+        const struct process_facts *process = &work->all[i];
+        if (process->parent != first->process || strcmp(process->program, first->program) != 0 ||
+            !restart_has_child(work, process))
+            continue;
+        found = true;
+        process_signal(process, "QUIT", &ended);
+        wait_for_drain(work, process);
+    }
+    return found;
+}
+
 static bool do_upgrade(const struct restart_work *work, const struct restart_instance *instance,
                        struct mistake *mistake) {
     if (instance->command != NULL)
         return run_given(work, instance, mistake);
+    if (leave_one_binary(work, instance) && !instance_is_stale(instance, instance->first->process))
+        return true;
     if (!process_signal(instance->first, instance->signal, mistake))
         return false;
     if (!wait_for_successor(work, instance))

@@ -42,12 +42,18 @@ struct process_facts *restart_process(const struct restart_work *work, pid_t pro
     return NULL;
 }
 
+bool restart_is_predecessor(const struct process_facts *process, const struct process_facts *parent) {
+    const struct restart_row *row = restart_known(process->program);
+    return strcmp(process->program, parent->program) == 0 && row != NULL && row->how == RESTART_UPGRADE &&
+           process_serves(process->process) && !process_serves(parent->process);
+}
+
 /* A service manager holds the sockets of what it starts, and is none of it; a person's is none of the system's. A helper
  * that nobody reaches is part of the server that has started it. */
 static bool belongs_to(const struct process_facts *process, const struct process_facts *parent) {
     bool manager = process_is_manager(parent);
     if (strcmp(process->program, parent->program) == 0)
-        return !manager || parent->inner != 1;
+        return (!manager || parent->inner != 1) && !restart_is_predecessor(process, parent);
     if (manager || (parent->inner == 1 && restart_known(parent->program) == NULL))
         return false;
     return processes_share_listener(process->process, parent->process) ||
@@ -78,7 +84,7 @@ static const struct recipe_restart *recipe_says(const struct recipe *recipe, con
     return NULL;
 }
 
-static bool has_child(const struct restart_work *work, const struct process_facts *first) {
+bool restart_has_child(const struct restart_work *work, const struct process_facts *first) {
     for (size_t i = 0; i < work->all_count; i++)
         if (work->all[i].parent == first->process && strcmp(work->all[i].program, first->program) == 0)
             return true;
@@ -89,7 +95,7 @@ static void use_table(const struct restart_work *work, struct restart_instance *
     const struct restart_row *row = instance->row;
     instance->how = RESTART_SERVICE;
     instance->why = "by what it belongs to";
-    if (row == NULL || (row->children && !has_child(work, instance->first)) || (wanted && wanted != row->how))
+    if (row == NULL || (row->children && !restart_has_child(work, instance->first)) || (wanted && wanted != row->how))
         return;
     instance->how = row->how;
     instance->signal = row->signal;

@@ -51,6 +51,11 @@ char *restart_tell(const struct restart_work *work);
 
 /* NULL: it did not run when these were found. */
 struct process_facts *restart_process(const struct restart_work *work, pid_t process);
+/* Whether it has children of its program, as first processes have. */
+bool restart_has_child(const struct restart_work *work, const struct process_facts *first);
+/* The new binary of a program that hands its sockets on has the old one as its parent, which serves no more once it was
+ * told to end. */
+bool restart_is_predecessor(const struct process_facts *process, const struct process_facts *parent);
 /* Whether this process of the program runs old code. */
 bool instance_is_stale(const struct restart_instance *instance, pid_t process);
 /* Nobody reaches it, or it is to be left: it ends by itself. */
