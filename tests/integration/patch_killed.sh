@@ -285,8 +285,8 @@ begin_nginx() {
     for each in $(ldd "$server" | grep -o '/[^ ]*'); do
         [ -e "$tree$each" ] || cp --dereference "$each" "$tree$each"
     done
-    echo "env LD_PRELOAD; worker_processes 2; user root; pid /run/nginx.pid; events {} http { server { listen $address;
-        location / { return 200 \"It serves\\n\"; } } }" >"$tree/etc/nginx/nginx.conf"
+    printf '%s\n' "env LD_PRELOAD; worker_processes 2; user root; pid /run/nginx.pid; events {}" \
+        "http { server { listen $address; location / { return 200 'It serves'; } } }" >"$tree/etc/nginx/nginx.conf"
     write_init "LD_PRELOAD=/usr/local/lib/libpinion.so:${library_file%.0} $server"
     write_configuration auto
     start_container "$tree" /sbin/init && until_true answers && until_true has_binaries 1

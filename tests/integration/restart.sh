@@ -319,6 +319,7 @@ rm -r "$root/run/systemd"
 [ "$( (ask) 2>/dev/null)" = two ] && kill -0 "$server"
 report container-goes-on $?
 kill -KILL "$server" && { wait; } 2>/dev/null
+for ((i = 0; i < 200; i++)); do (ask) >/dev/null 2>&1 || break; sleep 0.05; done # what ran in it ends a moment later
 
 # A title over the environment: what starts the server again gets the protection nevertheless.
 protected() {
