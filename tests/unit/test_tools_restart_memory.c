@@ -1,5 +1,5 @@
 /* What is remembered of programs, on disk: it comes back as it was, and what is damaged, another's or of another boot starts
- * nothing. tests/integration/patch_killed.sh has the kills.
+ * nothing. tests/integration/patch_killed_between.sh has the kills.
  */
 #include <setjmp.h>
 #include <stdarg.h>
