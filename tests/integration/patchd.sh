@@ -205,4 +205,27 @@ expect patchd/approve 0 'approved' "$pinion" patch approve --config conf 1
 until_true are '[.incidents[] | [.state, .detail != null]]' '[["ignored",true]]'
 report patchd/approved-is-taken-up $? "$(incidents .)"
 stop
+
+# A patch that replaces what the helper itself runs.
+mkdir libraries
+library=$(ldd "$pinion" | awk '$1 ~ /^libjansson/ { print $3 }')
+cp "$library" libraries/
+sqlite3 state/journal 'UPDATE incident SET state = "waiting"'
+export LD_LIBRARY_PATH=$work/libraries
+start
+unset LD_LIBRARY_PATH
+cp "$library" new
+mv new "libraries/${library##*/}"
+grep -q 'libjansson.*(deleted)' "/proc/$helper/maps"
+report patchd/runs-what-was-replaced $?
+expect patchd/approve-the-last 0 'approved' "$pinion" patch approve --config conf 1
+until_true are '[.incidents[].state]' '["ignored"]'
+# shellcheck disable=SC2317 # called by until_true
+runs_new_code() {
+    [ "$(grep -c 'listening on' told)" = 2 ] && ! grep -q '(deleted)' "/proc/$helper/maps"
+}
+until_true runs_new_code
+report patchd/starts-anew-when-its-own-code-was-replaced $? "$(cat told)"
+stop
+report patchd/is-the-same-process $?
 exit $failed

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -21,8 +22,10 @@
 #include "tools/event_socket.h"
 #include "tools/patch/claim.h"
 #include "tools/patch/decide.h"
+#include "tools/patch/proc.h"
 #include "tools/patch/report.h"
 #include "tools/patch/senders.h"
+#include "tools/policy_file.h"
 
 #define DATAGRAMS_AT_ONCE 64 /* then signals and workers get their turn */
 #define RECENT_MOST 256      /* kinds of events that are known to be repeats */
@@ -64,6 +67,7 @@ struct patch_daemon {
     int64_t reports[REPORTS_MOST];
     size_t report_count;
     uint64_t malformed, limited, full; /* datagrams refused since the last tick, for these reasons */
+    bool old;                          /* a patch has replaced what this process runs */
     bool ended;
 };
 
@@ -98,7 +102,8 @@ static bool has_work(const struct patch_daemon *daemon) {
 
 static void start_worker(struct patch_daemon *daemon) {
     uint64_t now = clock_nanoseconds(CLOCK_BOOTTIME);
-    if (daemon->ended || daemon->worker != 0 || now - daemon->worker_started < WORKER_NANOSECONDS || !has_work(daemon))
+    if (daemon->ended || daemon->old || daemon->worker != 0 || now - daemon->worker_started < WORKER_NANOSECONDS ||
+        !has_work(daemon))
         return;
     daemon->worker = start(daemon, "run", NULL);
     daemon->worker_started = now;
@@ -124,11 +129,23 @@ static void report(struct patch_daemon *daemon, const struct incident *incident)
     start_reporters(daemon);
 }
 
+/* Code of a file that has another's name now, or none. */
+static bool runs_old_code(void) {
+    cleanup_free char *maps = process_text(PROCESS_OURS, "maps");
+    char *rest = maps;
+    for (const char *line = rest != NULL ? strsep(&rest, "\n") : NULL; line != NULL; line = strsep(&rest, "\n"))
+        if (strstr(line, " r-xp ") != NULL && has_suffix(line, " (deleted)"))
+            return true;
+    return false;
+}
+
 static void collect_children(struct patch_daemon *daemon) {
     pid_t ended;
     while ((ended = waitpid(-1, NULL, WNOHANG)) > 0) {
-        if (ended == daemon->worker)
+        if (ended == daemon->worker) {
             daemon->worker = 0;
+            daemon->old = runs_old_code();
+        }
         for (size_t i = 0; i < REPORTERS_MOST; i++)
             if (ended == daemon->reporters[i])
                 daemon->reporters[i] = 0;
@@ -395,9 +412,32 @@ static void decide_left(struct patch_daemon *daemon) {
     }
 }
 
+static bool is_idle(const struct patch_daemon *daemon) {
+    for (size_t i = 0; i < REPORTERS_MOST; i++)
+        if (daemon->reporters[i] != 0)
+            return false;
+    return daemon->worker == 0 && daemon->report_count == 0;
+}
+
+/* As itself, with the same number: whoever has started it sees no difference. Where that fails it goes on. */
+static void start_anew(struct patch_daemon *daemon) {
+    char program[PATH_MAX];
+    static const char deleted[] = " (deleted)";
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[length > 0 ? length : 0] = '\0';
+    if (has_suffix(program, deleted))
+        program[length - (ssize_t)strlen(deleted)] = '\0';
+    warn("a patch has replaced what runs here: the helper starts anew");
+    execl(program, "pinion", "patchd", "--config", daemon->path, (char *)NULL);
+    warn("cannot start \"%s\" anew: %s", program, strerror(errno));
+    daemon->old = false;
+}
+
 static void loop(struct patch_daemon *daemon) {
     struct epoll_event events[4];
     while (!daemon->ended || daemon->worker != 0) {
+        if (daemon->old && !daemon->ended && is_idle(daemon))
+            start_anew(daemon);
         int count = epoll_wait(daemon->poll, events, 4, -1);
         for (int i = 0; i < count; i++) {
             if (events[i].data.fd == daemon->signals)

@@ -178,7 +178,7 @@ void restart_work_free(struct restart_work *work) {
 /* Why it goes on with its old code, or NULL: it is restarted. What a person runs for himself ends with his session. */
 static const char *why_left(const struct restart_instance *instance) {
     if (instance->ours)
-        return "the helper runs new code from when it is restarted itself";
+        return "a helper starts itself anew when the patch is done";
     if (instance->how == RESTART_NONE)
         return instance->why;
     if (instance->personal && !instance->named)
