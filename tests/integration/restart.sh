@@ -308,6 +308,20 @@ expect first-process-of-a-container-is-not-stopped 2 'stopping it ends the conta
     "$pinion" patch apply first.recipe --config conf --root "$root"
 [ "$( (ask) 2>/dev/null)" = two ] && kill -0 "$server" && [ ! -e "$root/srv/actions" ]
 report container-is-left-alone $?
+kill -KILL "$server" && { wait; } 2>/dev/null
+in_container() { # COMMAND...: as its first process, once it serves
+    unshare -pf --kill-child "$(command -v chroot)" "$root" "$@" </dev/null >/dev/null 2>&1 &
+    server=$!
+    for ((i = 0; i < 200; i++)); do (ask) >/dev/null 2>&1 && break; sleep 0.05; done
+}
+serve="LD_PRELOAD=/usr/lib/libpinion.so PINION_COUNTS= PINION_LOG=/srv/log /usr/bin/server serve $port"
+in_container /bin/sh -c "$serve; true"
+expect what-the-shell-of-a-container-runs-is-not-stopped 2 'stopping it ends the container' \
+    "$pinion" patch apply first.recipe --config conf --root "$root"
+kill -KILL "$server" && { wait; } 2>/dev/null
+unshare -pf --kill-child ./inside "$root" serve $port </dev/null >/dev/null 2>&1 &
+server=$!
+for ((i = 0; i < 200; i++)); do (ask) >/dev/null 2>&1 && break; sleep 0.05; done
 recipe none 'restart = ( { program = "/usr/bin/server"; how = "none"; } );' libgreet.three=/usr/lib/libgreet.so
 mkdir -p "$root/run/systemd/system"
 printf '#!/bin/sh\necho "$*" >>/srv/units\n' >"$root/bin/systemctl"
@@ -379,5 +393,20 @@ echo always >"$root/srv/bare"
 expect unprotected-after-the-roll-back-is-a-failure 2 'server. now runs UNPROTECTED' \
     "$pinion" patch apply always.recipe --config conf --root "$root"
 end_server
+wait
+
+# What a wrapper was not started for may be stopped: the container goes on.
+cp "$root/bin/sh" "$root/bin/tini"
+echo once >"$root/srv/bare" && : >"$root/srv/actions"
+in_container /bin/tini -c "sleep 300 & $serve & wait"
+first=$(pgrep -P "$server")
+recipe beside '' libgreet.three=/usr/lib/libgreet.so
+echo >"$root/srv/bare"
+expect what-runs-beside-the-program-of-a-container-is-restarted 0 patched \
+    "$pinion" patch apply beside.recipe --config conf --pid "$first"
+running=$(pgrep -P "$first" -x server)
+grep -q libpinion.so "/proc/$running/maps" && [ "$(cat "$root/srv/actions")" = restart ] && [ "$( (ask) 2>/dev/null)" = three ]
+report it-serves-protected $? "$(cat "$root/srv/actions")"
+kill -KILL "$server"
 wait
 exit $failed

@@ -134,6 +134,11 @@ static bool is_foreign(pid_t process) {
     return !process_shares(process, PROCESS_OURS, "ns/user");
 }
 
+/* Whose numbers of processes are others than ours is entered, or its scripts would signal our processes by them. */
+static bool is_among_us(pid_t process) {
+    return process_shares(process, PROCESS_OURS, "ns/mnt") && process_shares(process, PROCESS_OURS, "ns/pid");
+}
+
 /* The sender's number may have been given to a process of another container while we looked. */
 static bool is_same(const struct incident *incident) {
     uint64_t start;
@@ -145,14 +150,14 @@ bool claim_target(struct incident *incident) {
     pid_t first = first_there(incident->sender);
     if (is_foreign(first) || (is_foreign(incident->sender) && !process_shares(incident->sender, first, "root")))
         return false;
-    pid_t seen_by = process_shares(incident->sender, PROCESS_OURS, "ns/mnt") ? incident->sender : first;
+    pid_t seen_by = is_among_us(incident->sender) ? incident->sender : first;
     cleanup_free char *link = xasprintf("/proc/%d/root", (int)seen_by);
     ssize_t length = readlink(link, root, sizeof root - 1);
     if (length < 0)
         return false;
     root[length] = '\0';
     free(incident->root);
-    if (process_shares(seen_by, PROCESS_OURS, "ns/mnt")) {
+    if (is_among_us(seen_by)) {
         incident->root = xstrdup(process_shares(seen_by, PROCESS_OURS, "root") ? "" : root);
         return is_same(incident);
     }

@@ -226,22 +226,28 @@ static bool find_service(const struct restart_work *work, struct restart_instanc
     return service_find(work->target, instance->first, &hint, &instance->service, mistake);
 }
 
-/* Runs one program, and ends with it. */
-static bool is_wrapper(const struct process_facts *process) {
-    static const char *const names[] = {"tini", "tini-static", "docker-init", "dumb-init", "catatonit"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(base_of(process->program), names[i]) == 0)
-            return process->inner == 1;
-    return false;
+/* What has been adopted since is younger than what a wrapper was started for. */
+static bool is_oldest_child(const struct restart_work *work, const struct process_facts *process) {
+    for (size_t i = 0; i < work->all_count; i++)
+        if (work->all[i].parent == process->parent &&
+            (work->all[i].start < process->start ||
+             (work->all[i].start == process->start && work->all[i].inner < process->inner)))
+            return false;
+    return true;
 }
 
-/* Whether nothing is left of its container when it ends. A daemon in the care of a wrapper has a session of its own. */
+/* Whether nothing is left of its container when it ends. */
 static bool is_container(const struct restart_work *work, const struct process_facts *first) {
     const struct process_facts *parent = restart_process(work, first->parent);
     if (first->inner == 1)
         return true;
-    return parent != NULL && is_wrapper(parent) &&
-           (getsid(first->process) == getsid(parent->process) || !is_daemon(first->process));
+    switch (parent != NULL ? service_first(parent) : FIRST_OTHER) {
+    case FIRST_WRAPPER: return is_oldest_child(work, first);
+    case FIRST_SHELL: return getsid(first->process) == getsid(parent->process);
+    case FIRST_MANAGER:
+    case FIRST_OTHER: break;
+    }
+    return false;
 }
 
 /* All but what a person has written in the recipe, and signals at which programs execute themselves anew. */

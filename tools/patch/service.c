@@ -184,14 +184,31 @@ static char *script_of(const struct target *target, const struct process_facts *
     return found;
 }
 
+enum first_process service_first(const struct process_facts *process) {
+    static const struct {
+        const char *name;
+        enum first_process what;
+    } programs[] = {{"systemd", FIRST_MANAGER},     {"init", FIRST_MANAGER},
+                    {"tini", FIRST_WRAPPER},        {"tini-static", FIRST_WRAPPER},
+                    {"docker-init", FIRST_WRAPPER}, {"dumb-init", FIRST_WRAPPER},
+                    {"catatonit", FIRST_WRAPPER},   {"sh", FIRST_SHELL},
+                    {"dash", FIRST_SHELL},          {"bash", FIRST_SHELL},
+                    {"ash", FIRST_SHELL},           {"busybox", FIRST_SHELL}};
+    if (process->inner != 1)
+        return FIRST_OTHER;
+    for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++)
+        if (strcmp(base_name(process->program), programs[i].name) == 0)
+            return programs[i].what;
+    return FIRST_OTHER;
+}
+
 /* Whether the target is a whole system, whose first process is an init. */
 static bool has_init(const struct target *target) {
     struct process_facts *all;
     size_t count = processes_all(target, &all);
     bool found = false;
     for (size_t i = 0; i < count; i++)
-        found = found || (all[i].inner == 1 && (strcmp(base_name(all[i].program), "systemd") == 0 ||
-                                                strcmp(base_name(all[i].program), "init") == 0));
+        found = found || service_first(&all[i]) == FIRST_MANAGER;
     process_facts_free(all, count);
     return found;
 }
@@ -234,15 +251,21 @@ static bool is_root(pid_t process) {
            users[0] == 0 && users[1] == 0 && users[2] == 0;
 }
 
-/* A daemon has left whoever started it: its parent is the first process, or outside of the target. What a supervisor
- * in the target has started, that one starts again. */
+/* A daemon has left whoever started it, and has a session of its own: its parent is the first process, or outside of the
+ * target. What a supervisor in the target has started, that one starts again. */
 static bool is_daemon(const struct target *target, const struct process_facts *process) {
     if (process->inner == 1 || process->parent == 0)
         return false;
     if (!target_has(target, process->parent))
         return process->parent == 1;
-    cleanup_free char *parent = process_text(process->parent, "comm");
-    return parent != NULL && (strcmp(parent, "systemd\n") == 0 || strcmp(parent, "init\n") == 0);
+    struct process_facts *all;
+    enum first_process parent = FIRST_OTHER;
+    size_t count = processes_all(target, &all);
+    for (size_t i = 0; i < count; i++)
+        if (all[i].process == process->parent)
+            parent = service_first(&all[i]);
+    process_facts_free(all, count);
+    return parent == FIRST_MANAGER || (parent != FIRST_OTHER && getsid(process->process) != getsid(process->parent));
 }
 
 #define ARGUMENTS_MOST 65536

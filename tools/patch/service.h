@@ -30,6 +30,15 @@ bool service_is_personal(pid_t process);
 /* Whether it is one of systemd's, and not our own. */
 bool service_has_unit(const struct target *target, const struct process_facts *process);
 
+/* What the first process of a container is, by its program: whether it starts others again, and what it ends with. */
+enum first_process {
+    FIRST_OTHER,
+    FIRST_MANAGER, /* an init */
+    FIRST_WRAPPER, /* runs one program, and ends with it */
+    FIRST_SHELL,   /* ends when what it runs in its session has ended, as far as one can know */
+};
+enum first_process service_first(const struct process_facts *process);
+
 /* Where systemd runs the target: units that changed count from now on, as after the installation of a package. */
 void service_read_units(const struct target *target);
 
