@@ -14,8 +14,8 @@ cd "$work" || exit 2
 
 echo 'const char *word(void) { return WORD; }' >word.c
 cat >systemd.c <<'END'
-/* As /usr/lib/systemd/systemd it listens for two services, starts one of them, and executes itself anew when told to. As
- * /usr/bin/server it is that service, and has its socket from it. */
+/* As /usr/lib/systemd/systemd it listens for two services, starts one of them, is about to start another, and executes
+ * itself anew when told to. As /usr/bin/server it is that service, and has its socket from it. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -79,6 +79,14 @@ int main(int count, char **arguments) {
         open_socket(SERVED, atoi(arguments[1]));
         open_socket(IDLE, atoi(arguments[1]) + 1);
         server = start();
+        if (fork() == 0) {
+            close(SERVED);
+            close(IDLE);
+            signal(REEXECUTE, SIG_DFL);
+            sigprocmask(SIG_SETMASK, &none, NULL);
+            for (;;)
+                pause();
+        }
     }
     for (;;) {
         struct pollfd idle = {.fd = IDLE, .events = POLLIN};
@@ -152,6 +160,13 @@ kill -0 "$first" && ! grep -q '(deleted)' "/proc/$first/maps" && grep -q libword
 report service-manager-runs-the-new-library $? "$(grep libword "/proc/$first/maps")"
 [ "$( (ask) 2>/dev/null)" = two ]
 report service-runs-the-new-library $?
+about_to_start=
+read -ra children <"/proc/$first/task/$first/children"
+for child in "${children[@]}"; do
+    [[ $(readlink "/proc/$child/exe") != */systemd ]] || about_to_start=$child
+done
+[ -n "$about_to_start" ]
+report what-it-is-about-to-start-is-not-ended $?
 [ "$(cat "$root/srv/actions")" = $'try-restart server.service\nagain' ]
 report service-manager-is-last-and-its-idle-socket-is-not-asked $? "$(cat "$root/srv/actions")"
 exit $failed

@@ -48,13 +48,23 @@ bool restart_is_predecessor(const struct process_facts *process, const struct pr
            process_serves(process->process) && !process_serves(parent->process);
 }
 
-/* A service manager holds the sockets of what it starts, and is none of it; a person's is none of the system's. A helper
- * that nobody reaches is part of the server that has started it. */
+/* "systemd --user": a person's own service manager. */
+static bool is_personal_manager(const struct process_facts *process) {
+    static const char user[] = "--user";
+    size_t size = 0;
+    cleanup_free char *text =
+        process_is_manager(process) ? process_bytes(process->process, "cmdline", 4096, &size) : NULL;
+    const char *first = text != NULL ? text + strlen(text) + 1 : NULL;
+    return first != NULL && first < text + size && strcmp(first, user) == 0;
+}
+
+/* A service manager holds the sockets of what it starts, and is none of it; a person's is none of the system's. What it
+ * is about to start still is a copy of it, which the signal that it understands would end. A helper that nobody reaches is
+ * part of the server that has started it. */
 static bool belongs_to(const struct process_facts *process, const struct process_facts *parent) {
-    bool manager = process_is_manager(parent);
     if (strcmp(process->program, parent->program) == 0)
-        return (!manager || parent->inner != 1) && !restart_is_predecessor(process, parent);
-    if (manager || (parent->inner == 1 && restart_known(parent->program) == NULL))
+        return (parent->inner != 1 || !is_personal_manager(process)) && !restart_is_predecessor(process, parent);
+    if (process_is_manager(parent) || (parent->inner == 1 && restart_known(parent->program) == NULL))
         return false;
     return processes_share_listener(process->process, parent->process) ||
            (process_serves(parent->process) && !process_serves(process->process));
