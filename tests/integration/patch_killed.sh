@@ -63,4 +63,28 @@ for step in install commit restart keep; do
     killed "$step" worker
 done
 
+# The server runs the new library, and nothing but the recipe says how it is restarted: that is gone when the helper comes
+# back.
+begin_case recipe-removed
+recipe_with removed
+before=$(digest "$tree")
+write_configuration auto
+start_helper
+start_asking "$work/asked"
+"$common/kill_at" "$state" health helper "$helper" &
+killer=$!
+attack refused
+wait "$killer"
+report recipe-removed/killed $? "$(incidents -c '.incidents[] | {state, detail}')"
+wait "$helper" 2>/dev/null
+rm "$recipes/sample-lookup.recipe"
+start_helper
+until_true ended >/dev/null
+[ "$(incident_of 1 | jq -r .state)" = "rolled back" ]
+report recipe-removed/rolled-back $? "$(incident_of 1)"
+as_before recipe-removed
+[ -z "$(find "$state" -mindepth 1 -name "recipe-*")" ]
+report recipe-removed/nothing-left $? "$(ls "$state")"
+end_case
+
 exit "$failed"

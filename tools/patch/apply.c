@@ -39,6 +39,7 @@ void work_settle(struct work *work, enum incident_state state, const char *detai
     incident->state = state;
     journal_update(work->journal, incident);
     unlink(work->memory_path);
+    unlink(work->recipe_path);
 }
 
 enum apply_status work_roll_back(struct work *work, const struct mistake *why) {
@@ -98,6 +99,7 @@ bool work_begin(struct work *work, const struct config *config, struct journal *
                           .recipe = recipe,
                           .method = method_of(recipe->method),
                           .memory_path = configuration_memory(config, incident->id),
+                          .recipe_path = configuration_recipe(config, incident->id),
                           .scratch = configuration_scratch(config, incident->id)};
     command_limit(config->time_limit);
     return claim_open_target(incident, &work->target, mistake);
@@ -115,6 +117,7 @@ void work_end(struct work *work) {
     file_identities_free(work->old_files, work->old_file_count);
     file_identities_free(work->new_files, work->new_file_count);
     free(work->memory_path);
+    free(work->recipe_path);
     free(work->lost);
     free(work->scratch);
     free(work->note);

@@ -83,14 +83,21 @@ static void clean_up(const struct work *work) {
         warn("incident %lld: %s", (long long)work->incident->id, mistake.text);
 }
 
-/* Without its recipe a roll-back goes by what is known of the programs. */
+/* The one that was applied, whatever the time is now. Without it a roll-back goes by what is known of the programs. */
+static void find_recipe(const struct config *config, struct journal *journal, const struct incident *incident,
+                        struct recipe *recipe) {
+    struct mistake ignored = {0};
+    cleanup_free char *copy = configuration_recipe(config, incident->id);
+    if (!recipe_read_copy(copy, config->keys, config->key_count, recipe, &ignored) &&
+        decide_recipe(config, journal, incident, recipe, &ignored) != INCIDENT_APPROVED)
+        *recipe = (struct recipe){.timeout = 30};
+}
+
 static bool recover_incident(const struct config *config, struct journal *journal, struct incident *incident,
                              struct mistake *mistake) {
     struct recipe recipe;
-    struct mistake unreadable = {0};
     struct work work;
-    if (decide_recipe(config, journal, incident, &recipe, &unreadable) != INCIDENT_APPROVED)
-        recipe = (struct recipe){.timeout = 30};
+    find_recipe(config, journal, incident, &recipe);
     bool good = work_begin(&work, config, journal, incident, &recipe, mistake);
     clean_up(&work);
     bool locked = good && target_lock_packages(&work.target, &work.packages, mistake);
@@ -103,17 +110,29 @@ static bool recover_incident(const struct config *config, struct journal *journa
     return good && locked; /* whoever is at it with the packages ends, and then it goes on */
 }
 
+/* The incident whose file this is in the state directory; 0: it is none such, -1: a part of one. */
+static int64_t incident_of(const char *name) {
+    static const char *const kinds[] = {CONFIG_MEMORY, CONFIG_RECIPE};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        size_t length = strlen(kinds[i]);
+        if (strncmp(name, kinds[i], length) == 0) {
+            char *end;
+            int64_t id = strtoll(name + length, &end, 10);
+            return *end == '\0' && id > 0 ? id : -1;
+        }
+    }
+    return 0;
+}
+
 /* A helper that was killed just then has left what it knew of an incident that has ended, or a part of it. */
 static void remove_memories(const struct config *config, struct journal *journal) {
     DIR *directory = opendir(config->state);
     for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
         struct incident incident = {0};
-        char *end;
-        if (strncmp(entry->d_name, CONFIG_MEMORY, strlen(CONFIG_MEMORY)) != 0)
+        int64_t id = incident_of(entry->d_name);
+        if (id == 0)
             continue;
-        int64_t id = strtoll(entry->d_name + strlen(CONFIG_MEMORY), &end, 10);
-        bool known = *end == '\0' && id > 0 && journal_read(journal, id, &incident);
-        if (!known || incident.state != INCIDENT_APPLYING)
+        if (id < 0 || !journal_read(journal, id, &incident) || incident.state != INCIDENT_APPLYING)
             unlinkat(dirfd(directory), entry->d_name, 0);
         incident_free(&incident);
     }

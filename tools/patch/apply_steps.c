@@ -1,6 +1,7 @@
 /* The steps of a patch, and those that take it back. Each does one thing to the target or to the stage, and leaves the
  * journal to whoever runs it.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -79,10 +80,18 @@ static bool restarts_allowed(const struct work *work, struct mistake *mistake) {
     return true;
 }
 
+/* The recipe may lie anywhere, and has been replaced, or has expired, when the patch is to be taken back. */
+static bool keep_recipe(const struct work *work, struct mistake *mistake) {
+    const char *text = work->recipe->file;
+    return text == NULL || atomic_file_write(work->recipe_path, 0600, text, strlen(text)) ||
+           text_mistake(mistake, 0, "cannot write \"%s\": %s", work->recipe_path, strerror(errno));
+}
+
 static bool step_ready(struct work *work, struct mistake *mistake) {
     find_stale(work);
     if (!restarts_allowed(work, mistake) ||
         !restart_possible(&work->target, work->recipe, work->stale, work->stale_count, &work->memory, mistake) ||
+        !keep_recipe(work, mistake) ||
         !restart_memory_keep(work->memory, work->memory_path, work->incident->id, work->listeners, work->answering,
                              mistake))
         return false;

@@ -29,8 +29,8 @@ struct work {
     struct listener *listeners;
     size_t listener_count, answering; /* so many answered, and stand first */
     struct restart_memory *memory;    /* how to start again what the patch may end */
-    char *memory_path;
-    char *lost; /* why that is not known any more, after a helper was killed; or NULL */
+    char *memory_path, *recipe_path;  /* what a helper that comes after this one needs for taking it back */
+    char *lost;                       /* why that is not known any more, after a helper was killed; or NULL */
     struct method_cost cost;
     char *note; /* what the step that just ended has to say; owned */
 };
@@ -68,7 +68,7 @@ enum apply_status work_plan(struct work *work, struct method_plan *plan, struct 
 bool work_run(struct work *work, const struct work_step *step, struct mistake *mistake);
 /* Brings the target back after `why`; the old programs serve again, or a person is told. */
 enum apply_status work_roll_back(struct work *work, const struct mistake *why);
-/* The incident's state is what became of it. From here on nobody needs to know how programs are started again. */
+/* The incident's state is what became of it. From here on nobody takes it back. */
 void work_settle(struct work *work, enum incident_state state, const char *detail);
 
 #endif

@@ -104,6 +104,10 @@ char *configuration_scratch(const struct config *config, int64_t incident) {
     return xasprintf("%s/stage-%" PRId64, config->state, incident);
 }
 
+char *configuration_recipe(const struct config *config, int64_t incident) {
+    return xasprintf("%s/" CONFIG_RECIPE "%" PRId64, config->state, incident);
+}
+
 char *configuration_memory(const struct config *config, int64_t incident) {
     return xasprintf("%s/" CONFIG_MEMORY "%" PRId64, config->state, incident);
 }

@@ -55,5 +55,7 @@ char *configuration_scratch(const struct config *config, int64_t incident);
 #define CONFIG_MEMORY \
     "restart-" /* in the state directory: how programs are started again, of each incident under way */
 char *configuration_memory(const struct config *config, int64_t incident);
+#define CONFIG_RECIPE "recipe-" /* likewise: a copy of the recipe that is applied */
+char *configuration_recipe(const struct config *config, int64_t incident);
 
 #endif

@@ -506,6 +506,7 @@ void recipe_free(struct recipe *recipe) {
     free(recipe->package);
     free(recipe->fixed);
     free(recipe->script);
+    free(recipe->file);
     texts_free(recipe->signatures);
     texts_free(recipe->cves);
     texts_free(recipe->build_depends);

@@ -96,6 +96,7 @@ struct recipe {
     unsigned timeout; /* seconds for the health check, 30 unless told otherwise */
 
     char digest[65]; /* SHA-256 of the text that is signed, as recipe_read found it; else "" */
+    char *file;      /* the whole file, as recipe_read found it; else NULL */
 };
 
 void recipe_free(struct recipe *recipe);
@@ -127,6 +128,9 @@ char *recipe_sign(const char *text, const char *private_path, struct mistake *mi
  * file's name must be that of the recipe. The file is read once. */
 bool recipe_read(const char *path, const struct recipe_key *keys, size_t key_count, struct recipe *recipe,
                  const struct recipe_key **signer, struct mistake *mistake);
+/* The same of a copy, which need not have the recipe's name. */
+bool recipe_read_copy(const char *path, const struct recipe_key *keys, size_t key_count, struct recipe *recipe,
+                      struct mistake *mistake);
 
 /* The same in two steps, for those who show recipes that they do not trust. */
 enum recipe_seal {

@@ -321,16 +321,29 @@ bool recipe_name_fits(const struct recipe *recipe, const char *path, struct mist
     return text_mistake(mistake, 0, "the file must have the recipe's name, \"%s" RECIPE_SUFFIX "\"", recipe->name);
 }
 
-bool recipe_read(const char *path, const struct recipe_key *keys, size_t key_count, struct recipe *recipe,
-                 const struct recipe_key **signer, struct mistake *mistake) {
+static bool read_verified(const char *path, const struct recipe_key *keys, size_t key_count, struct recipe *recipe,
+                          const struct recipe_key **signer, struct mistake *mistake) {
     struct seal seal;
     cleanup_free char *text = recipe_load(path, mistake);
     if (text == NULL || recipe_seal(text, keys, key_count, signer, mistake) != SEAL_GOOD ||
         !find_seal(text, &seal, mistake) || !recipe_parse(text, recipe, mistake))
         return false;
     digest_text(seal.body, strlen(seal.body), recipe->digest, sizeof recipe->digest - 1);
+    recipe->file = steal_pointer(&text);
+    return true;
+}
+
+bool recipe_read(const char *path, const struct recipe_key *keys, size_t key_count, struct recipe *recipe,
+                 const struct recipe_key **signer, struct mistake *mistake) {
+    if (!read_verified(path, keys, key_count, recipe, signer, mistake))
+        return false;
     if (recipe_name_fits(recipe, path, mistake))
         return true;
     recipe_free(recipe);
     return false;
+}
+
+bool recipe_read_copy(const char *path, const struct recipe_key *keys, size_t key_count, struct recipe *recipe,
+                      struct mistake *mistake) {
+    return read_verified(path, keys, key_count, recipe, NULL, mistake);
 }
