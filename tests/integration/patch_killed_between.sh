@@ -192,7 +192,7 @@ if [ "\$1" = restart ]; then
     : >/tmp/between
     sleep 1000
 fi
-$server ${address#*:} </dev/null >/dev/null 2>&1 &
+setsid $server ${address#*:} </dev/null >/dev/null 2>&1 &
 echo \$! >/run/sample.pid
 END
     chmod 755 "$tree/etc/init.d/sample"

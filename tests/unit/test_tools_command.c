@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "runtime/text.h"
@@ -175,7 +176,35 @@ static void test_daemons_live_on(void **state) {
     assert_true(ends(daemon));
 }
 
-/* Another helper's incident of the same number is nobody's business. */
+/* A service that writes to what it was started with does not end when nobody reads that any more, nor fill memory. */
+static void test_what_a_service_writes_later_ends_it_not(void **state) {
+    (void)state;
+    char directory[] = "/tmp/pinion-command-XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    cleanup_free char *begin = xasprintf("%s/begin", directory);
+    cleanup_free char *status = xasprintf("%s/status", directory);
+    assert_int_equal(mkfifo(begin, 0600), 0);
+    assert_int_equal(mkfifo(status, 0600), 0);
+    cleanup_free char *script =
+        xasprintf("echo first; setsid sh -c 'read go <%s; echo later && head -c 3000000 /dev/zero "
+                  "2>/dev/null; echo $? >%s' & echo started",
+                  begin, status);
+    assert_true(run_with((struct command){.service = true}, script));
+    assert_string_equal(result.output, "first\nstarted\n");
+    cleanup_file FILE *go = fopen(begin, "we");
+    fputs("go\n", go);
+    fflush(go);
+    cleanup_fd int answer = open(status, O_RDWR | O_CLOEXEC); /* not waiting for who may have ended */
+    struct pollfd polled = {.fd = answer, .events = POLLIN};
+    char ended;
+    assert_int_equal(poll(&polled, 1, 30000), 1);
+    assert_int_equal(read(answer, &ended, 1), 1);
+    assert_int_equal(ended, '1'); /* head could not write it all; it and the shell live on */
+    unlink(begin);
+    unlink(status);
+    rmdir(directory);
+}
+
 /* However much time each of them may take for itself. */
 static void test_all_commands_together_have_a_limit(void **state) {
     (void)state;
@@ -194,6 +223,7 @@ static void test_all_commands_together_have_a_limit(void **state) {
     assert_true(run("true"));
 }
 
+/* Another helper's incident of the same number is nobody's business. */
 static void test_marks_of_two_helpers(void **state) {
     (void)state;
     assert_false(command_owner("/nowhere/at/all", &mistake));
@@ -232,12 +262,19 @@ static void test_command_dies_with_helper(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_output_and_cost),       cmocka_unit_test(test_failures_are_told),
-        cmocka_unit_test(test_enter_refuses),         cmocka_unit_test(test_nothing_of_ours_is_handed_on),
-        cmocka_unit_test(test_environment_and_input), cmocka_unit_test(test_head_and_tail_are_kept),
-        cmocka_unit_test(test_timeout_kills_all),     cmocka_unit_test(test_stragglers_of_the_group_end),
-        cmocka_unit_test(test_daemons_live_on),       cmocka_unit_test(test_all_commands_together_have_a_limit),
-        cmocka_unit_test(test_marks_of_two_helpers),  cmocka_unit_test(test_command_dies_with_helper),
+        cmocka_unit_test(test_output_and_cost),
+        cmocka_unit_test(test_failures_are_told),
+        cmocka_unit_test(test_enter_refuses),
+        cmocka_unit_test(test_nothing_of_ours_is_handed_on),
+        cmocka_unit_test(test_environment_and_input),
+        cmocka_unit_test(test_head_and_tail_are_kept),
+        cmocka_unit_test(test_timeout_kills_all),
+        cmocka_unit_test(test_stragglers_of_the_group_end),
+        cmocka_unit_test(test_daemons_live_on),
+        cmocka_unit_test(test_what_a_service_writes_later_ends_it_not),
+        cmocka_unit_test(test_all_commands_together_have_a_limit),
+        cmocka_unit_test(test_marks_of_two_helpers),
+        cmocka_unit_test(test_command_dies_with_helper),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);
 }

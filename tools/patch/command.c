@@ -29,6 +29,7 @@
 #define ENVIRONMENT_MOST (1u << 20)
 #define KILL_SECONDS 10
 #define ASKED_MILLISECONDS 100
+#define SERVICE_OUTPUT_BYTES (1 << 20)
 
 /* ---- output: its head, and a ring of its tail ---- */
 
@@ -249,6 +250,38 @@ bool command_continue_in_child(struct mistake *mistake) {
 
 /* ---- the parent ---- */
 
+/* What a service writes as long as it runs: a file in memory of fixed size, whose further bytes are refused. At a pipe that
+ * nobody reads any more it would end. */
+static int open_service_output(void) {
+    cleanup_fd int fd = memfd_create("output", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || ftruncate(fd, SERVICE_OUTPUT_BYTES) != 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+        return -1;
+    return steal_fd(&fd);
+}
+
+/* Where it is read, -1: when the command has ended; and where it is written. */
+static bool open_output(const struct command *command, int ends[2]) {
+    ends[0] = -1;
+    if (command->service)
+        return (ends[1] = open_service_output()) >= 0;
+    return pipe2(ends, O_CLOEXEC) == 0 && fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0;
+}
+
+/* Up to where the command has come. */
+static void keep_written(struct kept_output *kept, int fd) {
+    char data[16384];
+    off_t end = lseek(fd, 0, SEEK_CUR);
+    for (off_t at = 0; at < end;) {
+        size_t step = end - at < (off_t)sizeof data ? (size_t)(end - at) : sizeof data;
+        ssize_t got = pread(fd, data, step, at);
+        if (got <= 0)
+            return;
+        keep(kept, data, (size_t)got);
+        at += got;
+    }
+}
+
 /* What the command reads: a file in memory, so that nobody has to feed it. */
 static int open_input(const char *text) {
     if (text == NULL)
@@ -271,7 +304,7 @@ static int open_input(const char *text) {
 static bool watch(const struct command *command, int process, int output, uint64_t deadline, struct kept_output *kept,
                   struct mistake *mistake) {
     const uint64_t longest = command->may_go_on != NULL ? ASKED_MILLISECONDS : 60000;
-    for (bool open = true;;) {
+    for (bool open = output >= 0;;) {
         uint64_t time = clock_nanoseconds(CLOCK_MONOTONIC);
         if (time >= deadline || (command->may_go_on != NULL && !command->may_go_on(command->context, mistake)))
             return false;
@@ -337,8 +370,9 @@ static void finish(const struct command *command, pid_t process, uint64_t starte
 static bool run(const struct command *command, struct command_result *result, struct mistake *mistake) {
     *result = (struct command_result){.output = xstrdup("")};
     int output[2], report[2];
-    if (pipe2(output, O_CLOEXEC) != 0)
-        return text_mistake(mistake, 0, "cannot make a pipe: %s", strerror(errno));
+    if (!open_output(command, output))
+        return text_mistake(mistake, 0, "cannot make a place for the output of \"%s\": %s", command->arguments[0],
+                            strerror(errno));
     cleanup_fd int output_read = output[0], output_write = output[1];
     if (pipe2(report, O_CLOEXEC | O_NONBLOCK) != 0)
         return text_mistake(mistake, 0, "cannot make a pipe: %s", strerror(errno));
@@ -346,7 +380,6 @@ static bool run(const struct command *command, struct command_result *result, st
     cleanup_fd int input = open_input(command->input);
     if (input < 0)
         return text_mistake(mistake, 0, "cannot make the input of \"%s\": %s", command->arguments[0], strerror(errno));
-    fcntl(output_read, F_SETFL, O_NONBLOCK);
 
     uint64_t begun = clock_nanoseconds(CLOCK_MONOTONIC);
     struct start start = {command, getpid(), input, output_write, report_write};
@@ -358,7 +391,8 @@ static bool run(const struct command *command, struct command_result *result, st
     cleanup_fd int handle = pidfd_open(process, 0);
     uint64_t started = 0;
     process_start(process, &started);
-    close(steal_fd(&output_write));
+    if (!command->service)
+        close(steal_fd(&output_write));
     close(steal_fd(&report_write));
 
     struct kept_output *kept = xcalloc(1, sizeof *kept);
@@ -367,7 +401,10 @@ static bool run(const struct command *command, struct command_result *result, st
     result->timed_out = !watch(command, handle, output_read, deadline, kept, &stopped);
     finish(command, process, started, result);
     result->nanoseconds = clock_nanoseconds(CLOCK_MONOTONIC) - begun;
-    keep_available(kept, output_read);
+    if (command->service)
+        keep_written(kept, output_write);
+    else
+        keep_available(kept, output_read);
     free(result->output);
     output_finish(kept, result);
     free(kept);
