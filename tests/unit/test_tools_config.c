@@ -287,6 +287,15 @@ static void test_the_sample_shows_all_keys(void **state) {
     configuration_free(&config);
 }
 
+/* A program that starts at boot before the helper finds the directory of the socket, in which root alone may write. */
+static void test_the_directory_of_the_socket_is_made_at_boot(void **state) {
+    (void)state;
+    size_t size;
+    cleanup_free char *text = file_read("samples/patchd/tmpfiles.conf", 65536, &size);
+    assert_non_null(text);
+    assert_non_null(strstr(text, "\nd " EVENT_DIRECTORY " 0755 root root -\n"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_is_left_out_has_its_default, make_directory, remove_directory),
@@ -297,6 +306,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_another_users_file_is_refused, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_a_hook_that_others_may_write_is_refused, make_directory, remove_directory),
         cmocka_unit_test(test_the_sample_shows_all_keys),
+        cmocka_unit_test(test_the_directory_of_the_socket_is_made_at_boot),
         cmocka_unit_test_setup_teardown(test_a_whole_number_is_a_confidence, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_what_is_not_there_is_told_at_the_start, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_what_is_there_must_be_of_use, make_directory, remove_directory),
