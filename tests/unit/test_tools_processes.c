@@ -47,7 +47,8 @@ static int tear_down(void **state) {
 static int map_and_wait(const char *path, int ready) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+    const void *mapped = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    if (mapped == MAP_FAILED)
         return 1;
     close(fd);
     if (fork() == 0)
