@@ -684,6 +684,29 @@ static void test_writers_at_once_lose_nothing(void **state) {
     journal_close(journal);
 }
 
+static void test_many_may_make_it_at_once(void **state) {
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        pid_t openers[4];
+        tear_down(NULL);
+        set_up(NULL);
+        for (int i = 0; i < 4; i++) {
+            openers[i] = fork();
+            if (openers[i] == 0) {
+                struct mistake ignored;
+                struct journal *journal = journal_open(path, true, &ignored);
+                journal_close(journal);
+                _exit(journal != NULL ? 0 : 1);
+            }
+        }
+        for (int i = 0; i < 4; i++) {
+            int status;
+            waitpid(openers[i], &status, 0);
+            assert_int_equal(status, 0);
+        }
+    }
+}
+
 static void add_one(void *journal) {
     struct incident incident = {0};
     journal_add(journal, &incident);
@@ -1107,6 +1130,7 @@ int main(void) {
         TEST(test_each_state_is_trimmed_for_itself),
         TEST(test_a_slow_reader_holds_nobody_up),
         TEST(test_writers_at_once_lose_nothing),
+        TEST(test_many_may_make_it_at_once),
         TEST(test_a_child_may_not_use_its_parents),
         TEST(test_what_was_returned_survives_a_kill),
         TEST(test_it_can_be_killed_in_each_of_its_writes),

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "runtime/text.h"
@@ -115,8 +116,8 @@ static const char *remedy_of(int code) {
 
 static bool open_mistake(struct mistake *mistake, const char *path, sqlite3 *database) {
     int code = database ? sqlite3_extended_errcode(database) : SQLITE_NOMEM;
-    return text_mistake(mistake, 0, "cannot open the journal \"%s\": %s%s", path,
-                        database ? sqlite3_errmsg(database) : sqlite3_errstr(code), remedy_of(code));
+    return text_mistake(mistake, 0, "cannot open the journal \"%s\": %s%s %d", path,
+                        database ? sqlite3_errmsg(database) : sqlite3_errstr(code), remedy_of(code), code);
 }
 
 _Noreturn void journal_give_up(const struct journal *journal) {
@@ -328,6 +329,18 @@ static char *boot_name(void) {
     return xstrndup(text, length > 0 ? (size_t)length : 0);
 }
 
+/* Opening is not for two at a time: while one makes the database, SQLite tells the other of locks and errors that it does
+ * not wait for. The lock goes with the descriptor; where there is none, as the directory cannot be read, nobody can make
+ * it. */
+static int lock_directory(const char *path) {
+    cleanup_free char *directory = directory_of(path);
+    cleanup_fd int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd >= 0 && flock(fd, LOCK_EX) != 0)
+        if (errno != EINTR)
+            return -1;
+    return steal_fd(&fd);
+}
+
 struct journal *journal_open(const char *path, bool writable, struct mistake *mistake) {
     if (!check_directory(path, writable, mistake) || !check_file(path, writable, mistake))
         return NULL;
@@ -335,6 +348,7 @@ struct journal *journal_open(const char *path, bool writable, struct mistake *mi
     journal->path = xstrdup(path);
     journal->owner = getpid();
     journal->boot = boot_name();
+    cleanup_fd int lock = lock_directory(path);
     int flags = writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
     bool good = sqlite3_open_v2(path, &journal->database, flags | SQLITE_OPEN_EXRESCODE, NULL) == SQLITE_OK;
     if (!good)
