@@ -444,13 +444,6 @@ static void test_attempts_are_of_one_recipe_version_and_root(void **state) {
     assert_int_equal(attempts(journal, "bash-shellshock", NULL, ""), 0);
     assert_int_equal(attempts(journal, "bash", "5.2", ""), 0);
     assert_int_equal(attempts(journal, "bash-shellshock", "5.2", "/srv/root"), 0);
-    /* Refused when all was made ready: that took as much. Refused by the plan: nothing was done. */
-    incident.state = INCIDENT_REFUSED;
-    int64_t refused = journal_add(journal, &incident);
-    journal_step_end(journal, journal_step_begin(journal, refused, "plan", NULL), false, NULL, 0, 0);
-    assert_int_equal(attempts(journal, "bash-shellshock", "5.2", ""), 4);
-    journal_step_begin(journal, refused, "fetch", NULL);
-    assert_int_equal(attempts(journal, "bash-shellshock", "5.2", ""), 5);
     /* Another container whose first process has the same number. */
     struct incident other = {.recipe = incident.recipe, .to = incident.to, .root = incident.root, .target_start = 77};
     assert_int_equal(journal_attempts(journal, &other), 0);

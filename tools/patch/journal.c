@@ -72,8 +72,7 @@ static const char *const statement_texts[] = {
     [STEP_EACH] = "SELECT {step} FROM step WHERE incident = ?1 ORDER BY id",
     [ATTEMPTS] = "SELECT count(*) FROM incident WHERE recipe IS ?1 AND \"to\" IS ?2 AND "
                  "coalesce(root, '') = coalesce(?3, '') AND target_start = ?4 AND "
-                 "(state IN ('applying', 'done', 'rolled back', 'failed') OR (state = 'refused' AND "
-                 "EXISTS (SELECT 1 FROM step WHERE step.incident = incident.id AND step.name = 'fetch')))",
+                 "state IN ('applying', 'done', 'rolled back', 'failed')",
     [SERIAL_HIGHEST] = "SELECT highest FROM serial WHERE recipe = ?1",
     [SERIAL_SAW] = "INSERT INTO serial (recipe, highest) VALUES (?1, ?2) "
                    "ON CONFLICT (recipe) DO UPDATE SET highest = max(highest, excluded.highest)",

@@ -101,8 +101,8 @@ int64_t journal_step_begin(struct journal *journal, int64_t incident, const char
 void journal_step_end(struct journal *journal, int64_t step, bool good, const char *detail, uint64_t bytes,
                       uint64_t memory);
 
-/* What must not happen twice, or not too often. Attempts are incidents of the same recipe, version (`to`) and target for
- * which something was done, by a person or not: also where it was refused when all was made ready. */
+/* What must not happen twice, or not too often. Attempts are incidents of the same recipe, version (`to`) and target that
+ * were begun to be applied, by a person or not, and not refused: what stood in the way may pass. */
 unsigned journal_attempts(struct journal *journal, const struct incident *incident);
 int64_t journal_highest_serial(struct journal *journal, const char *recipe); /* seen so far; -1: none */
 void journal_saw_serial(struct journal *journal, const char *recipe, int64_t serial);
