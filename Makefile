@@ -4,7 +4,8 @@
 #   make demo       the demonstration               make lint    clang-format, clang-tidy, cppcheck, shellcheck
 #   make bench      measure                         make fuzz    each fuzzer for FUZZ_SECONDS
 #   make speed      how fast policygen is
-#   make patch-bench  patch real packages under load, beside the upgrade of the whole root (ROWS="nginx jq" for those alone)
+#   make patch-bench  patch real packages under load, beside the upgrade of the whole root (ROWS="nginx jq" for those alone,
+#                     ROWS=--shared where the helper cannot give memory back)
 #   make precision  how much policygen pins down of Debian's programs; RECORD=1 makes that the new standard
 #   make oracle     SEEDS generated programs, compared with their policies
 #   make soundness  run real programs and hold what they do against their policies (WORKLOADS="git nginx" for those alone)

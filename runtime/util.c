@@ -192,6 +192,20 @@ bool atomic_file_write(const char *path, mode_t mode, const void *data, size_t s
     return atomic_file_commit(&file);
 }
 
+char *directory_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return xstrdup(".");
+    return xstrndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+bool directory_flush(const char *path) {
+    char *directory = directory_name(path);
+    cleanup_fd int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(directory);
+    return fd >= 0 && fsync(fd) == 0;
+}
+
 static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;
 }

@@ -104,6 +104,11 @@ bool atomic_file_commit(struct atomic_file *file);
 void atomic_file_abandon(struct atomic_file *file); /* harmless after commit */
 bool atomic_file_write(const char *path, mode_t mode, const void *data, size_t size);
 
+/* What a path is in: "." where it says nothing. The caller frees. */
+char *directory_name(const char *path);
+/* Brings the names in that directory to the disk: only then a file that was made or renamed survives a power cut. */
+bool directory_flush(const char *path);
+
 /* Searching for the known word that an unknown one was meant to be: the least Damerau-Levenshtein distance, if it
  * is small for the word's length. */
 struct nearest {

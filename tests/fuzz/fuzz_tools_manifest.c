@@ -4,8 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "runtime/sha256.h"
-#include "runtime/util.h"
+#include "tests/fuzz/packed.h"
 #include "tools/patch/manifest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,15 +19,8 @@ static void check(const struct manifest *manifest, const uint8_t *data, size_t s
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const char magic[] = "pinion manifest 1\n";
-    size_t begin = sizeof magic - 1, whole = begin + size + SHA256_BYTES;
-    cleanup_free uint8_t *file = xmalloc(whole);
-    memcpy(file, magic, begin);
-    if (size > 0)
-        memcpy(file + begin, data, size);
-    struct sha256 hash;
-    sha256_begin(&hash);
-    sha256_add(&hash, file, begin + size);
-    sha256_end(&hash, file + begin + size);
+    size_t whole;
+    cleanup_free uint8_t *file = packed_file(magic, sizeof magic - 1, data, size, &whole);
     struct manifest manifest = {.incident = 0};
     struct mistake mistake = {.line = 0};
     if (manifest_parse(file, whole, &manifest, &mistake))

@@ -5,8 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "runtime/sha256.h"
-#include "runtime/util.h"
+#include "tests/fuzz/packed.h"
 #include "tools/patch/restart_memory.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -33,15 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct restart_memory *memory = restart_memory_make();
     cleanup_free char *empty = restart_memory_write(memory, &begin);
     begin -= SHA256_BYTES + NUMBERS_BEHIND;
-    size_t whole = begin + size + SHA256_BYTES;
-    cleanup_free uint8_t *file = xmalloc(whole);
-    memcpy(file, empty, begin);
-    if (size > 0)
-        memcpy(file + begin, data, size);
-    struct sha256 hash;
-    sha256_begin(&hash);
-    sha256_add(&hash, file, begin + size);
-    sha256_end(&hash, file + begin + size);
+    size_t whole;
+    cleanup_free uint8_t *file = packed_file(empty, begin, data, size, &whole);
     struct mistake mistake = {.line = 0};
     if (restart_memory_parse(file, whole, memory, &mistake))
         check(memory, file, whole);

@@ -75,13 +75,17 @@ remembered() {
     report "$name/remembered-for-root-alone" $? "$(ls -l "$state")"
 }
 
-# serves_again: as it did, on its old library, with Pinion.
-serves_again() {
+rolled_back() {
     until_true ended >/dev/null
     [ "$(incident_of 1 | jq -r .state)" = "rolled back" ]
     report "$name/rolled-back" $? "$(incident_of 1)"
     [ "$(digest "$tree")" = "$before" ]
     report "$name/identical-files" $? "$(diff <(echo "$before") <(digest "$tree") | head -n 5)"
+}
+
+# serves_again: as it did, on its old library, with Pinion.
+serves_again() {
+    rolled_back
     answers && [ "$(server_process | wc -l)" = 1 ] && runs_library
     report "$name/serves-again" $? "$(server_process) $(restart_told)"
     is_protected "$(server_process)"
@@ -273,14 +277,6 @@ one_serves() {
     read -r gap failures < <(longest_gap "$work/asked")
     [ "$gap" -lt 1000 ] && [ "$failures" = 0 ]
     report "$name/never-stops-answering" $? "$gap ms without an answer, $failures requests failed"
-}
-
-rolled_back() {
-    until_true ended >/dev/null
-    [ "$(incident_of 1 | jq -r .state)" = "rolled back" ]
-    report "$name/rolled-back" $? "$(incident_of 1)"
-    [ "$(digest "$tree")" = "$before" ]
-    report "$name/identical-files" $? "$(diff <(echo "$before") <(digest "$tree") | head -n 5)"
 }
 
 begin_nginx old-binary-serves

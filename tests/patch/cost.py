@@ -126,11 +126,13 @@ def run_in(groups, name, command, output, timeout):
         return process.wait()
 
 
-def measure(groups, name, commands, used, timeout):
+def measure(groups, name, commands, used, timeout, shared=False):
     """Runs commands, one after the other, in a group of their own, and returns (status, output, what they cost). `used`
-    tells the disk's blocks. "memory_first" is the peak when the first of them had ended."""
+    tells the disk's blocks. "memory_first" is the peak when the first of them had ended. A `shared` group has another
+    program in it all the while."""
     drop_caches()
     groups.make(name)
+    other = groups.start(name, ["sleep", "infinity"]) if shared else None
     before, most, over = used(), {"anonymous": 0, "disk": 0}, threading.Event()
 
     def sample():
@@ -154,6 +156,9 @@ def measure(groups, name, commands, used, timeout):
             seconds = time.monotonic() - begun
             over.set()
             sampler.join()
+            if other:
+                other.kill()
+                other.wait()
         output.seek(0)
         text = output.read()
     os.sync()

@@ -83,7 +83,8 @@ static bool restarts_allowed(const struct work *work, struct mistake *mistake) {
 /* The recipe may lie anywhere, and has been replaced, or has expired, when the patch is to be taken back. */
 static bool keep_recipe(const struct work *work, struct mistake *mistake) {
     const char *text = work->recipe->file;
-    return text == NULL || atomic_file_write(work->recipe_path, 0600, text, strlen(text)) ||
+    return text == NULL ||
+           (atomic_file_write(work->recipe_path, 0600, text, strlen(text)) && directory_flush(work->recipe_path)) ||
            text_mistake(mistake, 0, "cannot write \"%s\": %s", work->recipe_path, strerror(errno));
 }
 

@@ -18,17 +18,6 @@
 
 /* ---- which ones ---- */
 
-/* The next line of /proc/PID/cgroup, ended with a NUL; NULL: there is none. */
-static char *next_line(char **text) {
-    char *line = *text;
-    if (line == NULL || *line == '\0')
-        return NULL;
-    *text = line + strcspn(line, "\n");
-    if (**text != '\0')
-        *(*text)++ = '\0';
-    return line;
-}
-
 static bool has_controller(const char *line, const char *name) {
     cleanup_free char *first = xasprintf(":%s:", name);
     return strstr(line, first) != NULL;
@@ -67,7 +56,7 @@ bool groups_open_told(struct groups *groups, const char *told, struct mistake *m
     cleanup_free char *ours = process_text(PROCESS_OURS, "cgroup");
     cleanup_free char *text = xstrdup(told);
     char *rest = text;
-    for (const char *line; (line = next_line(&rest)) != NULL && groups->count < GROUPS_MOST;) {
+    for (const char *line; (line = strsep(&rest, "\n")) != NULL && *line != '\0' && groups->count < GROUPS_MOST;) {
         if (is_line_of(line, ours))
             continue;
         int fd = open_in(line, "cgroup.procs", O_WRONLY);
@@ -125,7 +114,7 @@ static bool is_ours_alone(const char *line) {
     cleanup_free char *text = read_in(line, "cgroup.procs");
     char *rest = text;
     bool alone = text != NULL;
-    for (const char *member; alone && (member = next_line(&rest)) != NULL;)
+    for (const char *member; alone && (member = strsep(&rest, "\n")) != NULL && *member != '\0';)
         alone = strcmp(member, "0") != 0 && process_shares((pid_t)strtol(member, NULL, 10), PROCESS_OURS, "exe");
     return alone;
 }
@@ -143,7 +132,7 @@ void groups_give_back(void) {
     malloc_trim(0);
     cleanup_free char *text = process_text(PROCESS_OURS, "cgroup");
     char *rest = text;
-    for (const char *line; (line = next_line(&rest)) != NULL;)
+    for (const char *line; (line = strsep(&rest, "\n")) != NULL && *line != '\0';)
         if ((strncmp(line, "0::", 3) == 0 || has_controller(line, "memory")) && is_ours_alone(line))
             give_back(line);
 }

@@ -11,11 +11,10 @@
 #include "runtime/text.h"
 #include "runtime/util.h"
 #include "tools/patch/fields.h"
+#include "tools/patch/proc.h"
 
 #define JOURNAL_VERSION 2
 #define BUSY_MILLISECONDS 20000
-#define BOOT_ID "/proc/sys/kernel/random/boot_id"
-#define BOOT_ID_BYTES 36
 #define VALUE_BYTES_MOST (1 << 20)
 #define LOG_BYTES_KEPT "4194304" /* of the write-ahead log, once its content is in the database */
 
@@ -144,15 +143,8 @@ static bool check_owner(const char *path, const struct stat *status, struct mist
     return true;
 }
 
-static char *directory_of(const char *path) {
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL)
-        return xstrdup(".");
-    return xstrndup(path, slash == path ? 1 : (size_t)(slash - path));
-}
-
 static bool check_directory(const char *path, bool writable, struct mistake *mistake) {
-    cleanup_free char *directory = directory_of(path);
+    cleanup_free char *directory = directory_name(path);
     struct stat status;
     if (writable && mkdir(directory, 0700) != 0 && errno != EEXIST)
         return text_mistake(mistake, 0, "cannot make the directory \"%s\": %s", directory, strerror(errno));
@@ -161,15 +153,10 @@ static bool check_directory(const char *path, bool writable, struct mistake *mis
     return check_owner(directory, &status, mistake);
 }
 
-static bool flush(const char *directory) {
-    cleanup_fd int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return descriptor >= 0 && fsync(descriptor) == 0;
-}
-
-/* The names must be on the disk before what is in the file counts. */
+/* The names must be on the disk before what is in the file counts: the directory may be new, too. */
 static bool flush_names(const char *path) {
-    cleanup_free char *directory = directory_of(path), *above = xasprintf("%s/..", directory);
-    return flush(directory) && flush(above);
+    cleanup_free char *directory = directory_name(path);
+    return directory_flush(path) && directory_flush(directory);
 }
 
 /* No descriptor of a journal that exists is opened here: closing it would take SQLite's locks away. */
@@ -321,19 +308,11 @@ static bool prepare_writing(sqlite3 *database, const char *path, struct mistake 
     return check_whole(database, path, mistake);
 }
 
-/* Where /proc does not tell, all of its starts are taken for one. */
-static char *boot_name(void) {
-    char text[BOOT_ID_BYTES];
-    cleanup_fd int file = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
-    ssize_t length = file >= 0 ? read(file, text, sizeof text) : 0;
-    return xstrndup(text, length > 0 ? (size_t)length : 0);
-}
-
 /* Opening is not for two at a time: while one makes the database, SQLite tells the other of locks and errors that it does
  * not wait for. The lock goes with the descriptor; where there is none, as the directory cannot be read, nobody can make
  * it. */
 static int lock_directory(const char *path) {
-    cleanup_free char *directory = directory_of(path);
+    cleanup_free char *directory = directory_name(path);
     cleanup_fd int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     while (fd >= 0 && flock(fd, LOCK_EX) != 0)
         if (errno != EINTR)
@@ -347,8 +326,9 @@ struct journal *journal_open(const char *path, bool writable, struct mistake *mi
     struct journal *journal = xcalloc(1, sizeof *journal);
     journal->path = xstrdup(path);
     journal->owner = getpid();
-    journal->boot = boot_name();
+    journal->boot = machine_boot(); /* where it is not told, all of its starts are taken for one */
     cleanup_fd int lock = lock_directory(path);
+    (void)lock; /* held to the end of this */
     int flags = writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
     bool good = sqlite3_open_v2(path, &journal->database, flags | SQLITE_OPEN_EXRESCODE, NULL) == SQLITE_OK;
     if (!good)

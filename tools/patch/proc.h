@@ -34,6 +34,9 @@ const char *process_status(const char *status, const char *key);
 /* Its number in its own namespace, the innermost; 0 where it is not told. */
 pid_t process_inner(const char *status);
 
+/* Which start of the machine this is; "" where the kernel does not say. The caller frees. */
+char *machine_boot(void);
+
 /* Whether two processes have the same of "root", "ns/mnt", ...; what cannot be looked at is not the same. */
 bool process_shares(pid_t a, pid_t b, const char *what);
 

@@ -26,14 +26,23 @@
 
 /* ---- remembering ---- */
 
+#define SHELL_WORDS 4
+
+/* The shell line that the table has for it, as a command; NULL: none. */
+static char *const *line_of_table(const struct restart_instance *instance, char *line[SHELL_WORDS]) {
+    const char *command = instance->row != NULL ? instance->row->command : NULL;
+    char *const words[SHELL_WORDS] = {"/bin/sh", "-c", (char *)(uintptr_t)command, NULL};
+    memcpy(line, words, sizeof words);
+    return command != NULL ? line : NULL;
+}
+
 /* How the program is started while nothing of it runs. */
 static void remember(const struct restart_work *work, const struct restart_instance *instance,
                      struct restart_memory *memory) {
+    char *line[SHELL_WORDS];
     char *const *start = instance->how == RESTART_COMMAND ? instance->command : instance->service.arguments;
-    char *const line[] = {"/bin/sh", "-c", instance->row != NULL ? (char *)(uintptr_t)instance->row->command : NULL,
-                          NULL};
-    if (start == NULL && line[2] != NULL)
-        start = line;
+    if (start == NULL)
+        start = line_of_table(instance, line);
     struct service service = {NULL, NULL};
     struct service_hint hint = {NULL, instance->row != NULL ? instance->row->script : NULL};
     struct mistake ignored = {.line = 0};
@@ -148,11 +157,9 @@ static bool run_in_target(const struct restart_work *work, const struct restart_
 
 static bool run_given(const struct restart_work *work, const struct restart_instance *instance,
                       struct mistake *mistake) {
-    char *const line[] = {"/bin/sh", "-c", instance->row != NULL ? (char *)(uintptr_t)instance->row->command : NULL,
-                          NULL};
-    if (instance->command == NULL && line[2] != NULL)
-        return run_in_target(work, instance, line, mistake);
-    return run_in_target(work, instance, instance->command, mistake);
+    char *line[SHELL_WORDS];
+    char *const *given = instance->command != NULL ? instance->command : line_of_table(instance, line);
+    return run_in_target(work, instance, given, mistake);
 }
 
 /* Old connections may take forever. The parent knows of the end when it has waited for it. */
@@ -225,12 +232,6 @@ static bool do_service(const struct restart_work *work, const struct restart_ins
     return run_in_target(work, instance, instance->service.arguments, mistake);
 }
 
-static bool do_signal(const struct restart_work *work, const struct restart_instance *instance,
-                      struct mistake *mistake) {
-    (void)work;
-    return process_signal(instance->first, instance->signal, mistake);
-}
-
 /* A service stays accounted for, and limited, as it was; where its groups cannot be joined, it is among ours. systemd
  * does this by itself, and ends whoever is in the group of what it stops. */
 static void find_groups(const struct restart_work *work, struct restart_instance *instance) {
@@ -251,7 +252,7 @@ static bool do_restart(const struct restart_work *work, struct restart_instance 
     case RESTART_RELOAD: return do_reload(work, instance, mistake);
     case RESTART_SERVICE: return do_service(work, instance, mistake);
     case RESTART_COMMAND: return run_given(work, instance, mistake);
-    case RESTART_SIGNAL: return do_signal(work, instance, mistake);
+    case RESTART_SIGNAL: return process_signal(instance->first, instance->signal, mistake);
     case RESTART_AUTO:
     case RESTART_NONE: break;
     }

@@ -12,6 +12,7 @@
 #include "runtime/util.h"
 #include "tools/patch/form.h"
 #include "tools/patch/packed.h"
+#include "tools/patch/proc.h"
 #include "tools/patch/restart_memory.h"
 
 #define MAGIC "pinion restart memory 1\n"
@@ -27,17 +28,6 @@ enum flag {
     FLAG_NO_NEW_PRIVILEGES = 16,
     FLAGS = 31,
 };
-
-/* "" where the kernel does not say. */
-static char *read_boot(void) {
-    size_t size;
-    cleanup_fd int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    char *text = xcalloc(1, WORD_MOST);
-    ssize_t got = fd >= 0 ? read(fd, text, WORD_MOST - 1) : -1;
-    size = got > 0 ? strcspn(text, "\n") : 0;
-    text[size] = '\0';
-    return text;
-}
 
 /* ---- writing ---- */
 
@@ -93,7 +83,7 @@ static void put_listener(struct packed_writer *out, const struct remembered_list
 
 char *restart_memory_write(const struct restart_memory *memory, size_t *size) {
     struct packed_writer out;
-    cleanup_free char *boot = read_boot();
+    cleanup_free char *boot = machine_boot();
     packed_begin(&out, MAGIC);
     packed_put(&out, (uint64_t)memory->incident);
     packed_put_text(&out, boot);
@@ -220,7 +210,7 @@ bool restart_memory_parse(const void *data, size_t size, struct restart_memory *
         return false;
     memory->found = true;
     memory->incident = (int64_t)packed_take(&reader, INT64_MAX);
-    cleanup_free char *boot = packed_take_text(&reader, WORD_MOST), *now = read_boot();
+    cleanup_free char *boot = packed_take_text(&reader, WORD_MOST), *now = machine_boot();
     if (!reader.bad && strcmp(boot, now) != 0)
         return true;
     take_all(&reader, memory);
@@ -228,17 +218,6 @@ bool restart_memory_parse(const void *data, size_t size, struct restart_memory *
 }
 
 /* ---- the file ---- */
-
-/* A name is on disk when its directory is. */
-static bool flush_name(const char *path) {
-    cleanup_free char *directory = xstrdup(path);
-    char *slash = strrchr(directory, '/');
-    if (slash == NULL)
-        return false;
-    slash[slash == directory] = '\0';
-    cleanup_fd int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 && fsync(fd) == 0;
-}
 
 bool restart_memory_save(const struct restart_memory *memory, struct mistake *mistake) {
     size_t size;
@@ -249,7 +228,7 @@ bool restart_memory_save(const struct restart_memory *memory, struct mistake *mi
         return text_mistake(mistake, 0,
                             "the programs to be restarted have more than %u MiB of arguments and environments",
                             RESTART_MEMORY_BYTES_MOST >> 20);
-    if (atomic_file_write(memory->path, 0600, data, size) && flush_name(memory->path))
+    if (atomic_file_write(memory->path, 0600, data, size) && directory_flush(memory->path))
         return true;
     return text_mistake(mistake, 0, "cannot write down in \"%s\" how programs are started again: %s", memory->path,
                         strerror(errno));

@@ -13,6 +13,7 @@
 #include "tools/patch/form.h"
 #include "tools/patch/proc.h"
 #include "tools/patch/restart_memory.h"
+#include "tools/policy_file.h"
 #include "tools/process.h"
 
 static const struct restart_row rows[] = {
@@ -21,14 +22,9 @@ static const struct restart_row rows[] = {
 #include "tools/patch/restart.def"
 };
 
-static const char *base_of(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
-}
-
 const struct restart_row *restart_known(const char *program) {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (strcmp(rows[i].program, rows[i].program[0] == '/' ? program : base_of(program)) == 0)
+        if (strcmp(rows[i].program, rows[i].program[0] == '/' ? program : base_name(program)) == 0)
             return &rows[i];
     return NULL;
 }

@@ -106,22 +106,16 @@ struct powers {
 };
 
 static bool read_powers(pid_t process, struct powers *powers) {
-    char path[64], line[256];
-    unsigned long long allowed = 0, flag;
+    cleanup_free char *status = process_text(process, "status");
+    cleanup_free char *score = process_text(process, "oom_score_adj");
     *powers = (struct powers){.capabilities = 0};
-    snprintf(path, sizeof path, "/proc/%d/status", process);
-    cleanup_file FILE *status = fopen(path, "re");
-    while (status != NULL && fgets(line, sizeof line, status) != NULL) {
-        if (sscanf(line, "CapBnd: %llx", &allowed) == 1)
-            powers->capabilities = allowed;
-        else if (sscanf(line, "NoNewPrivs: %llu", &flag) == 1)
-            powers->no_new_privileges = flag != 0;
-        else if (sscanf(line, "Seccomp: %llu", &flag) == 1)
-            powers->filtered = flag != 0;
-    }
-    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", process);
-    cleanup_file FILE *score = fopen(path, "re");
-    return status != NULL && score != NULL && fgets(powers->oom_score, sizeof powers->oom_score, score) != NULL;
+    if (status == NULL || score == NULL)
+        return false;
+    powers->capabilities = strtoull(process_status(status, "\nCapBnd:"), NULL, 16);
+    powers->no_new_privileges = strtoul(process_status(status, "\nNoNewPrivs:"), NULL, 10) != 0;
+    powers->filtered = strtoul(process_status(status, "\nSeccomp:"), NULL, 10) != 0;
+    snprintf(powers->oom_score, sizeof powers->oom_score, "%s", score);
+    return true;
 }
 
 /* All of them together. False: none runs. */
